@@ -1,0 +1,16 @@
+//! Everything that is decided, as pure synchronous code.
+//!
+//! Nothing here reads a clock, a file, the environment or the network, and nothing is async: values
+//! go in, values with reasons come out. A test holds this by reading the imports.
+
+pub mod definitions;
+pub mod event;
+pub mod explain;
+pub mod ids;
+pub mod machine;
+pub mod manual;
+pub mod render;
+pub mod rules;
+pub mod values;
+pub mod verdict;
+pub mod webhook;

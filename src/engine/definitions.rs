@@ -1,0 +1,20 @@
+//! Definitions: from YAML text to a compiled [`Snapshot`] that cannot fail any more.
+//!
+//! `config` is what is read (strict), `model` is what it compiles to, `load` turns text into
+//! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
+//! triggers of an event.
+
+pub mod compile;
+pub mod config;
+pub mod index;
+pub mod load;
+pub mod model;
+pub mod problem;
+pub mod quantity;
+mod schema;
+mod yaml;
+
+pub use compile::compile;
+pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};
+pub use problem::{Place, Problem};
+pub use yaml::{Places, child};

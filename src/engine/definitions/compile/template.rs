@@ -1,0 +1,199 @@
+//! Job templates: params, environments, the manifest, what exit codes mean.
+
+use std::sync::Arc;
+
+use super::names;
+use crate::engine::definitions::config::{
+    EnvironmentConfig, JobTemplateSpec, ParamConfig, ResultsConfig, RetriesConfig,
+};
+use crate::engine::definitions::model::{Environment, JobTemplate, Retries};
+use crate::engine::definitions::problem::nearest;
+use crate::engine::definitions::quantity::Span;
+use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::yaml::child;
+use crate::engine::ids::ObjectName;
+use crate::engine::render::{ManifestTemplate, ParamSchema};
+use crate::engine::verdict::{ExitCodes, Outcome};
+
+const DEFAULT_TIMEOUT: Span = Span::from_millis(30 * 60_000);
+
+/// A usable template with what was written, for what triggers ask of it.
+#[derive(Debug)]
+pub(super) struct Template<'a> {
+    pub(super) compiled: Arc<JobTemplate>,
+    pub(super) spec: &'a JobTemplateSpec,
+}
+
+/// Compiles a template, or takes `old` where its document is the same.
+pub(super) fn compile(
+    name: ObjectName,
+    hash: &str,
+    spec: &JobTemplateSpec,
+    old: Option<&Arc<JobTemplate>>,
+) -> Result<Arc<JobTemplate>, Vec<Finding>> {
+    if let Some(same) = old.filter(|old| old.hash == hash) {
+        return Ok(Arc::clone(same));
+    }
+    let mut findings = Vec::new();
+    let params = params(&spec.params, &mut findings);
+    environments(&spec.environments, &params, &mut findings);
+    findings.extend(namespace("spec.namespace", spec.namespace.as_deref()));
+    limits(spec, &mut findings);
+    let exit_codes = exit_codes(&spec.results, &mut findings);
+    let timeout_ms = spec.timeout.unwrap_or(DEFAULT_TIMEOUT).as_millis();
+    // A param that is bad would only be reported again wherever the Job speaks of it.
+    let manifest = if params.len() == spec.params.len() {
+        ManifestTemplate::compile(&spec.job, &spec.allow, &params, timeout_ms)
+            .map_err(|problems| findings.extend(problems.into_iter().map(below_job)))
+            .ok()
+    } else {
+        None
+    };
+    let Some(manifest) = manifest.filter(|_| findings.is_empty()) else { return Err(findings) };
+    Ok(Arc::new(JobTemplate {
+        hash: hash.to_owned(),
+        params,
+        environments: spec.environments.iter().map(environment).collect(),
+        manifest,
+        namespace: spec.namespace.clone().unwrap_or_else(|| name.namespace.clone()),
+        timeout_ms,
+        retries: retries(&spec.retries),
+        exit_codes,
+        max_runs: spec.retention.max_runs,
+        max_age_ms: spec.retention.max_age.as_millis(),
+        name,
+    }))
+}
+
+fn below_job((field, message): (String, String)) -> Finding {
+    if field.starts_with("allow.") {
+        return Finding::value(format!("spec.{field}"), message);
+    }
+    let joint = if field.is_empty() || field.starts_with('[') { "" } else { "." };
+    Finding::value(format!("spec.job{joint}{field}"), message)
+}
+
+fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Vec<ParamSchema> {
+    let mut schemas = Vec::new();
+    for (index, config) in configs.iter().enumerate() {
+        let field = format!("spec.params[{index}]");
+        if let Some(message) = names::identifier(&config.name) {
+            findings.push(Finding::value(format!("{field}.name"), message));
+            continue;
+        }
+        match ParamSchema::compile(config) {
+            // The first of one name stands; the others are told below.
+            Ok(schema) if find(&schemas, schema.name()).is_some() => {}
+            Ok(schema) => schemas.push(schema),
+            Err(problems) => {
+                let below = |(name, message)| Finding::value(format!("{field}.{name}"), message);
+                findings.extend(problems.into_iter().map(below));
+            }
+        }
+    }
+    for (index, name) in names::repeated(configs.iter().map(|config| config.name.as_str())) {
+        let message = format!("there is another param called {name}");
+        findings.push(Finding::value(format!("spec.params[{index}].name"), message));
+    }
+    schemas
+}
+
+fn environments(configs: &[EnvironmentConfig], params: &[ParamSchema], findings: &mut Vec<Finding>) {
+    for (index, config) in configs.iter().enumerate() {
+        let field = format!("spec.environments[{index}]");
+        let name = names::label(&config.name);
+        findings.extend(name.map(|message| Finding::value(format!("{field}.name"), message)));
+        findings.extend(namespace(&format!("{field}.namespace"), config.namespace.as_deref()));
+        for (name, value) in &config.params {
+            let field = child(&format!("{field}.params"), name);
+            match find(params, name) {
+                None => findings.push(unknown_param(field, name, params)),
+                Some(param) => {
+                    let refused = param.accept(value).err();
+                    findings.extend(refused.map(|message| Finding::value(field, message)));
+                }
+            }
+        }
+    }
+    for (index, name) in names::repeated(configs.iter().map(|config| config.name.as_str())) {
+        let message = format!("there is another environment called {name}");
+        findings.push(Finding::value(format!("spec.environments[{index}].name"), message));
+    }
+}
+
+/// The param called `name`.
+pub(super) fn find<'p>(params: &'p [ParamSchema], name: &str) -> Option<&'p ParamSchema> {
+    params.iter().find(|param| param.name() == name)
+}
+
+/// A value is given for a param that the template does not have.
+pub(super) fn unknown_param(field: String, name: &str, params: &[ParamSchema]) -> Finding {
+    let names: Vec<&str> = params.iter().map(ParamSchema::name).collect();
+    let known =
+        if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+    let message = format!("the template has no param called {name:?}; {known}");
+    Finding::key(field, message).near(nearest(name, names))
+}
+
+/// What is wrong with a namespace to run in.
+pub(super) fn namespace(field: &str, text: Option<&str>) -> Option<Finding> {
+    let text = text?;
+    let message = if text.contains("{{") {
+        "may not hold {{ }}: an event never chooses the namespace".to_owned()
+    } else {
+        names::label(text)?
+    };
+    Some(Finding::value(field, message))
+}
+
+fn limits(spec: &JobTemplateSpec, findings: &mut Vec<Finding>) {
+    let zero = |span: &Span| span.as_millis() == 0;
+    if spec.timeout.as_ref().is_some_and(zero) {
+        findings.push(Finding::value("spec.timeout", "must be more than 0s"));
+    }
+    if zero(&spec.retention.max_age) {
+        findings.push(Finding::value("spec.retention.maxAge", "must be more than 0s"));
+    }
+    for (index, outcome) in spec.retries.outcomes.iter().enumerate() {
+        if matches!(outcome, Outcome::Passed | Outcome::Cancelled) {
+            let message =
+                format!("a run that ended {outcome} is not tried again: write Error, TimedOut or Failed");
+            findings.push(Finding::value(format!("spec.retries.outcomes[{index}]"), message));
+        }
+    }
+}
+
+fn exit_codes(results: &ResultsConfig, findings: &mut Vec<Finding>) -> ExitCodes {
+    let mut failed = Vec::new();
+    for (index, text) in results.exit_codes.failed.iter().enumerate() {
+        if let Some(range) = range(text) {
+            failed.push(range);
+        } else {
+            let message = format!("{text:?} is not an exit code from 1 to 255 or a range such as 1-99");
+            findings.push(Finding::value(format!("spec.results.exitCodes.failed[{index}]"), message));
+        }
+    }
+    ExitCodes { failed }
+}
+
+fn range(text: &str) -> Option<(i32, i32)> {
+    let code = |text: &str| {
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        text.parse::<u8>().ok().filter(|code| digits && *code > 0).map(i32::from)
+    };
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    Some((code(low)?, code(high)?)).filter(|(low, high)| low <= high)
+}
+
+fn environment(config: &EnvironmentConfig) -> (String, Environment) {
+    let environment = Environment { namespace: config.namespace.clone(), params: config.params.clone() };
+    (config.name.clone(), environment)
+}
+
+fn retries(config: &RetriesConfig) -> Retries {
+    Retries {
+        limit: config.limit,
+        outcomes: config.outcomes.iter().copied().collect(),
+        backoff_ms: config.backoff.as_millis(),
+    }
+}

@@ -1,0 +1,195 @@
+//! Triggers: what they refer to, their rules, legs and limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Problems;
+use super::names;
+use super::template::Template;
+use crate::engine::definitions::config::{
+    ConcurrencyConfig, Provider, SourceConfig, TriggerSpec, WebhookSourceConfig,
+};
+use crate::engine::definitions::model::{Concurrency, Snapshot, Trigger, Webhook, WebhookSource};
+use crate::engine::definitions::problem::nearest;
+use crate::engine::definitions::quantity::Span;
+use crate::engine::definitions::schema::Finding;
+use crate::engine::ids::{ObjectName, h_hex};
+use crate::engine::render::Text;
+use crate::engine::rules::Rule;
+
+const DEFAULT_MAX_QUEUED: u32 = 100;
+const DEFAULT_MAX_WAIT: Span = Span::from_millis(24 * 3_600_000);
+
+/// What triggers may refer to.
+pub(super) struct World<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) webhooks: &'a BTreeMap<String, Arc<Webhook>>,
+    pub(super) templates: &'a BTreeMap<String, Template<'a>>,
+    pub(super) previous: Option<&'a Snapshot>,
+}
+
+/// Compiles a trigger, or takes the earlier one where neither it nor what it refers to changed.
+pub(super) fn compile(
+    name: ObjectName,
+    document: &str,
+    spec: &TriggerSpec,
+    world: &World<'_>,
+    problems: &Problems,
+) -> Result<Arc<Trigger>, Vec<Finding>> {
+    let mut findings = references(spec, world, problems);
+    let hash = hash(document, spec, world);
+    if findings.is_empty() {
+        let old = world.previous.and_then(|previous| previous.trigger(&name));
+        if let Some(same) = old.filter(|old| old.hash == hash && old.broken.is_none()) {
+            return Ok(Arc::clone(same));
+        }
+    }
+    let sources = sources(spec, world, &mut findings);
+    let rule =
+        Rule::compile(&spec.rules).map_err(|wrong| findings.extend(wrong.into_iter().map(below_match)));
+    let legs = super::legs::compile(spec, world.templates, &mut findings);
+    let concurrency =
+        spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
+    let Some(rule) = rule.ok().filter(|_| findings.is_empty()) else { return Err(findings) };
+    Ok(Arc::new(Trigger {
+        name,
+        hash,
+        suspend: spec.suspend,
+        sources,
+        rule,
+        legs,
+        concurrency,
+        priority: spec.policy.priority,
+        broken: None,
+    }))
+}
+
+fn below_match((field, message): (String, String)) -> Finding {
+    let joint = if field.is_empty() || field.starts_with('[') { "" } else { "." };
+    Finding::value(format!("spec.match{joint}{field}"), message)
+}
+
+/// The document and all that it refers to.
+fn hash(document: &str, spec: &TriggerSpec, world: &World<'_>) -> String {
+    let mut parts: BTreeSet<String> = BTreeSet::new();
+    for run in &spec.runs {
+        let template = world.templates.get(&run.template).map(|known| known.compiled.hash.as_str());
+        parts.insert(format!("template {} {}", run.template, template.unwrap_or_default()));
+    }
+    for SourceConfig::Webhook(source) in &spec.sources {
+        let provider = world.webhooks.get(&source.name).map(|webhook| prefix(webhook.provider));
+        parts.insert(format!("webhook {} {}", source.name, provider.unwrap_or_default()));
+    }
+    let parts: Vec<&[u8]> =
+        std::iter::once(document).chain(parts.iter().map(String::as_str)).map(str::as_bytes).collect();
+    h_hex("trigger", &parts, 32)
+}
+
+fn references(spec: &TriggerSpec, world: &World<'_>, problems: &Problems) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, SourceConfig::Webhook(source)) in spec.sources.iter().enumerate() {
+        let field = format!("spec.sources[{index}].webhook.name");
+        let known = world.webhooks.keys().map(String::as_str);
+        findings.extend(dangling(field, "Webhook", &source.name, known, problems));
+    }
+    for (index, run) in spec.runs.iter().enumerate() {
+        let field = format!("spec.runs[{index}].template");
+        let known = world.templates.keys().map(String::as_str);
+        findings.extend(dangling(field, "JobTemplate", &run.template, known, problems));
+    }
+    findings
+}
+
+/// A reference to what is not there, or has problems of its own.
+fn dangling<'a>(
+    field: String,
+    kind: &str,
+    name: &str,
+    mut known: impl Iterator<Item = &'a str> + Clone,
+    problems: &Problems,
+) -> Option<Finding> {
+    if let Some(reason) = problems.of(kind, name) {
+        return Some(Finding::value(field, format!("{kind}/{name} has a problem: {reason}")));
+    }
+    if known.clone().any(|one| one == name) {
+        return None;
+    }
+    let near = nearest(name, known.by_ref());
+    Some(Finding::value(field, format!("there is no {kind} called {name:?}")).near(near))
+}
+
+fn sources(spec: &TriggerSpec, world: &World<'_>, findings: &mut Vec<Finding>) -> Vec<WebhookSource> {
+    let mut sources = Vec::new();
+    for (index, SourceConfig::Webhook(config)) in spec.sources.iter().enumerate() {
+        let Some(webhook) = world.webhooks.get(&config.name) else { continue };
+        let prefix = prefix(webhook.provider);
+        for (at, event) in config.events.iter().enumerate() {
+            let field = format!("spec.sources[{index}].webhook.events[{at}]");
+            findings.extend(event_type(event, prefix).map(|message| Finding::value(field, message)));
+        }
+        sources.push(source(config, webhook.name.clone(), prefix));
+    }
+    sources
+}
+
+fn source(config: &WebhookSourceConfig, webhook: ObjectName, prefix: &str) -> WebhookSource {
+    let events = config.events.iter().map(|event| format!("com.{prefix}.{event}")).collect();
+    WebhookSource { webhook, events }
+}
+
+fn prefix(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Github => "github",
+        Provider::Gitlab => "gitlab",
+        Provider::Standard => "standard",
+        Provider::Hmac => "hmac",
+        Provider::Token => "token",
+    }
+}
+
+/// What is wrong with an entry of `events`.
+fn event_type(event: &str, prefix: &str) -> Option<String> {
+    if event.starts_with(&format!("com.{prefix}.")) {
+        return Some(format!("is written without com.{prefix}. in front"));
+    }
+    if event.contains('*') {
+        return Some("takes no *: a bare name covers all its actions".to_owned());
+    }
+    let inner = |c: char| !c.is_whitespace() && !c.is_control();
+    let good = event.split('.').all(|part| !part.is_empty() && part.chars().all(inner));
+    (!good).then(|| format!("{event:?} is not an event type: write for instance push or pull_request.opened"))
+}
+
+fn concurrency(
+    config: &ConcurrencyConfig,
+    trigger: &ObjectName,
+    findings: &mut Vec<Finding>,
+) -> Option<Concurrency> {
+    let before = findings.len();
+    let mut wrong = |field: &str, message: String| {
+        findings.push(Finding::value(format!("spec.policy.concurrency.{field}"), message));
+    };
+    if let Some(message) = config.group.as_deref().and_then(names::label) {
+        wrong("group", message);
+    }
+    if config.max_queued == Some(0) {
+        wrong("maxQueued", "must be at least 1; to let none wait, write whenFull: Skip".to_owned());
+    }
+    if config.max_wait.is_some_and(|span| span.as_millis() == 0) {
+        wrong("maxWait", "must be more than 0s".to_owned());
+    }
+    let key =
+        config.key.as_deref().map(Text::compile_key).transpose().map_err(|message| wrong("key", message));
+    let group = match &config.group {
+        Some(group) => format!("{}/{group}", trigger.namespace),
+        None => format!("{}/trigger/{}", trigger.namespace, trigger.name),
+    };
+    key.ok().filter(|_| findings.len() == before).map(|key| Concurrency {
+        limit: config.limit,
+        group,
+        key,
+        when_full: config.when_full,
+        max_queued: config.max_queued.unwrap_or(DEFAULT_MAX_QUEUED),
+        max_wait_ms: config.max_wait.unwrap_or(DEFAULT_MAX_WAIT).as_millis(),
+    })
+}

@@ -1,0 +1,90 @@
+//! Webhooks: what goes with their provider, and their secrets.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::engine::definitions::config::{SecretSource, WebhookSpec};
+use crate::engine::definitions::model::{Secrets, Webhook};
+use crate::engine::definitions::quantity::ByteSize;
+use crate::engine::definitions::schema::Finding;
+use crate::engine::ids::ObjectName;
+use crate::engine::webhook::{Naming, Verifier};
+
+const DEFAULT_MAX_BODY: u64 = 25 << 20;
+
+/// What is wrong with a Webhook as it is written.
+fn check(spec: &WebhookSpec) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if spec.secrets.is_empty() {
+        let message = "needs at least one secret: without one anybody could send";
+        findings.push(Finding::key("spec.secrets", message));
+    }
+    if spec.max_body.is_some_and(|size| size.as_bytes() == 0) {
+        findings.push(Finding::value("spec.maxBody", "must be more than 0"));
+    }
+    if spec.max_body.is_some_and(|size| usize::try_from(size.as_bytes()).is_err()) {
+        findings.push(Finding::value("spec.maxBody", "is more than this machine can hold"));
+    }
+    for (index, source) in spec.secrets.iter().enumerate() {
+        let (field, text) = match source {
+            SecretSource::Env(name) => ("env", name),
+            SecretSource::File(path) => ("file", path),
+        };
+        if text.is_empty() {
+            findings.push(Finding::value(format!("spec.secrets[{index}].{field}"), "is empty"));
+        }
+    }
+    for (field, message) in Verifier::check_config(spec.provider, spec.auth.as_ref()) {
+        findings.push(Finding::key(format!("spec.{field}"), message));
+    }
+    findings
+}
+
+/// Compiles a Webhook. A secret that can't be had is no problem of the definition: it makes the
+/// Webhook answer 503.
+pub(super) fn compile(
+    name: ObjectName,
+    spec: &WebhookSpec,
+    secrets: &Secrets,
+) -> Result<Webhook, Vec<Finding>> {
+    let findings = check(spec);
+    if !findings.is_empty() {
+        return Err(findings);
+    }
+    let auth = spec.auth.as_ref();
+    let naming =
+        Naming::compile(auth).map_err(|message| vec![Finding::value("spec.auth.idPath", message)])?;
+    let resolved: Result<Vec<SecretString>, String> =
+        spec.secrets.iter().map(|source| resolve(source, secrets)).collect();
+    let max_body = spec.max_body.map_or(DEFAULT_MAX_BODY, ByteSize::as_bytes);
+    Ok(Webhook {
+        name,
+        provider: spec.provider,
+        max_body: usize::try_from(max_body).unwrap_or(usize::MAX),
+        verifier: resolved.and_then(|secrets| Verifier::compile(spec.provider, auth, &secrets)),
+        naming,
+    })
+}
+
+/// A Webhook whose current document is bad: it answers 503, so that senders try again.
+pub(super) fn out_of_order(old: &Webhook, reason: &str) -> Webhook {
+    Webhook {
+        name: old.name.clone(),
+        provider: old.provider,
+        max_body: old.max_body,
+        verifier: Err(reason.to_owned()),
+        naming: old.naming.clone(),
+    }
+}
+
+fn resolve(source: &SecretSource, secrets: &Secrets) -> Result<SecretString, String> {
+    let title = match source {
+        SecretSource::Env(name) => format!("the secret in the environment variable {name}"),
+        SecretSource::File(path) => format!("the secret in the file {path}"),
+    };
+    match secrets.get(source) {
+        None => Err(format!("{title} was not read")),
+        Some(Err(reason)) => Err(format!("{title} can't be read: {reason}")),
+        Some(Ok(secret)) if secret.expose_secret().is_empty() => Err(format!("{title} is empty")),
+        Some(Ok(secret)) => Ok(secret.clone()),
+    }
+}

@@ -1,0 +1,184 @@
+//! `spec` of a `Trigger`, as people write it.
+//!
+//! Part of `config`, with the same rules: unknown fields are errors, and a field exists only once it
+//! works.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::engine::definitions::quantity::Span;
+
+/// `spec` of a `Trigger`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TriggerSpec {
+    /// Decides `suspended` and runs nothing.
+    #[serde(default)]
+    pub suspend: bool,
+    /// Any of them; none means by hand only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceConfig>,
+    /// All must hold.
+    #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleConfig>,
+    /// What runs.
+    #[schemars(length(min = 1))]
+    pub runs: Vec<RunConfig>,
+    /// Limits.
+    #[serde(default)]
+    pub policy: PolicyConfig,
+}
+
+/// One source: exactly one of the fields.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum SourceConfig {
+    /// Deliveries of a Webhook.
+    Webhook(WebhookSourceConfig),
+}
+
+/// Deliveries of a Webhook.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebhookSourceConfig {
+    /// Name of the Webhook.
+    pub name: String,
+    /// Types without `com.<provider>.`; a bare name covers all its actions; none means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
+}
+
+/// One rule: `all`, `any`, `not`, or a `path` with one operator.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RuleConfig {
+    /// All of these hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<Vec<RuleConfig>>,
+    /// Any of these holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub any: Option<Vec<RuleConfig>>,
+    /// This does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not: Option<Box<RuleConfig>>,
+    /// `JSONPath` (RFC 9535); the leading `$.` may be left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The value, of the same type, is this.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub equals: Option<Value>,
+    /// No value is this.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub not_equals: Option<Value>,
+    /// The value is one of these.
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    pub is_in: Option<Vec<Value>>,
+    /// No value is one of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_in: Option<Vec<Value>>,
+    /// There is a value (null counts as none), or there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exists: Option<bool>,
+    /// The whole string matches this regular expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matches: Option<String>,
+    /// The whole string matches this glob; `*` stops at `/`, `**` does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub glob: Option<String>,
+    /// The string starts with this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starts_with: Option<String>,
+    /// The string contains this text, or the array this item.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub contains: Option<Value>,
+    /// The number is greater.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gt: Option<serde_json::Number>,
+    /// The number is greater or equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gte: Option<serde_json::Number>,
+    /// The number is less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lt: Option<serde_json::Number>,
+    /// The number is less or equal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lte: Option<serde_json::Number>,
+}
+
+/// Tells `equals: null` from no `equals`.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// One entry of `runs`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RunConfig {
+    /// Default: the template's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Name of a `JobTemplate`.
+    pub template: String,
+    /// Name of one of its environments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Where it runs; wins over the environment's and the template's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Values; they win over the environment's. Strings may hold `{{ }}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, Value>,
+    /// One run for each combination; also visible as params of the same name where the template has them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub matrix: BTreeMap<String, Vec<Value>>,
+}
+
+/// Limits.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// How many firings at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<ConcurrencyConfig>,
+    /// Higher goes first; a waiting firing gains 1 a minute.
+    pub priority: i32,
+}
+
+/// How many firings at once.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConcurrencyConfig {
+    /// At least 1.
+    #[schemars(range(min = 1))]
+    pub limit: u32,
+    /// Triggers of one group share the limit; default: the trigger alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Counts apart for each value, for instance `"{{ git.branch }}"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What to do with one too many; default `Queue`.
+    #[serde(default)]
+    pub when_full: WhenFull,
+    /// How many may wait; default 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_queued: Option<u32>,
+    /// How long one may wait; default 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wait: Option<Span>,
+}
+
+/// What to do with one firing too many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenFull {
+    /// It waits.
+    #[default]
+    Queue,
+    /// It is decided `skipped`.
+    Skip,
+    /// Older ones are cancelled; it starts once they ended.
+    Replace,
+}

@@ -1,0 +1,218 @@
+//! Candidate triggers of an event: by source, then by the most telling equality.
+//!
+//! Ten thousand triggers on one webhook are usually told apart by one rule such as `git.repository
+//! equals acme/shop`. Each trigger is filed under the values of one of its equalities: that whose
+//! path has the most values among the webhook's triggers. What the event holds at that path is then
+//! one look-up. An index may only leave out triggers whose rules can't hold, and never decides more.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::model::Trigger;
+use crate::engine::event::{Attributes, Ingress};
+use crate::engine::ids::ObjectName;
+
+/// Finds candidates.
+#[derive(Debug, Default)]
+pub struct Index {
+    triggers: Vec<Arc<Trigger>>,
+    webhooks: HashMap<ObjectName, OfWebhook>,
+}
+
+/// Who may fire on an event.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// Positions in `Snapshot::triggers`, ascending.
+    pub positions: Vec<usize>,
+    /// How many triggers' source clauses take the event, candidates or not.
+    pub listening: usize,
+}
+
+#[derive(Debug, Default)]
+struct OfWebhook {
+    listening: Listening,
+    /// Triggers without an equality to file them by.
+    always: Vec<usize>,
+    paths: Vec<OfPath>,
+}
+
+/// How many triggers take an event of a type, without asking each.
+#[derive(Debug, Default)]
+struct Listening {
+    to_all: usize,
+    /// By wanted type. Of one trigger no type covers another, so that it counts once.
+    by_type: HashMap<String, usize>,
+}
+
+#[derive(Debug)]
+struct OfPath {
+    path: Vec<String>,
+    texts: HashMap<String, Vec<usize>>,
+    others: HashMap<Plain, Vec<usize>>,
+}
+
+/// A scalar that is no text, such that equal values of JSON are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Plain {
+    Truth(bool),
+    /// The bits of a number that a double holds exactly.
+    Number(u64),
+}
+
+type Equality = (String, Vec<Value>);
+
+impl Index {
+    /// Files `triggers` by their sources and equalities.
+    pub fn build(triggers: &[Arc<Trigger>]) -> Self {
+        let mut listening: BTreeMap<&ObjectName, Vec<usize>> = BTreeMap::new();
+        for (position, trigger) in triggers.iter().enumerate() {
+            let webhooks: BTreeSet<&ObjectName> =
+                trigger.sources.iter().map(|source| &source.webhook).collect();
+            for webhook in webhooks {
+                listening.entry(webhook).or_default().push(position);
+            }
+        }
+        let webhooks = listening
+            .into_iter()
+            .map(|(webhook, positions)| (webhook.clone(), OfWebhook::build(webhook, &positions, triggers)))
+            .collect();
+        Self { triggers: triggers.to_vec(), webhooks }
+    }
+
+    /// Whether any trigger's source clause takes the event.
+    pub fn listens(&self, event: &Attributes) -> bool {
+        self.of(event).is_some_and(|webhook| webhook.listening.count(&event.event_type) > 0)
+    }
+
+    /// Candidates for `event` whose root of values is `root`.
+    pub fn candidates(&self, event: &Attributes, root: &Value) -> Candidates {
+        let Some(webhook) = self.of(event) else { return Candidates::default() };
+        let listening = webhook.listening.count(&event.event_type);
+        if listening == 0 {
+            return Candidates::default();
+        }
+        let filed = webhook.paths.iter().flat_map(|path| path.at(root));
+        let mut positions: Vec<usize> = webhook
+            .always
+            .iter()
+            .chain(filed)
+            .copied()
+            .filter(|position| self.triggers[*position].listens(event))
+            .collect();
+        positions.sort_unstable();
+        Candidates { positions, listening }
+    }
+
+    fn of(&self, event: &Attributes) -> Option<&OfWebhook> {
+        match &event.ingress {
+            Ingress::Webhook(webhook) => self.webhooks.get(webhook),
+            Ingress::Manual(_) | Ingress::Verdict => None,
+        }
+    }
+}
+
+impl OfWebhook {
+    fn build(webhook: &ObjectName, positions: &[usize], triggers: &[Arc<Trigger>]) -> Self {
+        let equalities: Vec<(usize, Vec<Equality>)> = positions
+            .iter()
+            .map(|position| (*position, usable(triggers[*position].rule.equalities())))
+            .collect();
+        let mut values: HashMap<&str, BTreeSet<String>> = HashMap::new();
+        for (path, wanted) in equalities.iter().flat_map(|(_, all)| all) {
+            values.entry(path).or_default().extend(wanted.iter().map(Value::to_string));
+        }
+        let mut built = Self::default();
+        let mut paths: BTreeMap<&str, OfPath> = BTreeMap::new();
+        for (position, all) in &equalities {
+            built.listening.add(&triggers[*position], webhook);
+            match all.iter().max_by_key(|(path, _)| (values[path.as_str()].len(), path)) {
+                None => built.always.push(*position),
+                Some((path, wanted)) => {
+                    paths.entry(path).or_insert_with(|| OfPath::new(path)).file(*position, wanted);
+                }
+            }
+        }
+        built.paths = paths.into_values().collect();
+        built
+    }
+}
+
+/// Equalities that a look-up can answer: of scalars, null not being one.
+fn usable(equalities: Vec<Equality>) -> Vec<Equality> {
+    let scalar = |value: &Value| value.is_string() || Plain::of(value).is_some();
+    equalities.into_iter().filter(|(_, wanted)| wanted.iter().all(scalar)).collect()
+}
+
+impl Listening {
+    fn add(&mut self, trigger: &Trigger, webhook: &ObjectName) {
+        let sources = || trigger.sources.iter().filter(|source| source.webhook == *webhook);
+        if sources().any(|source| source.events.is_empty()) {
+            self.to_all += 1;
+            return;
+        }
+        let types: BTreeSet<&str> =
+            sources().flat_map(|source| source.events.iter().map(String::as_str)).collect();
+        for wanted in &types {
+            if !prefixes(wanted).skip(1).any(|wider| types.contains(wider)) {
+                *self.by_type.entry((*wanted).to_owned()).or_default() += 1;
+            }
+        }
+    }
+
+    fn count(&self, event_type: &str) -> usize {
+        let of_type = prefixes(event_type).filter_map(|prefix| self.by_type.get(prefix));
+        self.to_all + of_type.sum::<usize>()
+    }
+}
+
+/// `a.b.c`, `a.b`, `a`.
+fn prefixes(event_type: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(event_type), |longer| longer.rfind('.').map(|at| &longer[..at]))
+}
+
+impl OfPath {
+    fn new(path: &str) -> Self {
+        let path = path.split('.').map(str::to_owned).collect();
+        Self { path, texts: HashMap::new(), others: HashMap::new() }
+    }
+
+    fn file(&mut self, position: usize, wanted: &[Value]) {
+        let mut seen = BTreeSet::new();
+        for value in wanted.iter().filter(|value| seen.insert(value.to_string())) {
+            let filed = match (value, Plain::of(value)) {
+                (Value::String(text), _) => self.texts.entry(text.clone()).or_default(),
+                (_, Some(plain)) => self.others.entry(plain).or_default(),
+                _ => continue,
+            };
+            if filed.last() != Some(&position) {
+                filed.push(position);
+            }
+        }
+    }
+
+    /// Who is filed under what `root` holds at this path.
+    fn at(&self, root: &Value) -> &[usize] {
+        let held = self.path.iter().try_fold(root, |value, name| value.get(name));
+        let filed = held.and_then(|value| match value {
+            Value::String(text) => self.texts.get(text),
+            other => self.others.get(&Plain::of(other)?),
+        });
+        filed.map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Plain {
+    /// 5 and 5.0 are one value. Numbers from 2^53 on are left to the rules.
+    fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Bool(truth) => Some(Self::Truth(*truth)),
+            Value::Number(number) => {
+                let exact = number.as_f64().filter(|number| number.abs() < 9_007_199_254_740_992.0);
+                exact.map(|number| Self::Number((number + 0.0).to_bits()))
+            }
+            _ => None,
+        }
+    }
+}

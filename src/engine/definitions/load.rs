@@ -1,0 +1,206 @@
+//! YAML text to documents with places.
+//!
+//! Owns what can be said of a document alone: syntax, envelope and schema. What documents say of
+//! each other belongs to `compile`. One bad document never hides another.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::config::{API_VERSION, DocumentConfig};
+use super::model::Document;
+use super::problem::{Place, Problem, Spot, nearest};
+use super::schema::{self, Finding, KINDS};
+use super::yaml::{self, Parsed, Places};
+use crate::engine::ids::h_hex;
+
+/// What was read from all files.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Namespace of definitions from files.
+    pub namespace: String,
+    /// Documents that hold to the schema.
+    pub documents: Vec<LoadedDocument>,
+    /// What is wrong with the others.
+    pub problems: Vec<Problem>,
+    /// Files with something that could not even be parsed, and the first reason: whatever a file of
+    /// this name defined before may still be meant to exist.
+    pub unreadable: BTreeMap<String, String>,
+}
+
+/// A document that holds to the schema.
+#[derive(Debug)]
+pub struct LoadedDocument {
+    /// As it was read.
+    pub document: Document,
+    /// The same, typed.
+    pub config: DocumentConfig,
+    /// Where its fields stand.
+    pub places: Places,
+}
+
+impl LoadedDocument {
+    /// `Kind/name`.
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.kind(), self.name())
+    }
+
+    /// The kind as it is written.
+    pub fn kind(&self) -> &'static str {
+        match &self.config {
+            DocumentConfig::Webhook(_) => KINDS[0],
+            DocumentConfig::JobTemplate(_) => KINDS[1],
+            DocumentConfig::Trigger(_) => KINDS[2],
+        }
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        match &self.config {
+            DocumentConfig::Webhook(resource) => &resource.metadata.name,
+            DocumentConfig::JobTemplate(resource) => &resource.metadata.name,
+            DocumentConfig::Trigger(resource) => &resource.metadata.name,
+        }
+    }
+
+    /// Where `field` has its value.
+    pub fn place(&self, field: &str) -> Place {
+        self.places.value(field).in_file(&self.document.file)
+    }
+
+    /// Where the key `field` stands.
+    pub fn key_place(&self, field: &str) -> Place {
+        self.places.key(field).in_file(&self.document.file)
+    }
+
+    pub(super) fn problem(&self, finding: Finding) -> Problem {
+        let place = if finding.at_key { self.key_place(&finding.field) } else { self.place(&finding.field) };
+        Problem {
+            place,
+            definition: Some(self.title()),
+            field: finding.field,
+            message: finding.message,
+            suggestion: finding.suggestion,
+        }
+    }
+}
+
+impl Loaded {
+    /// Documents that were kept, read again: those that this version can't read any more are left out.
+    pub fn from_documents(documents: Vec<Document>, namespace: &str) -> Self {
+        let read = |document: Document| {
+            let config = typed(&document.value).ok()?;
+            Some(LoadedDocument { document, config, places: Places::default() })
+        };
+        let documents = documents.into_iter().filter_map(read).collect();
+        Self { namespace: namespace.to_owned(), documents, ..Self::default() }
+    }
+
+    /// Notes a file that could not be read, with the reason.
+    pub fn add_unreadable(&mut self, file: &str, reason: &str) {
+        self.unparsed(file, Spot::START, reason);
+    }
+
+    fn unparsed(&mut self, file: &str, at: Spot, reason: &str) {
+        self.unreadable.entry(file.to_owned()).or_insert_with(|| reason.to_owned());
+        self.problems.push(Problem {
+            place: at.in_file(file),
+            definition: None,
+            field: String::new(),
+            message: reason.to_owned(),
+            suggestion: None,
+        });
+    }
+}
+
+/// Reads all documents of `files` (relative path, text).
+///
+/// `namespace` is the server's: the one of every definition from a file.
+pub fn load(files: &[(String, String)], namespace: &str) -> Loaded {
+    let mut loaded = Loaded { namespace: namespace.to_owned(), ..Loaded::default() };
+    for (file, text) in files {
+        for piece in yaml::pieces(text) {
+            match yaml::parse(&piece) {
+                Ok(Some(parsed)) => document(file, parsed, &mut loaded),
+                Ok(None) => {}
+                Err((reason, at)) => loaded.unparsed(file, at, &reason),
+            }
+        }
+    }
+    loaded
+}
+
+fn document(file: &str, parsed: Parsed, loaded: &mut Loaded) {
+    let Parsed { value, places, repeated } = parsed;
+    let mut findings = envelope(&value);
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    findings.extend(schema::check(kind, &value).into_iter().filter(|found| !is_envelope(&found.field)));
+    let name = value.pointer("/metadata/name").and_then(Value::as_str);
+    let definition = name.filter(|_| KINDS.contains(&kind)).map(|name| format!("{kind}/{name}"));
+    let problem = |place: Spot, finding: Finding| Problem {
+        place: place.in_file(file),
+        definition: definition.clone(),
+        field: finding.field,
+        message: finding.message,
+        suggestion: finding.suggestion,
+    };
+    let mut problems: Vec<Problem> = findings
+        .into_iter()
+        .map(|found| {
+            problem(if found.at_key { places.key(&found.field) } else { places.value(&found.field) }, found)
+        })
+        .collect();
+    problems.extend(
+        repeated.into_iter().map(|(field, at)| problem(at, Finding::key(field, "stands here twice"))),
+    );
+    if problems.is_empty() {
+        match typed(&value) {
+            Ok(config) => {
+                let document = Document { hash: hash(&value), file: file.to_owned(), value };
+                loaded.documents.push(LoadedDocument { document, config, places });
+                return;
+            }
+            Err(message) => problems.push(problem(places.value(""), Finding::value("", message))),
+        }
+    }
+    problems.sort();
+    loaded.problems.extend(problems);
+}
+
+/// The document's identity: the same for any order of keys, comments and blanks.
+fn hash(value: &Value) -> String {
+    h_hex("document", &[value.to_string().as_bytes()], 32)
+}
+
+fn typed(value: &Value) -> Result<DocumentConfig, String> {
+    serde_json::from_value(value.clone()).map_err(|error| error.to_string())
+}
+
+fn is_envelope(field: &str) -> bool {
+    field == "apiVersion" || field == "kind"
+}
+
+/// `apiVersion` and `kind`, which say what all else must be.
+fn envelope(value: &Value) -> Vec<Finding> {
+    if !value.is_object() {
+        let is = schema::described(value);
+        return vec![Finding::value(
+            "",
+            format!("a definition must be a map with apiVersion and kind, is {is}"),
+        )];
+    }
+    let mut findings = Vec::new();
+    let mut expect = |field: &str, allowed: &[&str]| match value.get(field) {
+        None => findings.push(Finding::key(field, format!("is missing: write {}", allowed.join(" or ")))),
+        Some(Value::String(word)) if allowed.contains(&word.as_str()) => {}
+        Some(other) => {
+            let message =
+                format!("{} is not known: write {}", schema::described(other), allowed.join(" or "));
+            let near = other.as_str().and_then(|word| nearest(word, allowed.iter().copied()));
+            findings.push(Finding::value(field, message).near(near));
+        }
+    };
+    expect("apiVersion", &[API_VERSION]);
+    expect("kind", &KINDS);
+    findings
+}

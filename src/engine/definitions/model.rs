@@ -1,0 +1,225 @@
+//! What definitions compile to. Nothing in here can fail on an event but a value of that event.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::config::{Provider, WhenFull};
+use super::index::Index;
+use super::problem::Problem;
+use crate::engine::event::{Attributes, Ingress};
+use crate::engine::ids::ObjectName;
+use crate::engine::render::{ManifestTemplate, ParamSchema, Text};
+use crate::engine::rules::Rule;
+use crate::engine::verdict::{ExitCodes, Outcome};
+use crate::engine::webhook::{Naming, Verifier};
+
+/// All definitions of one moment, ready to decide with. Shared as `Arc<Snapshot>`, never changed.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Hash of the sorted documents, without secrets: 32 hex digits.
+    pub revision: String,
+    /// The documents it was compiled from, by hash.
+    pub documents: Vec<Document>,
+    /// Webhooks by name.
+    pub webhooks: BTreeMap<ObjectName, Arc<Webhook>>,
+    /// Templates by name.
+    pub templates: BTreeMap<ObjectName, Arc<JobTemplate>>,
+    /// Triggers by name; the position in this list is what [`Index`] speaks of.
+    pub triggers: Vec<Arc<Trigger>>,
+    /// Positions in `triggers` by name.
+    pub trigger_positions: BTreeMap<ObjectName, usize>,
+    /// File that each Webhook and Trigger was read from, by `Kind/name`: where that can't be parsed
+    /// later, they are not forgotten.
+    pub files: BTreeMap<String, String>,
+    /// Candidate triggers by source and equality.
+    pub index: Index,
+    /// Limits of concurrency groups: `namespace/group` to limit.
+    pub group_limits: BTreeMap<String, u32>,
+    /// Everything that is wrong with the documents.
+    pub problems: Vec<Problem>,
+}
+
+impl Snapshot {
+    /// The trigger called `name`.
+    pub fn trigger(&self, name: &ObjectName) -> Option<&Arc<Trigger>> {
+        self.trigger_positions.get(name).map(|position| &self.triggers[*position])
+    }
+}
+
+/// A document as it was read, kept by hash as long as an event's decisions need it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// BLAKE3 of the canonical JSON: 32 hex digits.
+    pub hash: String,
+    /// File it came from, relative to the definitions' folder.
+    pub file: String,
+    /// The whole document as JSON.
+    pub value: Value,
+}
+
+/// A compiled Webhook.
+#[derive(Debug)]
+pub struct Webhook {
+    /// Name.
+    pub name: ObjectName,
+    /// Who sends.
+    pub provider: Provider,
+    /// Largest body, bytes.
+    pub max_body: usize,
+    /// Checks signatures; `Err` says which secret could not be resolved: answer 503, never 401.
+    pub verifier: Result<Verifier, String>,
+    /// Where deliveries keep their id and type.
+    pub naming: Naming,
+}
+
+/// Resolved secrets by where they come from, made outside the engine. `Err` is why not.
+pub type Secrets = BTreeMap<super::config::SecretSource, Result<SecretString, String>>;
+
+/// A compiled `JobTemplate`.
+#[derive(Debug)]
+pub struct JobTemplate {
+    /// Name.
+    pub name: ObjectName,
+    /// Hash of its document; unchanged templates are reused.
+    pub hash: String,
+    /// Parameters, in the order they are written.
+    pub params: Vec<ParamSchema>,
+    /// Environments by name.
+    pub environments: BTreeMap<String, Environment>,
+    /// The Job with its expressions compiled.
+    pub manifest: ManifestTemplate,
+    /// Where Jobs run unless an environment or a run says otherwise.
+    pub namespace: String,
+    /// Time-out of an attempt, milliseconds.
+    pub timeout_ms: i64,
+    /// Further attempts.
+    pub retries: Retries,
+    /// What exit codes mean.
+    pub exit_codes: ExitCodes,
+    /// How many ended runs are kept.
+    pub max_runs: u32,
+    /// How old an ended run may get, milliseconds.
+    pub max_age_ms: i64,
+}
+
+/// A compiled environment.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// Where Jobs run.
+    pub namespace: Option<String>,
+    /// Values of params.
+    pub params: BTreeMap<String, Value>,
+}
+
+/// Further attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retries {
+    /// Attempts beyond the first.
+    pub limit: u32,
+    /// After which outcomes.
+    pub outcomes: BTreeSet<Outcome>,
+    /// Pause before the second attempt, milliseconds; doubled each time up to an hour.
+    pub backoff_ms: i64,
+}
+
+/// A compiled Trigger.
+#[derive(Debug)]
+pub struct Trigger {
+    /// Name.
+    pub name: ObjectName,
+    /// Hash of its document and of what it refers to; unchanged triggers are reused.
+    pub hash: String,
+    /// Decides `suspended`.
+    pub suspend: bool,
+    /// Any of them.
+    pub sources: Vec<WebhookSource>,
+    /// All of `match`.
+    pub rule: Rule,
+    /// One for each entry of `runs` and cell of its matrix.
+    pub legs: Vec<Leg>,
+    /// Limit of firings.
+    pub concurrency: Option<Concurrency>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// Set where the current document is bad but an earlier one was good: it listens as before, and
+    /// decides `invalid` with this text.
+    pub broken: Option<String>,
+}
+
+/// A source clause: which deliveries of which Webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSource {
+    /// The Webhook.
+    pub webhook: ObjectName,
+    /// Event types with `com.<provider>.` in front; empty means all. `a.b` also covers `a.b.c`.
+    pub events: Vec<String>,
+}
+
+/// One thing to run: an entry of `runs` with one cell of its matrix.
+#[derive(Debug)]
+pub struct Leg {
+    /// The run's name.
+    pub name: String,
+    /// What runs.
+    pub template: Arc<JobTemplate>,
+    /// Name of the environment.
+    pub environment: Option<String>,
+    /// Where; set by the run itself.
+    pub namespace: Option<String>,
+    /// Values given by the run.
+    pub params: BTreeMap<String, ParamValue>,
+    /// This cell's values.
+    pub matrix: BTreeMap<String, Value>,
+}
+
+/// A param's value as a run gives it.
+#[derive(Debug)]
+pub enum ParamValue {
+    /// Known when loading.
+    Literal(Value),
+    /// A string with `{{ }}`.
+    Text(Text),
+}
+
+/// Limit of firings.
+#[derive(Debug)]
+pub struct Concurrency {
+    /// How many at once.
+    pub limit: u32,
+    /// `namespace/group`, or `namespace/trigger/NAME` where no group is given.
+    pub group: String,
+    /// Counts apart for each value.
+    pub key: Option<Text>,
+    /// What to do with one too many.
+    pub when_full: WhenFull,
+    /// How many may wait.
+    pub max_queued: u32,
+    /// How long one may wait, milliseconds.
+    pub max_wait_ms: i64,
+}
+
+impl Trigger {
+    /// Whether a source clause takes this event.
+    pub fn listens(&self, event: &Attributes) -> bool {
+        let Ingress::Webhook(webhook) = &event.ingress else { return false };
+        self.sources.iter().any(|source| source.webhook == *webhook && source.takes(&event.event_type))
+    }
+}
+
+impl WebhookSource {
+    /// Whether `event_type` is one of the clause's types, or an action of one.
+    pub fn takes(&self, event_type: &str) -> bool {
+        let covers = |wanted: &String| {
+            event_type
+                .strip_prefix(wanted.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.events.is_empty() || self.events.iter().any(covers)
+    }
+}

@@ -1,0 +1,343 @@
+//! Every problem of a document at once, by the JSON Schema of the structs in `config`.
+//!
+//! The schema is made simpler before it is used, so that each error has one cause: a choice of
+//! constants becomes an `enum`, a choice of one-field objects becomes an object with at most one
+//! field, and null is no value. The wording is ours; the validator's own texts never reach a person.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::paths::LocationSegment;
+use jsonschema::{ValidationError, Validator};
+use serde_json::{Map, Value, json};
+
+use super::config::{JobTemplateSpec, Resource, TriggerSpec, WebhookSpec};
+use super::problem::nearest;
+use super::quantity::{ByteSize, SIZE_FORMAT, SPAN_FORMAT, Span};
+use super::yaml::child;
+
+/// The kinds there are, as they are written.
+pub(super) const KINDS: [&str; 3] = ["Webhook", "JobTemplate", "Trigger"];
+
+/// A problem before its place is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Finding {
+    pub(super) field: String,
+    /// The key is at fault, not the value.
+    pub(super) at_key: bool,
+    pub(super) message: String,
+    pub(super) suggestion: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn value(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), at_key: false, message: message.into(), suggestion: None }
+    }
+
+    pub(super) fn key(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at_key: true, ..Self::value(field, message) }
+    }
+
+    pub(super) fn near(self, suggestion: Option<String>) -> Self {
+        Self { suggestion, ..self }
+    }
+}
+
+struct KindSchema {
+    schema: Value,
+    validator: Validator,
+}
+
+static SCHEMAS: LazyLock<Vec<KindSchema>> = LazyLock::new(|| {
+    let schemas = [
+        schemars::schema_for!(Resource<WebhookSpec>),
+        schemars::schema_for!(Resource<JobTemplateSpec>),
+        schemars::schema_for!(Resource<TriggerSpec>),
+    ];
+    schemas.into_iter().map(|schema| KindSchema::of(schema.to_value())).collect()
+});
+
+impl KindSchema {
+    fn of(mut schema: Value) -> Self {
+        simplify(&mut schema);
+        schema["properties"]["kind"] = json!({ "type": "string" });
+        let validator = jsonschema::options()
+            .should_validate_formats(true)
+            .with_format(SPAN_FORMAT, |text: &str| Span::parse(text).is_ok())
+            .with_format(SIZE_FORMAT, |text: &str| ByteSize::parse(text).is_ok())
+            .build(&schema)
+            .expect("the schema of a kind is valid");
+        Self { schema, validator }
+    }
+}
+
+/// Everything that is wrong with `document`, whose kind is known.
+pub(super) fn check(kind: &str, document: &Value) -> Vec<Finding> {
+    let Some(known) = KINDS.iter().position(|known| *known == kind) else { return Vec::new() };
+    let KindSchema { schema, validator } = &SCHEMAS[known];
+    let mut findings = BTreeSet::new();
+    for error in validator.iter_errors(document) {
+        findings.extend(word(&error, schema));
+    }
+    broken_integers(document, schema, schema, String::new(), &mut findings);
+    findings.into_iter().collect()
+}
+
+fn word(error: &ValidationError<'_>, root: &Value) -> Vec<Finding> {
+    let (field, schema) = locate(error, root);
+    let value = error.instance().as_ref();
+    let one = |message: String| vec![Finding::value(field.as_str(), message)];
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            unexpected.iter().map(|name| unknown_field(&field, name, schema, value)).collect()
+        }
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            vec![Finding::key(child(&field, name), "is missing")]
+        }
+        ValidationErrorKind::Enum { options } => match value.as_str() {
+            Some(word) => unknown_word(&field, word, options),
+            None => Vec::new(),
+        },
+        ValidationErrorKind::Type { .. } if is_quantity(schema) => one(quantity(schema, value)),
+        ValidationErrorKind::Type { kind } => {
+            one(format!("must be {}, is {}{}", wanted(kind), described(value), hint(kind, value)))
+        }
+        ValidationErrorKind::Pattern { .. } | ValidationErrorKind::Format { .. } => {
+            one(quantity(schema, value))
+        }
+        ValidationErrorKind::MinProperties { .. } => one(format!("needs exactly one of {}", names(schema))),
+        ValidationErrorKind::MaxProperties { .. } => {
+            vec![Finding::key(field, format!("may have only one of {}", names(schema)))]
+        }
+        ValidationErrorKind::MinItems { limit } => one(format!("needs at least {limit} entry")),
+        ValidationErrorKind::Minimum { limit } => one(format!("must be at least {limit}, is {value}")),
+        ValidationErrorKind::Maximum { limit } => one(format!("must be at most {limit}, is {value}")),
+        other => one(format!("does not hold to {} of the schema", other.keyword())),
+    }
+}
+
+/// The field an error speaks of, and the schema that stands there.
+fn locate<'s>(error: &ValidationError<'_>, root: &'s Value) -> (String, &'s Value) {
+    let mut field = String::new();
+    let mut schema = dereferenced(root, root);
+    for segment in error.instance_path().segments() {
+        match segment {
+            LocationSegment::Property(name) => {
+                field = child(&field, &name);
+                schema = below(schema, &name, root);
+            }
+            LocationSegment::Index(index) => {
+                field = format!("{field}[{index}]");
+                schema = dereferenced(&schema["items"], root);
+            }
+        }
+    }
+    (field, schema)
+}
+
+/// The schema of the field `name` of an object with `schema`.
+fn below<'s>(schema: &'s Value, name: &str, root: &'s Value) -> &'s Value {
+    let own = schema.get("properties").and_then(|all| all.get(name));
+    dereferenced(own.unwrap_or(&schema["additionalProperties"]), root)
+}
+
+fn dereferenced<'s>(schema: &'s Value, root: &'s Value) -> &'s Value {
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
+    target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
+}
+
+fn unknown_field(parent: &str, name: &str, schema: &Value, value: &Value) -> Finding {
+    let allowed: Vec<&str> = properties(schema).collect();
+    let unused = allowed.iter().copied().filter(|known| value.get(known).is_none());
+    let near = nearest(name, unused);
+    let message = match allowed.len() {
+        1 => format!("unknown field; the only one here is {}", allowed[0]),
+        2..=12 => format!("unknown field; the fields here are {}", allowed.join(", ")),
+        _ => "unknown field".to_owned(),
+    };
+    Finding::key(child(parent, name), message).near(near)
+}
+
+fn unknown_word(field: &str, word: &str, options: &Value) -> Vec<Finding> {
+    let known: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let message = format!("{} is not one of {}", described(&json!(word)), known.join(", "));
+    vec![Finding::value(field, message).near(nearest(word, known))]
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = &str> {
+    schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|all| all.keys().map(String::as_str))
+}
+
+fn names(schema: &Value) -> String {
+    properties(schema).collect::<Vec<_>>().join(", ")
+}
+
+fn is_quantity(schema: &Value) -> bool {
+    matches!(schema.get("format").and_then(Value::as_str), Some(SPAN_FORMAT | SIZE_FORMAT))
+}
+
+/// Why a duration or size will not do; a bare number is told how it would be read as text.
+fn quantity(schema: &Value, value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let refused = match schema.get("format").and_then(Value::as_str) {
+        Some(SPAN_FORMAT) => Span::parse(&text).err(),
+        Some(SIZE_FORMAT) => ByteSize::parse(&text).err(),
+        _ => None,
+    };
+    let quotes = || format!("must be a text, is {}: put it in quotes", described(value));
+    refused.unwrap_or_else(quotes)
+}
+
+fn wanted(kind: &TypeKind) -> String {
+    let of = |name: &str| match name {
+        "object" => "a map".to_owned(),
+        "array" => "a list".to_owned(),
+        "string" => "a text".to_owned(),
+        "boolean" => "true or false".to_owned(),
+        "integer" => "a whole number".to_owned(),
+        "number" => "a number".to_owned(),
+        other => other.to_owned(),
+    };
+    match kind {
+        TypeKind::Single(single) => of(single.as_str()),
+        TypeKind::Multiple(several) => {
+            several.iter().map(|one| of(one.as_str())).collect::<Vec<_>>().join(" or ")
+        }
+    }
+}
+
+/// A value in a message: its kind, and its text where that is short.
+pub(super) fn described(value: &Value) -> String {
+    match value {
+        Value::Null => "empty".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map".to_owned(),
+        Value::String(text) if text.chars().count() > 60 => {
+            format!("{:?}", text.chars().take(57).chain("...".chars()).collect::<String>())
+        }
+        other => other.to_string(),
+    }
+}
+
+fn hint(kind: &TypeKind, value: &Value) -> &'static str {
+    match (kind, value) {
+        (TypeKind::Single(single), Value::Bool(_) | Value::Number(_)) if single.as_str() == "string" => {
+            ": put it in quotes"
+        }
+        (TypeKind::Single(single), Value::String(text)) if single.as_str() == "boolean" => {
+            match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" => ": write true",
+                "no" | "off" | "n" => ": write false",
+                _ => "",
+            }
+        }
+        _ => "",
+    }
+}
+
+/// JSON Schema takes 5.0 as a whole number, serde does not.
+fn broken_integers(value: &Value, schema: &Value, root: &Value, field: String, out: &mut BTreeSet<Finding>) {
+    let schema = dereferenced(schema, root);
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                broken_integers(value, below(schema, name, root), root, child(&field, name), out);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                broken_integers(value, &schema["items"], root, format!("{field}[{index}]"), out);
+            }
+        }
+        Value::Number(number) if schema["type"] == "integer" && number.is_f64() => {
+            out.insert(Finding::value(field, format!("must be a whole number, is {number}")));
+        }
+        _ => {}
+    }
+}
+
+/// Rewrites a schema and all below it; see the module's header.
+fn simplify(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(simplify),
+        Value::Object(fields) => {
+            simplify_choice(fields);
+            bound_integers(fields);
+            let literal = ["default", "const", "enum", "required"];
+            fields
+                .iter_mut()
+                .filter(|(key, _)| !literal.contains(&key.as_str()))
+                .for_each(|(_, below)| simplify(below));
+        }
+        _ => {}
+    }
+}
+
+fn simplify_choice(fields: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = fields.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            fields.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::Array(choices)) = fields.get("anyOf") {
+        let rest: Vec<&Value> = choices.iter().filter(|choice| choice["type"] != "null").collect();
+        if let [Value::Object(only)] = rest.as_slice() {
+            let only = only.clone();
+            fields.remove("anyOf");
+            fields.extend(only);
+        }
+    }
+    if let Some(Value::Array(choices)) = fields.get("oneOf") {
+        let merged = words(choices).unwrap_or_else(|| one_field(choices));
+        fields.remove("oneOf");
+        fields.extend(merged);
+    }
+}
+
+/// A choice of constants as an `enum`; `None` where it is none.
+fn words(choices: &[Value]) -> Option<Map<String, Value>> {
+    let mut all = Vec::new();
+    for choice in choices {
+        match (choice.get("const"), choice.get("enum")) {
+            (Some(word), _) => all.push(word.clone()),
+            (None, Some(Value::Array(words))) => all.extend(words.iter().cloned()),
+            _ => return None,
+        }
+    }
+    Some(Map::from_iter([("type".to_owned(), json!("string")), ("enum".to_owned(), all.into())]))
+}
+
+/// A choice of objects of one field as an object with exactly one of these fields.
+fn one_field(choices: &[Value]) -> Map<String, Value> {
+    let fields: Map<String, Value> = choices
+        .iter()
+        .filter_map(|choice| choice["properties"].as_object())
+        .flat_map(|properties| properties.iter().map(|(name, schema)| (name.clone(), schema.clone())))
+        .collect();
+    Map::from_iter([
+        ("type".to_owned(), json!("object")),
+        ("properties".to_owned(), fields.into()),
+        ("additionalProperties".to_owned(), json!(false)),
+        ("minProperties".to_owned(), json!(1)),
+        ("maxProperties".to_owned(), json!(1)),
+    ])
+}
+
+/// What the format of an integer says as limits, which the validator then holds.
+fn bound_integers(fields: &mut Map<String, Value>) {
+    let (least, most) = match fields.get("format").and_then(Value::as_str) {
+        Some("uint32") => (0, i64::from(u32::MAX)),
+        Some("int32") => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => return,
+    };
+    fields.entry("minimum").or_insert(json!(least));
+    fields.entry("maximum").or_insert(json!(most));
+}

@@ -1,0 +1,174 @@
+//! Events: CloudEvents 1.0 attributes, what a forge said about its repository, and the raw body.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ids::{EventKey, FiringId, ObjectName};
+
+/// Milliseconds since the Unix epoch, UTC. The engine never asks for the time; it is told.
+pub type Millis = i64;
+
+/// An event as the inbox keeps it.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Everything about the event but its body.
+    pub attributes: Attributes,
+    /// The body as it came in, byte for byte. Never copied: a reference-counted buffer.
+    pub body: Bytes,
+}
+
+/// What is known of an event without reading its body.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attributes {
+    /// Derived identity; see [`EventKey::derive`].
+    pub key: EventKey,
+    /// Where it came in.
+    pub ingress: Ingress,
+    /// CloudEvents `id`: the sender's, or a receipt's.
+    pub id: String,
+    /// CloudEvents `source`, a URI reference.
+    pub source: String,
+    /// CloudEvents `type`, for instance `com.github.push`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// CloudEvents `subject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Media type of the body.
+    pub datacontenttype: String,
+    /// What the forge's payload says about the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
+    /// The firing that caused this event, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// When it was received.
+    pub received_at: Millis,
+}
+
+/// The chain of firings that led to an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cause {
+    /// The firing that ended.
+    pub firing: FiringId,
+    /// How many firings deep: 1 for the event of a firing that an outside event started.
+    pub depth: u32,
+}
+
+/// Where an event came in. Part of its key, so one source can't pre-empt another's ids.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ingress {
+    /// `POST /hooks/...` of this Webhook.
+    Webhook(ObjectName),
+    /// A command by this principal: run, cancel.
+    Manual(String),
+    /// The end of a firing.
+    Verdict,
+}
+
+impl fmt::Display for Ingress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Webhook(name) => write!(f, "webhook/{name}"),
+            Self::Manual(principal) => write!(f, "manual/{principal}"),
+            Self::Verdict => f.write_str("verdict"),
+        }
+    }
+}
+
+impl Serialize for Ingress {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ingress {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.split_once('/') {
+            Some(("webhook", rest)) => Ok(Self::Webhook(ObjectName::parse(rest, "default"))),
+            Some(("manual", rest)) => Ok(Self::Manual(rest.to_owned())),
+            None if text == "verdict" => Ok(Self::Verdict),
+            _ => Err(serde::de::Error::custom(format!("unknown ingress {text:?}"))),
+        }
+    }
+}
+
+/// What a payload says about the code, the same for every forge. What a payload lacks stays missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Git {
+    /// `owner/name`, on GitLab the path with namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// Web address of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The commit to test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha: Option<String>,
+    /// Full reference, for instance `refs/heads/main`.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Branch that the commit is on; of a pull request its head branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// Branch that a pull request wants to go into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_branch: Option<String>,
+    /// Number of the pull request; on GitLab the `iid` of the merge request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Whether a pull request's head is in another repository than its base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<bool>,
+    /// Login, or name where there is no login, of who made the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Message of the head commit, or title of the pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Event {
+    /// The body as a JSON value: parsed where it is JSON, else its text, else base64.
+    ///
+    /// A body that claims to be JSON and is not is an error, worded for the sender.
+    pub fn data(&self) -> Result<Value, String> {
+        parse_data(&self.attributes.datacontenttype, &self.body)
+    }
+}
+
+/// Reads a body by its media type; see [`Event::data`].
+pub fn parse_data(media_type: &str, body: &[u8]) -> Result<Value, String> {
+    use base64::Engine as _;
+    if is_json(media_type) {
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        return serde_json::from_slice(body).map_err(|error| format!("the body is not valid JSON: {error}"));
+    }
+    Ok(match std::str::from_utf8(body) {
+        Ok(text) => Value::String(text.to_owned()),
+        Err(_) => Value::String(base64::engine::general_purpose::STANDARD.encode(body)),
+    })
+}
+
+/// Whether a media type is JSON: `application/json`, `text/json` or a `+json` suffix (RFC 6839).
+pub fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+/// Milliseconds as RFC 3339 in UTC with three digits of the second.
+pub fn rfc3339(at: Millis) -> String {
+    match jiff::Timestamp::from_millisecond(at) {
+        Ok(time) => format!("{time:.3}"),
+        Err(_) => "-".to_owned(),
+    }
+}

@@ -1,0 +1,111 @@
+//! Why a trigger fires on an event or does not, rule by rule, with the Job it would create.
+//!
+//! The order of checks is the machine's: source clause, suspend, match, rendering. Limits are not
+//! known here: they depend on what runs at that moment.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::definitions::Trigger;
+use super::event::{Event, Ingress};
+use super::ids::{FiringId, ObjectName, RunId};
+use super::machine::plan::{self, PlannedRun, Refusal};
+use super::machine::{DecisionKind, MachineConfig};
+use super::rules::Check;
+use super::values::Facts;
+
+/// What a trigger makes of an event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// `fired`, `filtered`, `suspended` or `invalid`.
+    pub decision: DecisionKind,
+    /// Why.
+    pub reason: String,
+    /// Rule by rule, also where an earlier check decided.
+    pub rules: Vec<Check>,
+    /// What would run; empty unless it fires.
+    pub runs: Vec<ExplainedRun>,
+}
+
+/// A run that would be started.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedRun {
+    /// Name of the leg.
+    pub name: String,
+    /// Derived id.
+    pub id: RunId,
+    /// The template.
+    pub template: ObjectName,
+    /// Name of the environment.
+    pub environment: Option<String>,
+    /// Where it would run.
+    pub namespace: String,
+    /// The cell's values.
+    pub matrix: BTreeMap<String, Value>,
+    /// Params as they would be used.
+    pub params: BTreeMap<String, Value>,
+    /// The Job.
+    pub manifest: Value,
+}
+
+/// Explains what `trigger` makes of `event`.
+pub fn explain(trigger: &Trigger, event: &Event, config: &MachineConfig) -> Explanation {
+    let facts = match Facts::of(event) {
+        Ok(facts) => facts,
+        Err(reason) => return refused(DecisionKind::Invalid, reason, Vec::new()),
+    };
+    let rules = trigger.rule.check(&facts);
+    if !trigger.listens(&event.attributes) {
+        return refused(DecisionKind::Filtered, deaf(trigger, event), rules);
+    }
+    let firing = FiringId::derive(&config.instance, &trigger.name, &event.attributes.key);
+    match plan::consider(trigger, &facts, &firing, config) {
+        Err(Refusal { kind, reason }) => refused(kind, reason, rules),
+        Ok(plan) => Explanation {
+            decision: DecisionKind::Fired,
+            reason: "all rules hold".to_owned(),
+            rules,
+            runs: plan.runs.into_iter().map(explained).collect(),
+        },
+    }
+}
+
+fn refused(decision: DecisionKind, reason: String, rules: Vec<Check>) -> Explanation {
+    Explanation { decision, reason, rules, runs: Vec::new() }
+}
+
+fn explained(run: PlannedRun) -> ExplainedRun {
+    ExplainedRun {
+        name: run.name,
+        id: run.id,
+        template: run.template.name.clone(),
+        environment: run.environment,
+        namespace: run.rendered.namespace,
+        matrix: run.matrix,
+        params: run.rendered.params,
+        manifest: run.rendered.manifest,
+    }
+}
+
+/// Which source clause it has, and what came instead.
+fn deaf(trigger: &Trigger, event: &Event) -> String {
+    let wanted: Vec<String> = trigger
+        .sources
+        .iter()
+        .map(|source| match source.events.as_slice() {
+            [] => format!("any event of webhook {}", source.webhook.name),
+            events => format!("{} of webhook {}", events.join(" or "), source.webhook.name),
+        })
+        .collect();
+    let wanted =
+        if wanted.is_empty() { "nothing: it runs by hand only".to_owned() } else { wanted.join(", or ") };
+    let from = match &event.attributes.ingress {
+        Ingress::Webhook(webhook) => format!("webhook {}", webhook.name),
+        other => other.to_string(),
+    };
+    format!("sources: it listens for {wanted}, and this is {} of {from}", event.attributes.event_type)
+}

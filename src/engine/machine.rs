@@ -1,0 +1,29 @@
+//! The one state machine: everything that is decided is decided here, in one order.
+//!
+//! [`Machine::step`] takes what happened and returns what must be durable ([`Write`]) and what is to
+//! be done once it is ([`Order`]). Memory changes through [`Machine::apply`] alone, write by write,
+//! so start-up is the same fold over the records, after which [`Machine::outstanding`] gives every
+//! order not known to be done again. Crash recovery is not code of its own. After a panic or a failed
+//! commit the memory is dropped and folded anew.
+//!
+//! If we die before the commit, nothing was decided: the event is read again from the cursor, which
+//! is part of the commit. If we die after it and before an order is carried out, the order is given
+//! again at start-up; every order is idempotent (names are derived, deletes carry the uid, appends
+//! carry the key).
+
+mod admit;
+mod command;
+mod event;
+mod job;
+pub mod plan;
+pub mod record;
+mod retention;
+pub mod state;
+pub mod types;
+
+pub use record::{
+    Attempt, Decision, DecisionKind, Delivery, EventRecord, EventRef, Firing, FiringState, Key, Record, Run,
+    RunState, RunSummary, Slot, Write,
+};
+pub use state::{Machine, MachineConfig};
+pub use types::{Created, Expired, Input, JobId, JobSeen, JobState, Order, Settled, Step};

@@ -1,0 +1,237 @@
+//! What one trigger makes of one event: a frozen plan, or a decision with its reason.
+//!
+//! Pure and without memory: rules, params and manifests are worked out here, so this is where a
+//! hostile value can do most. Limits are placed afterwards, by the machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::record::{Decision, DecisionKind, Slot};
+use super::state::MachineConfig;
+use crate::engine::definitions::model::Concurrency;
+use crate::engine::definitions::{JobTemplate, Leg, Snapshot, Trigger};
+use crate::engine::event::Event;
+use crate::engine::ids::{FiringId, ObjectName, RunId};
+use crate::engine::render::{self, Rendered, RunContext};
+use crate::engine::values::Facts;
+
+/// A firing may have up to this many runs.
+pub const MAX_RUNS: usize = 256;
+/// The manifests of a firing may have up to this many bytes in all.
+pub const MAX_MANIFESTS: usize = 4 << 20;
+
+/// What is to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// One for each leg.
+    pub runs: Vec<PlannedRun>,
+    /// The limit it counts against, with the most that may wait.
+    pub slot: Option<(Slot, u32)>,
+    /// Higher goes first.
+    pub priority: i32,
+}
+
+/// One leg, ready to be recorded.
+#[derive(Debug)]
+pub struct PlannedRun {
+    /// Derived id.
+    pub id: RunId,
+    /// Name of the leg.
+    pub name: String,
+    /// Its template.
+    pub template: Arc<JobTemplate>,
+    /// Name of the environment.
+    pub environment: Option<String>,
+    /// The cell's values.
+    pub matrix: BTreeMap<String, Value>,
+    /// Params and manifest.
+    pub rendered: Rendered,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which decision.
+    pub kind: DecisionKind,
+    /// Its reason.
+    pub reason: String,
+}
+
+/// What a person gave by hand.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Params that win over all others.
+    pub params: BTreeMap<String, Value>,
+    /// Environment in place of the legs' own.
+    pub environment: Option<String>,
+}
+
+fn refuse<T>(kind: DecisionKind, reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { kind, reason: reason.into() })
+}
+
+/// What `trigger`, whose source clause took the event, makes of it.
+pub fn consider(
+    trigger: &Trigger,
+    facts: &Facts,
+    firing: &FiringId,
+    config: &MachineConfig,
+) -> Result<Plan, Refusal> {
+    if let Some(broken) = &trigger.broken {
+        return refuse(DecisionKind::Invalid, broken);
+    }
+    if trigger.suspend {
+        return refuse(DecisionKind::Suspended, "the trigger is suspended");
+    }
+    if let Err(reason) = trigger.rule.holds(facts) {
+        return refuse(DecisionKind::Filtered, reason);
+    }
+    freeze(trigger, facts, firing, &Given::default(), config)
+}
+
+/// The frozen plan of `trigger`, without asking whether it listens.
+pub fn freeze(
+    trigger: &Trigger,
+    facts: &Facts,
+    firing: &FiringId,
+    given: &Given,
+    config: &MachineConfig,
+) -> Result<Plan, Refusal> {
+    if let Some(broken) = &trigger.broken {
+        return refuse(DecisionKind::Invalid, broken);
+    }
+    let legs: Vec<&Leg> = trigger.legs.iter().collect();
+    let runs = render_legs(&legs, Some(&trigger.name), facts, firing, given, config)?;
+    let slot = trigger.concurrency.as_ref().map(|limit| slot(limit, facts, &trigger.name)).transpose()?;
+    Ok(Plan { runs, slot, priority: trigger.priority })
+}
+
+/// The frozen plan of one run of a template, by hand.
+pub fn freeze_template(
+    template: &Arc<JobTemplate>,
+    facts: &Facts,
+    firing: &FiringId,
+    given: &Given,
+    config: &MachineConfig,
+) -> Result<Plan, Refusal> {
+    let leg = Leg {
+        name: template.name.name.clone(),
+        template: Arc::clone(template),
+        environment: given.environment.clone(),
+        namespace: None,
+        params: BTreeMap::new(),
+        matrix: BTreeMap::new(),
+    };
+    let runs = render_legs(&[&leg], None, facts, firing, given, config)?;
+    Ok(Plan { runs, slot: None, priority: 0 })
+}
+
+fn render_legs(
+    legs: &[&Leg],
+    trigger: Option<&ObjectName>,
+    facts: &Facts,
+    firing: &FiringId,
+    given: &Given,
+    config: &MachineConfig,
+) -> Result<Vec<PlannedRun>, Refusal> {
+    if legs.len() > MAX_RUNS {
+        return refuse(
+            DecisionKind::Invalid,
+            format!("{} runs in one firing; up to {MAX_RUNS} are allowed", legs.len()),
+        );
+    }
+    let known: BTreeSet<&str> =
+        legs.iter().flat_map(|leg| leg.template.params.iter().map(render::ParamSchema::name)).collect();
+    if let Some(unknown) = given.params.keys().find(|name| !known.contains(name.as_str())) {
+        let known: Vec<&str> = known.into_iter().collect();
+        let there_are = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
+        return refuse(DecisionKind::Invalid, format!("param {unknown} does not exist: {there_are}"));
+    }
+    let mut bytes = 0;
+    let mut runs = Vec::with_capacity(legs.len());
+    for leg in legs {
+        let run = render_leg(leg, trigger, facts, firing, given, config)?;
+        bytes += run.rendered.manifest.to_string().len();
+        if bytes > MAX_MANIFESTS {
+            let reason = format!("the manifests of one firing have more than {} MiB", MAX_MANIFESTS >> 20);
+            return refuse(DecisionKind::Invalid, reason);
+        }
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+fn render_leg(
+    leg: &Leg,
+    trigger: Option<&ObjectName>,
+    facts: &Facts,
+    firing: &FiringId,
+    given: &Given,
+    config: &MachineConfig,
+) -> Result<PlannedRun, Refusal> {
+    let cell = serde_json::to_string(&leg.matrix).unwrap_or_default();
+    let id = RunId::derive(firing, &leg.name, &cell);
+    let has = |name: &String| leg.template.params.iter().any(|param| param.name() == name);
+    let own: BTreeMap<String, Value> = given
+        .params
+        .iter()
+        .filter(|(name, _)| has(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let context = RunContext {
+        run: &id,
+        trigger,
+        run_url: config.public_url.as_ref().map(|url| format!("{}/runs/{id}", url.trim_end_matches('/'))),
+        given: &own,
+        environment: given.environment.as_deref(),
+    };
+    let rendered = render::render(leg, facts, &context)
+        .or_else(|reason| refuse(DecisionKind::Invalid, format!("run {}: {reason}", leg.name)))?;
+    Ok(PlannedRun {
+        id,
+        name: leg.name.clone(),
+        template: Arc::clone(&leg.template),
+        environment: given.environment.clone().or_else(|| leg.environment.clone()),
+        matrix: leg.matrix.clone(),
+        rendered,
+    })
+}
+
+fn slot(limit: &Concurrency, facts: &Facts, trigger: &ObjectName) -> Result<(Slot, u32), Refusal> {
+    let key = match &limit.key {
+        Some(key) => key
+            .render(facts, trigger)
+            .or_else(|reason| refuse(DecisionKind::Invalid, format!("policy.concurrency.key: {reason}")))?,
+        None => String::new(),
+    };
+    let slot = Slot {
+        group: limit.group.clone(),
+        key,
+        limit: limit.limit,
+        when_full: limit.when_full,
+        max_wait_ms: limit.max_wait_ms,
+    };
+    Ok((slot, limit.max_queued))
+}
+
+/// The filtered decisions of an event, worked out again: every trigger of `snapshot` that listens and
+/// is not among `known`.
+pub fn filtered(snapshot: &Snapshot, event: &Event, known: &[Decision]) -> Vec<Decision> {
+    let Ok(facts) = Facts::of(event) else { return Vec::new() };
+    let known: BTreeSet<&ObjectName> = known.iter().map(|decision| &decision.trigger).collect();
+    let others = snapshot.triggers.iter().filter(|trigger| trigger.listens(&event.attributes));
+    let others = others.filter(|trigger| !known.contains(&trigger.name));
+    others
+        .filter_map(|trigger| {
+            let reason = trigger.rule.holds(&facts).err()?;
+            Some(Decision {
+                trigger: trigger.name.clone(),
+                decision: DecisionKind::Filtered,
+                reason,
+                firing: None,
+            })
+        })
+        .collect()
+}

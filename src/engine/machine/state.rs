@@ -1,0 +1,315 @@
+//! The machine's memory: what is open, and what is derived from it to decide quickly.
+//!
+//! Every index in here is changed by [`Machine::apply`] and nothing else. Settled runs, ended firings
+//! and decided events are not in memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::record::{Delivery, Firing, FiringState, Key, Record, Run, RunState, Write};
+use super::types::{Input, JobId, Order, Step};
+use crate::engine::definitions::Snapshot;
+use crate::engine::event::{Event, Millis};
+use crate::engine::ids::{EventKey, FiringId, RunId};
+
+/// What the machine is told once.
+#[derive(Debug, Clone)]
+pub struct MachineConfig {
+    /// Name of this Kickoff; part of every derived id.
+    pub instance: String,
+    /// How many runs may have a Job at once; `None` is no limit.
+    pub max_running: Option<u32>,
+    /// Where people reach the server, for links.
+    pub public_url: Option<String>,
+}
+
+/// The one state machine.
+#[derive(Debug)]
+pub struct Machine {
+    pub(super) config: MachineConfig,
+    pub(super) cursor: u64,
+    pub(super) runs: HashMap<RunId, Run>,
+    pub(super) firings: HashMap<FiringId, Firing>,
+    pub(super) groups: HashMap<GroupKey, Group>,
+    /// Groups in which something may have become possible.
+    pub(super) touched: BTreeSet<GroupKey>,
+    /// Queued runs of active firings, the next one first.
+    pub(super) ready: BTreeSet<(Rank, RunId)>,
+    /// How many runs hold one of `max_running` places.
+    pub(super) running: u32,
+    pub(super) timers: BTreeSet<(Millis, Timer)>,
+    pub(super) deliveries: BTreeMap<EventKey, Delivery>,
+    /// Revisions that are recorded, with the hashes of their documents.
+    pub(super) revisions: BTreeMap<String, Vec<String>>,
+    /// The time of the last step; 0 before the first, so that the first looks for clock jumps.
+    pub(super) last_now: Millis,
+}
+
+/// A concurrency group and the value of its key.
+pub(super) type GroupKey = (String, String);
+
+/// Place in a queue, lower first: the moment of arrival less a minute for each point of priority, so
+/// that waiting a minute is worth one point and the order never has to be computed again. Then the
+/// order of arrival.
+pub(super) type Rank = (Millis, (u64, u32));
+
+/// Who holds and who waits for the places of a group.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) active: BTreeSet<FiringId>,
+    pub(super) queue: BTreeSet<(Rank, FiringId)>,
+}
+
+/// What waits for its time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A queued firing's longest wait.
+    MaxWait(FiringId),
+    /// The next attempt of a run.
+    Retry(RunId),
+}
+
+/// A rank from priority and moment of arrival.
+pub(super) fn rank(priority: i32, created_at: Millis, ordinal: (u64, u32)) -> Rank {
+    (created_at.saturating_sub(i64::from(priority) * 60_000), ordinal)
+}
+
+/// The pause before the attempt after `attempt`, milliseconds: doubled each time, up to an hour.
+pub(super) fn backoff_ms(run: &Run) -> i64 {
+    let doublings = run.attempt.saturating_sub(1).min(20);
+    run.retries.backoff_ms.saturating_mul(1 << doublings).min(3_600_000)
+}
+
+impl Machine {
+    /// An empty machine; fold the records into it with [`Machine::apply`].
+    pub fn new(config: MachineConfig) -> Self {
+        Self {
+            config,
+            cursor: 0,
+            runs: HashMap::new(),
+            firings: HashMap::new(),
+            groups: HashMap::new(),
+            touched: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            running: 0,
+            timers: BTreeSet::new(),
+            deliveries: BTreeMap::new(),
+            revisions: BTreeMap::new(),
+            last_now: 0,
+        }
+    }
+
+    /// Up to which inbox position everything is decided.
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// The open runs, in no order.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values()
+    }
+
+    /// The open firings, in no order.
+    pub fn firings(&self) -> impl Iterator<Item = &Firing> {
+        self.firings.values()
+    }
+
+    /// One open run.
+    pub fn run(&self, id: &RunId) -> Option<&Run> {
+        self.runs.get(id)
+    }
+
+    /// When to step next with [`Input::Due`], where nothing happens before.
+    pub fn wake_at(&self) -> Option<Millis> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Folds one write into memory. The order of writes of one commit does not matter.
+    pub fn apply(&mut self, write: &Write) {
+        match (&write.key, &write.value) {
+            (Key::Cursor, Some(Record::Cursor(position))) => self.cursor = *position,
+            (Key::RunOpen(id), value) => {
+                self.forget_run(id);
+                if let Some(Record::Run(run)) = value {
+                    self.learn_run(run);
+                }
+            }
+            (Key::FiringOpen(id), value) => {
+                self.forget_firing(id);
+                if let Some(Record::Firing(firing)) = value {
+                    self.learn_firing(firing);
+                }
+            }
+            (Key::Delivery(key), Some(Record::Delivery(delivery))) => {
+                self.deliveries.insert(key.clone(), (**delivery).clone());
+            }
+            (Key::Delivery(key), None) => {
+                self.deliveries.remove(key);
+            }
+            (Key::Revision(revision), Some(Record::Revision(documents))) => {
+                self.revisions.insert(revision.clone(), documents.clone());
+            }
+            (Key::Revision(revision), None) => {
+                self.revisions.remove(revision);
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_run(&mut self, run: &Run) {
+        if run.state.occupies() {
+            self.running += 1;
+        }
+        if run.state == RunState::Queued && self.is_active(&run.firing) {
+            self.ready.insert((run_rank(run), run.id.clone()));
+        }
+        if run.state == RunState::Retrying {
+            self.timers.insert((run.since + backoff_ms(run), Timer::Retry(run.id.clone())));
+        }
+        self.runs.insert(run.id.clone(), run.clone());
+    }
+
+    fn forget_run(&mut self, id: &RunId) {
+        let Some(run) = self.runs.remove(id) else { return };
+        if run.state.occupies() {
+            self.running -= 1;
+        }
+        self.ready.remove(&(run_rank(&run), id.clone()));
+        if run.state == RunState::Retrying {
+            self.timers.remove(&(run.since + backoff_ms(&run), Timer::Retry(id.clone())));
+        }
+    }
+
+    fn learn_firing(&mut self, firing: &Firing) {
+        let queued = firing.state == FiringState::Queued;
+        if let Some(slot) = &firing.slot {
+            let key = (slot.group.clone(), slot.key.clone());
+            let group = self.groups.entry(key.clone()).or_default();
+            if queued {
+                group.queue.insert((firing_rank(firing), firing.id.clone()));
+                self.timers.insert((firing.since + slot.max_wait_ms, Timer::MaxWait(firing.id.clone())));
+            } else {
+                group.active.insert(firing.id.clone());
+            }
+            self.touched.insert(key);
+        }
+        if firing.state == FiringState::Active {
+            let queued = |run: &&Run| run.state == RunState::Queued;
+            let runs = firing.runs.iter().filter_map(|summary| self.runs.get(&summary.id)).filter(queued);
+            self.ready.extend(runs.map(|run| (run_rank(run), run.id.clone())));
+        }
+        self.firings.insert(firing.id.clone(), firing.clone());
+    }
+
+    fn forget_firing(&mut self, id: &FiringId) {
+        let Some(firing) = self.firings.remove(id) else { return };
+        let Some(slot) = &firing.slot else { return };
+        self.timers.remove(&(firing.since + slot.max_wait_ms, Timer::MaxWait(id.clone())));
+        let key = (slot.group.clone(), slot.key.clone());
+        if let Some(group) = self.groups.get_mut(&key) {
+            group.active.remove(id);
+            group.queue.remove(&(firing_rank(&firing), id.clone()));
+            if group.active.is_empty() && group.queue.is_empty() {
+                self.groups.remove(&key);
+            }
+        }
+        self.touched.insert(key);
+    }
+
+    fn is_active(&self, firing: &FiringId) -> bool {
+        self.firings.get(firing).is_some_and(|firing| firing.state == FiringState::Active)
+    }
+
+    /// Every order not known to be done. Given once after start-up; all are idempotent.
+    pub fn outstanding(&self) -> Vec<Order> {
+        let mut runs: Vec<&Run> = self.runs.values().collect();
+        runs.sort_by_key(|run| run.ordinal);
+        let mut orders = Vec::new();
+        for run in runs {
+            let job = JobId { run: run.id.clone(), attempt: run.attempt };
+            match run.state {
+                RunState::Launching => orders.push(Order::Create(job)),
+                RunState::Cancelling => orders.push(super::job::stop(run)),
+                _ => {}
+            }
+            orders.extend(super::job::unsettled(run).map(Order::Collect));
+        }
+        orders.extend(self.deliveries.values().map(append));
+        orders
+    }
+
+    /// Takes what happened; the memory has changed when it returns, the world must wait for the
+    /// commit of the writes.
+    pub fn step(&mut self, snapshot: &Snapshot, input: Input, now: Millis) -> Step {
+        let mut turn = Turn { machine: self, snapshot, now, out: Step::default() };
+        turn.mend_clock();
+        match input {
+            Input::Event { position, event } => turn.event(position, &event),
+            Input::Definitions => turn.definitions(),
+            Input::Created { job, result } => turn.created(&job, result),
+            Input::Seen(seen) => turn.seen(seen),
+            Input::Listed(jobs) => turn.listed(&jobs),
+            Input::Settled { job, settled } => turn.settled(&job, settled),
+            Input::Delivered(key) => turn.put(Write::delete(Key::Delivery(key))),
+            Input::Pruned(runs) => turn.pruned(runs),
+            Input::Expired(expired) => turn.expired(expired),
+            Input::Due => {}
+        }
+        turn.admit();
+        turn.out
+    }
+
+    /// The step for an event on which [`Machine::step`] panicked: everything that listens decides
+    /// `invalid`.
+    pub fn give_up(&mut self, snapshot: &Snapshot, position: u64, event: &Event, now: Millis) -> Step {
+        let mut turn = Turn { machine: self, snapshot, now, out: Step::default() };
+        turn.give_up(position, event);
+        turn.out
+    }
+}
+
+/// The order that appends a delivery's event.
+pub(super) fn append(delivery: &Delivery) -> Order {
+    Order::Append(Box::new(Event {
+        attributes: delivery.attributes.clone(),
+        body: delivery.data.to_string().into(),
+    }))
+}
+
+fn run_rank(run: &Run) -> Rank {
+    rank(run.priority, run.created_at, run.ordinal)
+}
+
+fn firing_rank(firing: &Firing) -> Rank {
+    rank(firing.priority, firing.created_at, firing.ordinal)
+}
+
+/// One step in the making.
+pub(super) struct Turn<'a> {
+    pub(super) machine: &'a mut Machine,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) now: Millis,
+    pub(super) out: Step,
+}
+
+impl Turn<'_> {
+    /// Writes, in memory at once and durably with the commit.
+    pub(super) fn put(&mut self, write: Write) {
+        self.machine.apply(&write);
+        self.out.writes.push(write);
+    }
+
+    /// Writes an open run.
+    pub(super) fn put_run(&mut self, run: Run) {
+        self.put(Write::put(Key::RunOpen(run.id.clone()), Record::Run(Box::new(run))));
+    }
+
+    /// Writes an open firing.
+    pub(super) fn put_firing(&mut self, firing: Firing) {
+        self.put(Write::put(Key::FiringOpen(firing.id.clone()), Record::Firing(Box::new(firing))));
+    }
+
+    /// Something is to be done once the writes are durable.
+    pub(super) fn order(&mut self, order: Order) {
+        self.out.orders.push(order);
+    }
+}

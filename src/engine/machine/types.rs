@@ -1,0 +1,169 @@
+//! What can happen, and what can be done about it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Write;
+use crate::engine::event::{Event, Millis};
+use crate::engine::ids::{EventKey, FiringId, RunId};
+use crate::engine::verdict::Finished;
+
+/// One attempt of a run: what becomes one Job.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobId {
+    /// The run.
+    pub run: RunId,
+    /// From 1.
+    pub attempt: u32,
+}
+
+impl std::fmt::Display for JobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.run, self.attempt)
+    }
+}
+
+/// All that can happen.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// An event, at its position in the inbox.
+    Event {
+        /// Position; the cursor moves to it.
+        position: u64,
+        /// The event.
+        event: Box<Event>,
+    },
+    /// New definitions are in force.
+    Definitions,
+    /// A Job was created, or could not be.
+    Created {
+        /// Which.
+        job: JobId,
+        /// What came of it.
+        result: Created,
+    },
+    /// An executor saw a Job.
+    Seen(JobSeen),
+    /// An executor listed all its Jobs: one that is submitted and not among them is looked at by
+    /// itself. A list may be older than the newest Job, so absence alone proves nothing.
+    Listed(BTreeSet<JobId>),
+    /// Log and results of an ended attempt are kept, or are known not to be had.
+    Settled {
+        /// Which.
+        job: JobId,
+        /// What became of them.
+        settled: Settled,
+    },
+    /// The event of an [`Order::Append`] is in the inbox.
+    Delivered(EventKey),
+    /// Retention removed what is kept outside the records of these ended runs.
+    Pruned(Vec<RunId>),
+    /// Retention found these to be of no use any more.
+    Expired(Expired),
+    /// Time has passed.
+    Due,
+}
+
+/// What retention found to be of no use any more.
+#[derive(Debug, Clone, Default)]
+pub struct Expired {
+    /// Events beyond the dedup horizon, with nothing left that refers to them.
+    pub events: Vec<EventKey>,
+    /// Ended firings without a run that is kept.
+    pub firings: Vec<FiringId>,
+    /// Revisions that no event needs.
+    pub revisions: Vec<String>,
+}
+
+/// What came of creating a Job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// It exists now, or did already and is ours.
+    Submitted {
+        /// The executor's id of this very Job.
+        uid: String,
+    },
+    /// It will never exist. Ends the attempt with `Error`.
+    Refused {
+        /// One word, for instance `nameTaken`, `unsupported`.
+        reason: String,
+        /// A sentence for a person.
+        message: String,
+    },
+}
+
+/// A Job as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSeen {
+    /// Which.
+    pub job: JobId,
+    /// The executor's id of this very Job.
+    pub uid: String,
+    /// Its state.
+    pub state: JobState,
+}
+
+/// State of a Job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// A container runs.
+    Running {
+        /// Since when.
+        started_at: Millis,
+    },
+    /// It ended.
+    Finished(Finished),
+    /// It is not there any more.
+    Gone,
+}
+
+/// What became of an ended attempt's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Settled {
+    /// All of it is kept.
+    Stored,
+    /// Some of it is kept; the cut is marked.
+    Partial,
+    /// There is none to be had.
+    Unavailable,
+}
+
+/// All that can be done. Each may be carried out more than once.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// Create the Job; its manifest is the record `manifest/<run>`.
+    Create(JobId),
+    /// Stop and delete the Job.
+    Delete {
+        /// Which.
+        job: JobId,
+        /// The executor's id, where it is known.
+        uid: Option<String>,
+        /// Why, for the log.
+        why: String,
+    },
+    /// Find out what became of this very Job, then answer `Seen`.
+    Look {
+        /// Which.
+        job: JobId,
+        /// The executor's id, where it is known.
+        uid: Option<String>,
+    },
+    /// Remove what an ended Job left with its executor.
+    Clean(JobId),
+    /// Keep log and results, then answer `Settled`.
+    Collect(JobId),
+    /// Append the event to the inbox, then answer `Delivered`.
+    Append(Box<Event>),
+}
+
+/// The answer to one input.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// What must be durable before any order is carried out.
+    pub writes: Vec<Write>,
+    /// What is to be done then.
+    pub orders: Vec<Order>,
+}

@@ -1,0 +1,105 @@
+//! What Kickoff refuses, sets and gives in a Job's pod.
+
+use serde_json::{Map, Value, json};
+
+use super::code;
+
+/// When Kubernetes removes a Job that Kickoff never came back for: 7 days.
+const BACKSTOP_S: u32 = 7 * 86_400;
+
+/// Fields of a Job that are Kickoff's own, with what to write instead.
+const OWN_OF_JOB: [(&str, &str); 5] = [
+    ("activeDeadlineSeconds", "set timeout on the JobTemplate instead"),
+    ("ttlSecondsAfterFinished", "finished Jobs are removed once their log is kept"),
+    ("suspend", "use policy.concurrency to hold runs back"),
+    ("manualSelector", "Kubernetes chooses the selector"),
+    ("selector", "Kubernetes chooses the selector"),
+];
+
+/// Everything that is wrong with the Job whatever the values: (field below `job`, message).
+pub(super) fn check(spec: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    for (field, instead) in OWN_OF_JOB {
+        if spec.contains_key(field) {
+            problems.push((format!("spec.{field}"), format!("is set by Kickoff: {instead}")));
+        }
+    }
+    let pod = spec.get("template").and_then(|template| template.get("spec"));
+    let Some(pod) = pod.and_then(Value::as_object) else {
+        problems.push(("spec.template.spec".to_owned(), "is missing: a Job needs a pod".to_owned()));
+        return problems;
+    };
+    if pod.contains_key("activeDeadlineSeconds") {
+        let field = "spec.template.spec.activeDeadlineSeconds".to_owned();
+        problems.push((field, "is set by Kickoff: set timeout on the JobTemplate instead".to_owned()));
+    }
+    if pod.get("restartPolicy").is_some_and(|policy| policy != "Never" && policy != "OnFailure") {
+        let field = "spec.template.spec.restartPolicy".to_owned();
+        problems.push((field, "must be Never or OnFailure for a Job".to_owned()));
+    }
+    let named =
+        pod.get("containers").and_then(Value::as_array).is_some_and(|containers| !containers.is_empty());
+    if !named {
+        let field = "spec.template.spec.containers".to_owned();
+        problems.push((field, "must have at least one container".to_owned()));
+    }
+    for list in ["initContainers", "containers"] {
+        let containers = pod.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        for (index, container) in containers.iter().enumerate() {
+            let field = format!("spec.template.spec.{list}[{index}]");
+            if container.get("name").and_then(Value::as_str).is_none_or(str::is_empty) {
+                problems.push((format!("{field}.name"), "is missing".to_owned()));
+            }
+            let code = code::check(container).into_iter();
+            problems.extend(code.map(|(below, message)| (format!("{field}.{below}"), message)));
+        }
+    }
+    problems
+}
+
+/// Sets what the author left open: one try, no token, the deadline on the pod so that its log survives.
+pub(super) fn defaults(job: &mut Value, timeout_ms: i64) {
+    let Some(spec) = job.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    spec.insert("ttlSecondsAfterFinished".to_owned(), json!(BACKSTOP_S));
+    let tries_given = spec.contains_key("backoffLimit") || spec.contains_key("backoffLimitPerIndex");
+    if !tries_given {
+        spec.insert("backoffLimit".to_owned(), json!(0));
+    }
+    // Kubernetes takes a podFailurePolicy only together with this replacement policy.
+    let replaces = spec.get("podReplacementPolicy").is_none_or(|policy| policy == "Failed");
+    let open = replaces && !spec.contains_key("podFailurePolicy");
+    let Some(pod) = spec.get_mut("template").and_then(|template| template.get_mut("spec")) else { return };
+    let Some(pod) = pod.as_object_mut() else { return };
+    let never = *pod.entry("restartPolicy").or_insert(json!("Never")) == json!("Never");
+    pod.entry("automountServiceAccountToken").or_insert(json!(false));
+    let seconds = timeout_ms.saturating_add(999) / 1000;
+    pod.insert("activeDeadlineSeconds".to_owned(), json!(seconds));
+    let main =
+        pod.get("containers").and_then(|containers| containers.get(0)).and_then(|main| main.get("name"));
+    let main = main.cloned().unwrap_or(Value::Null);
+    if never && open {
+        let mut rules = vec![json!({"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]})];
+        // Whoever asks for more tries than one wants them after an exit code too.
+        if !tries_given {
+            let codes = json!({"containerName": main, "operator": "NotIn", "values": [0]});
+            rules.push(json!({"action": "FailJob", "onExitCodes": codes}));
+        }
+        spec.insert("podFailurePolicy".to_owned(), json!({"rules": rules}));
+    }
+}
+
+/// Puts `variables` before the env of every container, but for those that the author set.
+pub(super) fn give(job: &mut Value, variables: &[Value]) {
+    let Some(pod) = job.pointer_mut("/spec/template/spec").and_then(Value::as_object_mut) else { return };
+    for list in ["initContainers", "containers"] {
+        let Some(containers) = pod.get_mut(list).and_then(Value::as_array_mut) else { continue };
+        for container in containers.iter_mut().filter_map(Value::as_object_mut) {
+            let own = container.entry("env").or_insert_with(|| json!([]));
+            let Some(own) = own.as_array_mut() else { continue };
+            let set = |variable: &&Value| own.iter().any(|entry| entry.get("name") == variable.get("name"));
+            let mut all: Vec<Value> = variables.iter().filter(|variable| !set(variable)).cloned().collect();
+            all.append(own);
+            *own = all;
+        }
+    }
+}

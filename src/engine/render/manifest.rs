@@ -1,0 +1,288 @@
+//! A template's Job: checked and compiled when loaded, filled in for each run.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::allow::Allow;
+use super::containers;
+use super::params::{ParamSchema, secret};
+use super::position::{List, Position, position};
+use super::text::Text;
+use crate::engine::definitions::child;
+use crate::engine::definitions::config::{AllowConfig, JobConfig, ParamType};
+
+/// A compiled `job`.
+#[derive(Debug)]
+pub struct ManifestTemplate {
+    /// With every expression still as text.
+    base: Value,
+    allow: Allow,
+    leaves: Vec<Leaf>,
+}
+
+/// A string leaf with `{{ }}`.
+#[derive(Debug)]
+struct Leaf {
+    /// As people write it, for messages.
+    field: String,
+    /// RFC 6901.
+    pointer: String,
+    position: Position,
+    text: Text,
+}
+
+type Problems = Vec<(String, String)>;
+
+impl ManifestTemplate {
+    /// Compiles a Job; every problem as (field below `job`, message). The time-out goes on the pod.
+    pub fn compile(
+        job: &JobConfig,
+        allow: &AllowConfig,
+        params: &[ParamSchema],
+        timeout_ms: i64,
+    ) -> Result<Self, Problems> {
+        let mut base = json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"labels": job.metadata.labels, "annotations": job.metadata.annotations},
+            "spec": job.spec,
+        });
+        let mut problems = containers::check(&job.spec);
+        problems.extend(one_variable_each(params));
+        let allow = Allow::compile(allow);
+        let allow = allow.map_err(|wrong| {
+            problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
+        });
+        let mut leaves = Vec::new();
+        let mut walk = Walk { steps: Vec::new(), leaves: &mut leaves, problems: &mut problems };
+        for part in ["metadata", "spec"] {
+            walk.steps.push(Step::Name(part.to_owned()));
+            walk.value(&base[part]);
+            walk.steps.pop();
+        }
+        let Ok(allow) = allow else { return Err(problems) };
+        for leaf in &leaves {
+            if let Err(message) = leaf.check(&allow, params) {
+                problems.push((leaf.field.clone(), message));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        containers::defaults(&mut base, timeout_ms);
+        Ok(Self { base, allow, leaves })
+    }
+
+    /// Whether a secret that is given by hand may be used: else whoever may run it could read any.
+    pub(super) fn allows_secret(&self, value: &Value) -> Result<(), String> {
+        let name = secret(value).and_then(|reference| reference["name"].as_str()).unwrap_or_default();
+        if self.allow.is_empty(List::Secrets) {
+            return Err("can't be given by hand unless allow.secrets says which Secrets".to_owned());
+        }
+        self.allow.check(List::Secrets, name)
+    }
+
+    /// Fills in all leaves and gives every container `variables`.
+    pub(super) fn render(
+        &self,
+        root: &minijinja::Value,
+        params: &BTreeMap<String, Value>,
+        variables: &[Value],
+    ) -> Result<Value, String> {
+        let mut manifest = self.base.clone();
+        for leaf in &self.leaves {
+            leaf.fill(&mut manifest, &self.allow, root, params)
+                .map_err(|message| format!("job.{}: {message}", leaf.field))?;
+        }
+        containers::give(&mut manifest, variables);
+        Ok(manifest)
+    }
+}
+
+impl Leaf {
+    /// Whether the expression may stand here at all.
+    fn check(&self, allow: &Allow, params: &[ParamSchema]) -> Result<(), String> {
+        let find = |name: &str| params.iter().find(|param| param.name() == name);
+        for name in self.text.params() {
+            let Some(param) = find(&name) else {
+                let near = params.iter().find(|param| strsim::damerau_levenshtein(param.name(), &name) <= 2);
+                let meant =
+                    near.map(|param| format!(" (did you mean {}?)", param.name())).unwrap_or_default();
+                return Err(format!("there is no param {name}{meant}"));
+            };
+            let whole = self.position == Position::Env && self.text.whole_param().is_some();
+            if param.param_type() == ParamType::Secret && !whole {
+                return Err(format!(
+                    "the secret {name} may stand only as a whole env value: {{{{ params.{name} }}}}"
+                ));
+            }
+        }
+        let plain =
+            |param: &ParamSchema| matches!(param.param_type(), ParamType::Integer | ParamType::Boolean);
+        match self.position {
+            Position::Env | Position::Arg if self.text.names_a_variable() => {
+                Err("has {{ }} within $( ): a value may not choose a variable".to_owned())
+            }
+            Position::Allowed(list) if allow.is_empty(list) => Err(format!(
+                "may not hold {{{{ }}}} unless allow.{} says which values it may take",
+                list.name()
+            )),
+            Position::Env | Position::Arg | Position::Label | Position::Annotation | Position::Allowed(_) => {
+                Ok(())
+            }
+            Position::Sealed => Err("may not hold {{ }}: it decides what the pod can reach".to_owned()),
+            Position::Command | Position::Other => match self.text.whole_param().and_then(find) {
+                Some(param) if plain(param) => Ok(()),
+                _ => Err("may not hold {{ }}: only env values, args, labels and annotations may, \
+                          or a whole integer or boolean param"
+                    .to_owned()),
+            },
+        }
+    }
+
+    fn fill(
+        &self,
+        manifest: &mut Value,
+        allow: &Allow,
+        root: &minijinja::Value,
+        params: &BTreeMap<String, Value>,
+    ) -> Result<(), String> {
+        let reference = self.text.whole_param().and_then(|name| params.get(name)).and_then(secret);
+        if let (Position::Env, Some(reference)) = (self.position, reference) {
+            return self.refer(manifest, reference);
+        }
+        let filled = match self.position {
+            // A command's words are strings; only integers and booleans come there.
+            Position::Env | Position::Arg | Position::Command => Value::String(self.text.text(root, true)?),
+            Position::Label => Value::String(label(&self.text.text(root, false)?)),
+            Position::Annotation => Value::String(self.text.text(root, false)?),
+            Position::Allowed(list) => {
+                let value = self.text.text(root, false)?;
+                allow.check(list, &value)?;
+                Value::String(value)
+            }
+            Position::Sealed | Position::Other => self.text.value(root)?,
+        };
+        match manifest.pointer_mut(&self.pointer) {
+            Some(place) => *place = filled,
+            None => return Err("is not there".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// A secret's reference in place of an env entry's value.
+    fn refer(&self, manifest: &mut Value, reference: &Value) -> Result<(), String> {
+        let entry = self.pointer.strip_suffix("/value").and_then(|entry| manifest.pointer_mut(entry));
+        let Some(entry) = entry.and_then(Value::as_object_mut) else { return Err("is not there".to_owned()) };
+        entry.remove("value");
+        entry.insert("valueFrom".to_owned(), json!({"secretKeyRef": reference}));
+        Ok(())
+    }
+}
+
+/// Params whose `KICKOFF_PARAM_*` would be the same.
+fn one_variable_each(params: &[ParamSchema]) -> Problems {
+    let mut problems = Vec::new();
+    for (index, param) in params.iter().enumerate() {
+        let same = |other: &&ParamSchema| {
+            other.name() != param.name() && other.name().eq_ignore_ascii_case(param.name())
+        };
+        if let Some(other) = params[..index].iter().find(same) {
+            let (one, other, name) = (other.name(), param.name(), param.variable());
+            problems.push((String::new(), format!("the params {one} and {other} both become {name}")));
+        }
+    }
+    problems
+}
+
+/// A text as a label's value: up to 63 of letters, digits, `-_.`, beginning and ending with a letter
+/// or digit.
+fn label(text: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let clean: String = text.chars().map(|c| if allowed(c) { c } else { '_' }).collect();
+    let start = clean.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let cut: String = start.chars().take(63).collect();
+    cut.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+}
+
+enum Step {
+    Name(String),
+    Index(usize),
+}
+
+/// Finds all string leaves with `{{`.
+struct Walk<'a> {
+    steps: Vec<Step>,
+    leaves: &'a mut Vec<Leaf>,
+    problems: &'a mut Problems,
+}
+
+impl Walk<'_> {
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::String(text) if text.contains("{{") || text.contains("{%") || text.contains("{#") => {
+                self.leaf(text);
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.steps.push(Step::Index(index));
+                    self.value(item);
+                    self.steps.pop();
+                }
+            }
+            Value::Object(fields) => self.fields(fields),
+            _ => {}
+        }
+    }
+
+    fn fields(&mut self, fields: &Map<String, Value>) {
+        for (name, field) in fields {
+            self.steps.push(Step::Name(name.clone()));
+            if name.contains("{{") {
+                self.problems.push((self.field(), "a key may not hold {{ }}".to_owned()));
+            }
+            self.value(field);
+            self.steps.pop();
+        }
+    }
+
+    fn leaf(&mut self, text: &str) {
+        let field = self.field();
+        let path: Vec<&str> = self
+            .steps
+            .iter()
+            .map(|step| match step {
+                Step::Name(name) => name.as_str(),
+                Step::Index(_) => "#",
+            })
+            .collect();
+        match Text::compile_leaf(text) {
+            Err(message) => self.problems.push((field, message)),
+            Ok(text) if text.is_literal() => {}
+            Ok(text) => {
+                let position = position(&path);
+                self.leaves.push(Leaf { field, pointer: self.pointer(), position, text });
+            }
+        }
+    }
+
+    fn field(&self) -> String {
+        let mut field = String::new();
+        for step in &self.steps {
+            match step {
+                Step::Name(name) => field = child(&field, name),
+                Step::Index(index) => field.extend(["[", &index.to_string(), "]"]),
+            }
+        }
+        field
+    }
+
+    fn pointer(&self) -> String {
+        let step = |step: &Step| match step {
+            Step::Name(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            Step::Index(index) => format!("/{index}"),
+        };
+        self.steps.iter().map(step).collect()
+    }
+}

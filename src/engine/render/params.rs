@@ -1,0 +1,252 @@
+//! Typed parameters.
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use crate::engine::definitions::config::{ParamConfig, ParamType};
+use crate::engine::rules::same;
+
+/// A compiled param.
+#[derive(Debug)]
+pub struct ParamSchema {
+    name: String,
+    param_type: ParamType,
+    required: bool,
+    default: Option<Value>,
+    pattern: Option<(String, Regex)>,
+    values: Vec<Value>,
+    minimum: Option<f64>,
+    maximum: Option<f64>,
+}
+
+impl ParamSchema {
+    /// Compiles; every problem as (field, message).
+    pub fn compile(config: &ParamConfig) -> Result<Self, Vec<(String, String)>> {
+        let mut problems = misplaced(config);
+        let mut schema = Self {
+            name: config.name.clone(),
+            param_type: config.param_type,
+            required: config.required,
+            default: None,
+            pattern: None,
+            values: Vec::new(),
+            minimum: config.minimum,
+            maximum: config.maximum,
+        };
+        if let Some(text) = &config.pattern {
+            // The text alone first: `)(` is no expression, and would become one within the anchors.
+            match Regex::new(text).and_then(|_| Regex::new(&format!("^(?:{text})$"))) {
+                Ok(regex) => schema.pattern = Some((text.clone(), regex)),
+                Err(_) => {
+                    problems.push(("pattern".to_owned(), format!("{text:?} is not a regular expression")));
+                }
+            }
+        }
+        for (index, value) in config.values.iter().enumerate() {
+            match schema.typed(value) {
+                Ok(value) => schema.values.push(value),
+                Err(message) => problems.push((format!("enum[{index}]"), message)),
+            }
+        }
+        if let Some(default) = &config.default {
+            match schema.accept(default) {
+                Ok(value) => schema.default = Some(value),
+                Err(message) => problems.push(("default".to_owned(), message)),
+            }
+        }
+        if let (Some(low), Some(high)) = (config.minimum, config.maximum)
+            && low > high
+        {
+            problems.push(("minimum".to_owned(), format!("{low} is more than the maximum {high}")));
+        }
+        if problems.is_empty() { Ok(schema) } else { Err(problems) }
+    }
+
+    /// The param's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The variable that every container finds it in.
+    pub(super) fn variable(&self) -> String {
+        format!("KICKOFF_PARAM_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Its type.
+    pub fn param_type(&self) -> ParamType {
+        self.param_type
+    }
+
+    /// Whether there must be a value.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// Used where nothing else gives a value.
+    pub fn default(&self) -> Option<&Value> {
+        self.default.as_ref()
+    }
+
+    /// Whether `value` will do; the value in its type (a `"5"` from a command line becomes 5).
+    pub fn accept(&self, value: &Value) -> Result<Value, String> {
+        let value = self.typed(value)?;
+        if let (Some((pattern, regex)), Some(text)) = (&self.pattern, value.as_str())
+            && !regex.is_match(text)
+        {
+            return Err(format!("{value} does not match {pattern}"));
+        }
+        if !self.values.is_empty() && !self.values.iter().any(|known| same(known, &value)) {
+            let there_are: Vec<String> = self.values.iter().map(ToString::to_string).collect();
+            return Err(format!("{value} is not one of {}", there_are.join(", ")));
+        }
+        if let Some(number) = value.as_f64() {
+            if let Some(low) = self.minimum.filter(|low| number < *low) {
+                return Err(format!("{value} is less than {low}"));
+            }
+            if let Some(high) = self.maximum.filter(|high| number > *high) {
+                return Err(format!("{value} is more than {high}"));
+            }
+        }
+        Ok(value)
+    }
+
+    /// As [`ParamSchema::accept`], for a value that an expression made: a number may stand for text.
+    pub(super) fn accept_made(&self, value: &Value) -> Result<Value, String> {
+        match (self.param_type, value) {
+            (ParamType::String, Value::Number(_) | Value::Bool(_)) => {
+                self.accept(&Value::String(value.to_string()))
+            }
+            (ParamType::Secret, _) => Err("a secret can't come from an event".to_owned()),
+            _ => self.accept(value),
+        }
+    }
+
+    fn typed(&self, value: &Value) -> Result<Value, String> {
+        let text = value.as_str();
+        let typed = match self.param_type {
+            ParamType::String => text.map(|text| json!(text)),
+            ParamType::Boolean => value.as_bool().or_else(|| text?.parse().ok()).map(Value::Bool),
+            ParamType::Integer => whole(value).or_else(|| text?.parse().ok()).map(Value::from),
+            ParamType::Number => match value {
+                Value::Number(_) => Some(value.clone()),
+                _ => text.and_then(|text| text.parse().ok()).map(Value::Number),
+            },
+            ParamType::Secret => secret(value).is_some().then(|| value.clone()),
+        };
+        if text.is_some_and(|text| text.contains('\0')) {
+            return Err("holds a NUL character".to_owned());
+        }
+        typed.ok_or_else(|| match self.param_type {
+            ParamType::String => format!("{value} is not a string: write it in quotes"),
+            ParamType::Boolean => format!("{value} is neither true nor false"),
+            ParamType::Integer => format!("{value} is not an integer"),
+            ParamType::Number => format!("{value} is not a number"),
+            ParamType::Secret => {
+                "a secret is {secretKeyRef: {name: ..., key: ...}}, never a value".to_owned()
+            }
+        })
+    }
+}
+
+fn misplaced(config: &ParamConfig) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    let mut only = |field: &str, given: bool, types: &[ParamType], text: &str| {
+        if given && !types.contains(&config.param_type) {
+            problems.push((field.to_owned(), format!("goes with the type {text} only")));
+        }
+    };
+    let numbers = [ParamType::Integer, ParamType::Number];
+    only("pattern", config.pattern.is_some(), &[ParamType::String], "string");
+    only("minimum", config.minimum.is_some(), &numbers, "integer or number");
+    only("maximum", config.maximum.is_some(), &numbers, "integer or number");
+    let open = [ParamType::String, ParamType::Integer, ParamType::Number, ParamType::Boolean];
+    only("enum", !config.values.is_empty(), &open, "string, integer, number or boolean");
+    problems
+}
+
+/// A whole number, also one that is written as `5.0`.
+fn whole(value: &Value) -> Option<i64> {
+    let exact = |number: &f64| number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0;
+    value.as_i64().or_else(|| format!("{:.0}", value.as_f64().filter(exact)?).parse().ok())
+}
+
+/// The reference of a secret param's value.
+pub(super) fn secret(value: &Value) -> Option<&Value> {
+    let fields = value.as_object().filter(|fields| fields.len() == 1)?;
+    let reference = fields.get("secretKeyRef")?;
+    let named =
+        |field: &str| reference.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    let exact = reference.as_object()?.len() == 2;
+    (exact && named("name") && named("key")).then_some(reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(yaml: &str) -> Result<ParamSchema, Vec<(String, String)>> {
+        ParamSchema::compile(&serde_json::from_str(yaml).expect(yaml))
+    }
+
+    #[test]
+    fn values_are_typed_and_bounded() {
+        let secret = json!({"secretKeyRef": {"name": "n", "key": "k"}});
+        for (param, value, accepted) in [
+            (r#"{"name": "a"}"#, json!("x"), Ok(json!("x"))),
+            (r#"{"name": "a"}"#, json!(1), Err("1 is not a string: write it in quotes")),
+            (r#"{"name": "a", "pattern": "https?://.+"}"#, json!("ftp://x"), Err("does not match")),
+            (r#"{"name": "a", "pattern": "a|b"}"#, json!("ab"), Err("does not match")),
+            (r#"{"name": "a", "type": "integer"}"#, json!("5"), Ok(json!(5))),
+            (r#"{"name": "a", "type": "integer"}"#, json!(5.0), Ok(json!(5))),
+            (r#"{"name": "a", "type": "integer"}"#, json!("5.0"), Err("is not an integer")),
+            (r#"{"name": "a", "type": "integer"}"#, json!(true), Err("is not an integer")),
+            (r#"{"name": "a", "type": "integer"}"#, json!(1e30), Err("is not an integer")),
+            (r#"{"name": "a", "type": "number"}"#, json!("5"), Ok(json!(5))),
+            (r#"{"name": "a", "type": "number"}"#, json!("NaN"), Err("is not a number")),
+            (r#"{"name": "a", "type": "number", "enum": [1, 2]}"#, json!(1.0), Ok(json!(1.0))),
+            (r#"{"name": "a"}"#, json!(5), Err("is not a string")),
+            (r#"{"name": "a"}"#, json!({"a": 1}), Err("is not a string")),
+            (r#"{"name": "a", "pattern": "[a-z]+"}"#, json!("a\n"), Err("does not match")),
+            (r#"{"name": "a", "type": "integer"}"#, json!(5.5), Err("is not an integer")),
+            (r#"{"name": "a", "type": "integer", "minimum": 1, "maximum": 9}"#, json!(0), Err("less than 1")),
+            (
+                r#"{"name": "a", "type": "integer", "minimum": 1, "maximum": 9}"#,
+                json!(10),
+                Err("more than 9"),
+            ),
+            (r#"{"name": "a", "type": "boolean"}"#, json!("true"), Ok(json!(true))),
+            (r#"{"name": "a", "type": "boolean"}"#, json!("yes"), Err("neither true nor false")),
+            (r#"{"name": "a", "type": "number"}"#, json!("1.5"), Ok(json!(1.5))),
+            (r#"{"name": "a", "enum": ["x", "y"]}"#, json!("z"), Err("is not one of \"x\", \"y\"")),
+            (r#"{"name": "a", "type": "secret"}"#, secret.clone(), Ok(secret)),
+            (
+                r#"{"name": "a", "type": "secret"}"#,
+                json!({"secretKeyRef": {"name": "a", "key": "b", "optional": true}}),
+                Err("never a value"),
+            ),
+            (r#"{"name": "a", "type": "secret"}"#, json!("hunter2"), Err("never a value")),
+            (r#"{"name": "a"}"#, json!("a\u{0}"), Err("NUL")),
+        ] {
+            let given = schema(param).expect(param).accept(&value);
+            match (given, accepted) {
+                (Ok(given), Ok(accepted)) => assert_eq!(given, accepted, "{param} {value}"),
+                (Err(given), Err(message)) => assert!(given.contains(message), "{param} {value}: {given}"),
+                (given, accepted) => panic!("{param} {value}: {given:?}, not {accepted:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_default_must_hold_to_its_own_schema() {
+        for (param, field) in [
+            (r#"{"name": "a", "pattern": "x+", "default": "y"}"#, "default"),
+            (r#"{"name": "a", "pattern": "("}"#, "pattern"),
+            (r#"{"name": "a", "type": "integer", "pattern": "x"}"#, "pattern"),
+            (r#"{"name": "a", "type": "integer", "minimum": 5, "maximum": 1}"#, "minimum"),
+            (r#"{"name": "a", "type": "integer", "enum": ["x"]}"#, "enum[0]"),
+        ] {
+            let problems = schema(param).expect_err(param);
+            assert_eq!(problems[0].0, field, "{problems:?}");
+        }
+    }
+}

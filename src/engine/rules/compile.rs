@@ -1,0 +1,172 @@
+//! From what is read to rules that can't fail: every problem, with its field.
+
+use globset::GlobBuilder;
+use regex::RegexBuilder;
+
+use super::operator::Operator;
+use super::path::Path;
+use super::{Node, RuleProblem, Test};
+use crate::engine::definitions::config::RuleConfig;
+
+/// Largest compiled regular expression, bytes.
+const REGEX_SIZE: usize = 1 << 20;
+/// How many rules may stand inside each other.
+const DEEPEST: usize = 16;
+
+/// Compiles a list of rules at `field`; `place` is how messages call it.
+pub(super) fn list(
+    rules: &[RuleConfig],
+    place: &str,
+    field: &str,
+    problems: &mut Vec<RuleProblem>,
+) -> Vec<Node> {
+    let compiled = rules.iter().enumerate().filter_map(|(index, rule)| {
+        node(rule, format!("{place}[{index}]"), &format!("{field}[{index}]"), problems)
+    });
+    compiled.collect()
+}
+
+fn node(rule: &RuleConfig, place: String, field: &str, problems: &mut Vec<RuleProblem>) -> Option<Node> {
+    if field.matches('.').count() > DEEPEST {
+        problems.push((field.to_owned(), format!("rules may stand inside each other up to {DEEPEST} deep")));
+        return None;
+    }
+    let given = parts(rule);
+    let operators = operators(rule);
+    let test = match (given.as_slice(), operators.as_slice()) {
+        (["all"], []) => Test::All(group(rule.all.as_deref(), "all", &place, field, problems)?),
+        (["any"], []) => Test::Any(group(rule.any.as_deref(), "any", &place, field, problems)?),
+        (["not"], []) => {
+            let below =
+                node(rule.not.as_deref()?, format!("{place}.not"), &format!("{field}.not"), problems)?;
+            Test::Not(Box::new(below))
+        }
+        (["path"], [_]) => compared(rule, field, problems)?,
+        (["path"], []) => {
+            problems.push((field.to_owned(), "has a path and no operator, for instance equals".to_owned()));
+            return None;
+        }
+        (["path"], several) => {
+            let message = format!("has several operators: {}; write one rule for each", several.join(", "));
+            problems.push((field.to_owned(), message));
+            return None;
+        }
+        ([], []) => {
+            problems.push((
+                field.to_owned(),
+                "is empty: write all, any, not, or path with an operator".to_owned(),
+            ));
+            return None;
+        }
+        ([], several) => {
+            problems.push((field.to_owned(), format!("has {} and no path", several.join(", "))));
+            return None;
+        }
+        (parts, operators) => {
+            let all: Vec<&str> = parts.iter().chain(operators).copied().collect();
+            problems.push((field.to_owned(), format!("mixes {}: write one rule for each", all.join(", "))));
+            return None;
+        }
+    };
+    Some(Node { place, test })
+}
+
+fn group(
+    rules: Option<&[RuleConfig]>,
+    name: &str,
+    place: &str,
+    field: &str,
+    problems: &mut Vec<RuleProblem>,
+) -> Option<Vec<Node>> {
+    let rules = rules?;
+    let field = format!("{field}.{name}");
+    if rules.is_empty() {
+        problems.push((field, "is empty: it needs at least one rule".to_owned()));
+        return None;
+    }
+    Some(list(rules, &format!("{place}.{name}"), &field, problems))
+}
+
+fn parts(rule: &RuleConfig) -> Vec<&'static str> {
+    let given = [
+        ("all", rule.all.is_some()),
+        ("any", rule.any.is_some()),
+        ("not", rule.not.is_some()),
+        ("path", rule.path.is_some()),
+    ];
+    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+}
+
+fn operators(rule: &RuleConfig) -> Vec<&'static str> {
+    let given = [
+        ("equals", rule.equals.is_some()),
+        ("notEquals", rule.not_equals.is_some()),
+        ("in", rule.is_in.is_some()),
+        ("notIn", rule.not_in.is_some()),
+        ("exists", rule.exists.is_some()),
+        ("matches", rule.matches.is_some()),
+        ("glob", rule.glob.is_some()),
+        ("startsWith", rule.starts_with.is_some()),
+        ("contains", rule.contains.is_some()),
+        ("gt", rule.gt.is_some()),
+        ("gte", rule.gte.is_some()),
+        ("lt", rule.lt.is_some()),
+        ("lte", rule.lte.is_some()),
+    ];
+    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+}
+
+fn compared(rule: &RuleConfig, field: &str, problems: &mut Vec<RuleProblem>) -> Option<Test> {
+    let path = Path::compile(rule.path.as_deref()?);
+    let path = path.map_err(|message| problems.push((format!("{field}.path"), message))).ok();
+    let operator =
+        operator(rule).map_err(|(name, message)| problems.push((format!("{field}.{name}"), message)));
+    Some(Test::Path(path?, operator.ok()??))
+}
+
+/// The one operator there is.
+fn operator(rule: &RuleConfig) -> Result<Option<Operator>, (&'static str, String)> {
+    if let Some(text) = &rule.matches {
+        let regex = |text: &str| RegexBuilder::new(text).size_limit(REGEX_SIZE).build();
+        // The text alone first: `)(` is no expression, and would become one within the anchors.
+        let regex = regex(text).and_then(|_| regex(&format!("^(?:{text})$")));
+        let regex = regex.map_err(|error| ("matches", explained(&error)))?;
+        return Ok(Some(Operator::Matches(text.clone(), regex)));
+    }
+    if let Some(text) = &rule.glob {
+        let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
+        let glob = glob.map_err(|error| ("glob", format!("is not a glob: {}", error.kind())))?;
+        return Ok(Some(Operator::Glob(text.clone(), glob.compile_matcher())));
+    }
+    if let Some((name, _)) = [("in", &rule.is_in), ("notIn", &rule.not_in)]
+        .iter()
+        .find(|(_, list)| list.as_ref().is_some_and(Vec::is_empty))
+    {
+        return Err((name, "is an empty list".to_owned()));
+    }
+    let plain = [
+        rule.equals.clone().map(Operator::Equals),
+        rule.not_equals.clone().map(Operator::NotEquals),
+        rule.is_in.clone().map(Operator::In),
+        rule.not_in.clone().map(Operator::NotIn),
+        rule.exists.map(Operator::Exists),
+        rule.starts_with.clone().map(Operator::StartsWith),
+        rule.contains.clone().map(Operator::Contains),
+        rule.gt.clone().map(Operator::Gt),
+        rule.gte.clone().map(Operator::Gte),
+        rule.lt.clone().map(Operator::Lt),
+        rule.lte.clone().map(Operator::Lte),
+    ];
+    Ok(plain.into_iter().flatten().next())
+}
+
+fn explained(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(limit) => format!("compiles to more than {limit} bytes"),
+        other => {
+            let text = other.to_string();
+            let last = text.lines().last().unwrap_or_default();
+            format!("is not a regular expression: {}", last.trim_start_matches("error: "))
+        }
+    }
+}

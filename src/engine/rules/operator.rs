@@ -1,0 +1,127 @@
+//! Typed operators: `1` is `1.0` and not `"1"`; expressions match the whole string.
+
+use globset::GlobMatcher;
+use regex::Regex;
+use serde_json::{Number, Value, json};
+
+/// A compiled operator with what it wants.
+#[derive(Debug)]
+pub(super) enum Operator {
+    Equals(Value),
+    NotEquals(Value),
+    In(Vec<Value>),
+    NotIn(Vec<Value>),
+    Exists(bool),
+    Matches(String, Regex),
+    Glob(String, GlobMatcher),
+    StartsWith(String),
+    Contains(Value),
+    Gt(Number),
+    Gte(Number),
+    Lt(Number),
+    Lte(Number),
+}
+
+impl Operator {
+    /// A positive operator holds if any value does, a negative one if none is against it. Without a
+    /// value only the negative ones and `exists: false` hold.
+    pub(super) fn holds(&self, values: &[&Value]) -> bool {
+        let any = |test: &dyn Fn(&Value) -> bool| values.iter().any(|value| test(value));
+        match self {
+            Self::Equals(wanted) => any(&|value| same(value, wanted)),
+            Self::NotEquals(wanted) => !any(&|value| same(value, wanted)),
+            Self::In(wanted) => any(&|value| wanted.iter().any(|wanted| same(value, wanted))),
+            Self::NotIn(wanted) => !any(&|value| wanted.iter().any(|wanted| same(value, wanted))),
+            Self::Exists(wanted) => any(&|value| !value.is_null()) == *wanted,
+            Self::Matches(_, regex) => any(&|value| value.as_str().is_some_and(|text| regex.is_match(text))),
+            Self::Glob(_, glob) => any(&|value| value.as_str().is_some_and(|text| glob.is_match(text))),
+            Self::StartsWith(start) => {
+                any(&|value| value.as_str().is_some_and(|text| text.starts_with(start)))
+            }
+            Self::Contains(wanted) => any(&|value| contains(value, wanted)),
+            Self::Gt(wanted) => any(&|value| compared(value, wanted).is_some_and(std::cmp::Ordering::is_gt)),
+            Self::Gte(wanted) => any(&|value| compared(value, wanted).is_some_and(std::cmp::Ordering::is_ge)),
+            Self::Lt(wanted) => any(&|value| compared(value, wanted).is_some_and(std::cmp::Ordering::is_lt)),
+            Self::Lte(wanted) => any(&|value| compared(value, wanted).is_some_and(std::cmp::Ordering::is_le)),
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Equals(_) => "equals",
+            Self::NotEquals(_) => "notEquals",
+            Self::In(_) => "in",
+            Self::NotIn(_) => "notIn",
+            Self::Exists(_) => "exists",
+            Self::Matches(..) => "matches",
+            Self::Glob(..) => "glob",
+            Self::StartsWith(_) => "startsWith",
+            Self::Contains(_) => "contains",
+            Self::Gt(_) => "gt",
+            Self::Gte(_) => "gte",
+            Self::Lt(_) => "lt",
+            Self::Lte(_) => "lte",
+        }
+    }
+
+    pub(super) fn wanted(&self) -> Value {
+        match self {
+            Self::Equals(value) | Self::NotEquals(value) | Self::Contains(value) => value.clone(),
+            Self::In(values) | Self::NotIn(values) => json!(values),
+            Self::Exists(wanted) => json!(wanted),
+            Self::Matches(text, _) | Self::Glob(text, _) | Self::StartsWith(text) => json!(text),
+            Self::Gt(number) | Self::Gte(number) | Self::Lt(number) | Self::Lte(number) => json!(number),
+        }
+    }
+
+    /// The scalars any of which is wanted, for the index: strings, booleans, integers.
+    pub(super) fn scalars(&self) -> Option<Vec<Value>> {
+        let wanted = match self {
+            Self::Equals(value) => vec![value.clone()],
+            Self::In(values) => values.clone(),
+            _ => return None,
+        };
+        let plain = |value: &Value| value.is_string() || value.is_boolean() || value.is_i64();
+        wanted.iter().all(plain).then_some(wanted)
+    }
+}
+
+/// Equal with the same type; numbers by value, however they are written.
+pub(in crate::engine) fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => order(one, other) == Some(std::cmp::Ordering::Equal),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let found =
+                |(name, one): (&String, &Value)| other.get(name).is_some_and(|other| same(one, other));
+            one.len() == other.len() && one.iter().all(found)
+        }
+        _ => one == other,
+    }
+}
+
+fn contains(value: &Value, wanted: &Value) -> bool {
+    match (value, wanted) {
+        (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
+        (Value::Array(items), wanted) => items.iter().any(|item| same(item, wanted)),
+        _ => false,
+    }
+}
+
+fn compared(value: &Value, wanted: &Number) -> Option<std::cmp::Ordering> {
+    match value {
+        Value::Number(number) => order(number, wanted),
+        _ => None,
+    }
+}
+
+/// Whole numbers are compared as such, so that large ones do not run together as floats.
+fn order(one: &Number, other: &Number) -> Option<std::cmp::Ordering> {
+    let whole = |number: &Number| number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+    match (whole(one), whole(other)) {
+        (Some(one), Some(other)) => Some(one.cmp(&other)),
+        _ => one.as_f64()?.partial_cmp(&other.as_f64()?),
+    }
+}

@@ -1,0 +1,116 @@
+//! What the library would take and get wrong in silence, refused when loading.
+//!
+//! A filter inside a filter gives nothing there. `match` and `search` compile their expression anew
+//! for each node. Functions where RFC 9535 (section 2.4.3, well-typedness) has no place for them, and
+//! arguments of a type that they do not take, are accepted there and never hold.
+
+use jsonpath_rust::parser::model::{
+    Comparable, Comparison, Filter, FilterAtom, FnArg, Segment, Selector, Test, TestFunction,
+};
+
+/// More would visit a deep body once for each pair of its levels.
+const MOST_DESCENTS: usize = 1;
+
+/// Checks all segments of a query.
+pub(super) fn check(segments: &[Segment]) -> Result<(), String> {
+    let descents = segments.iter().filter(|segment| matches!(segment, Segment::Descendant(_))).count();
+    if descents > MOST_DESCENTS {
+        return Err("has .. more than once: write the names between them".to_owned());
+    }
+    check_segments(segments, false)
+}
+
+fn check_segments(segments: &[Segment], in_filter: bool) -> Result<(), String> {
+    segments.iter().try_for_each(|segment| check_segment(segment, in_filter))
+}
+
+fn check_segment(segment: &Segment, in_filter: bool) -> Result<(), String> {
+    match segment {
+        Segment::Descendant(_) if in_filter => {
+            Err("has .. inside a filter: write the names between".to_owned())
+        }
+        Segment::Descendant(below) => check_segment(below, in_filter),
+        Segment::Selector(selector) => check_selector(selector, in_filter),
+        Segment::Selectors(selectors) => {
+            selectors.iter().try_for_each(|selector| check_selector(selector, in_filter))
+        }
+    }
+}
+
+fn check_selector(selector: &Selector, in_filter: bool) -> Result<(), String> {
+    match selector {
+        Selector::Filter(_) if in_filter => {
+            Err("a filter inside a filter is not supported: write two rules".to_owned())
+        }
+        Selector::Filter(filter) => check_filter(filter),
+        _ => Ok(()),
+    }
+}
+
+fn check_filter(filter: &Filter) -> Result<(), String> {
+    match filter {
+        Filter::Or(filters) | Filter::And(filters) => filters.iter().try_for_each(check_filter),
+        Filter::Atom(FilterAtom::Filter { expr, .. }) => check_filter(expr),
+        Filter::Atom(FilterAtom::Test { expr, .. }) => match &**expr {
+            Test::RelQuery(segments) => check_segments(segments, true),
+            Test::AbsQuery(query) => check_segments(&query.segments, true),
+            Test::Function(function) => {
+                check_function(function)?;
+                Err(format!("{function} must be compared, for instance with > 0"))
+            }
+        },
+        Filter::Atom(FilterAtom::Comparison(comparison)) => check_comparison(comparison),
+    }
+}
+
+fn check_comparison(comparison: &Comparison) -> Result<(), String> {
+    let (left, right) = comparison.vals();
+    [left, right].into_iter().try_for_each(|side| match side {
+        Comparable::Function(function) => check_function(function),
+        Comparable::Literal(_) | Comparable::SingularQuery(_) => Ok(()),
+    })
+}
+
+fn check_function(function: &TestFunction) -> Result<(), String> {
+    match function {
+        TestFunction::Match(..) | TestFunction::Search(..) => {
+            Err("match() and search() are not supported: use the operator matches".to_owned())
+        }
+        TestFunction::Custom(name, _) => Err(format!("{name}() is not a function of RFC 9535")),
+        TestFunction::Length(argument) => check_value(argument),
+        TestFunction::Value(argument) => check_nodes("value", argument),
+        TestFunction::Count(argument) => check_nodes("count", argument),
+    }
+}
+
+/// The argument of `length`: one value.
+fn check_value(argument: &FnArg) -> Result<(), String> {
+    let one = |segments: &[Segment]| segments.iter().all(is_singular);
+    let good = match argument {
+        FnArg::Literal(_) => true,
+        FnArg::Filter(_) => false,
+        FnArg::Test(test) => match &**test {
+            Test::RelQuery(segments) => one(segments),
+            Test::AbsQuery(query) => one(&query.segments),
+            Test::Function(inner) => return check_function(inner),
+        },
+    };
+    if good { Ok(()) } else { Err("length() takes one value: a path of names and indexes".to_owned()) }
+}
+
+/// The argument of `value` and `count`: a path.
+fn check_nodes(name: &str, argument: &FnArg) -> Result<(), String> {
+    let wrong = || Err(format!("{name}() takes a path"));
+    match argument {
+        FnArg::Literal(_) | FnArg::Filter(_) => wrong(),
+        FnArg::Test(test) => match &**test {
+            Test::RelQuery(segments) => check_segments(segments, true),
+            Test::AbsQuery(query) => check_segments(&query.segments, true),
+            Test::Function(_) => wrong(),
+        },
+    }
+}
+
+fn is_singular(segment: &Segment) -> bool {
+    matches!(segment, Segment::Selector(Selector::Name(_) | Selector::Index(_)))
+}

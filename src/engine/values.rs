@@ -1,0 +1,74 @@
+//! The one root that `path`, rules and `{{ }}` share: `event`, `git`, `params`, `matrix`, `run`, `trigger`.
+//!
+//! [`Facts`] is built once for each event and moved, never cloned: the parsed body goes into it.
+
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+
+use super::event::{Attributes, Event, rfc3339};
+
+/// What is known of one event: the JSON root for paths, and the same as template values, made on
+/// first use.
+#[derive(Debug)]
+pub struct Facts {
+    root: Value,
+    view: OnceLock<minijinja::Value>,
+}
+
+impl Facts {
+    /// Parses the event's body and builds the root `{event: {...attributes, data}, git}`.
+    ///
+    /// An error says what is wrong with the body.
+    pub fn of(event: &Event) -> Result<Self, String> {
+        Ok(Self::from_parts(&event.attributes, event.data()?))
+    }
+
+    /// The root from attributes and parsed data.
+    pub fn from_parts(attributes: &Attributes, data: Value) -> Self {
+        let mut root = Map::new();
+        let mut event = Map::new();
+        event.insert("specversion".to_owned(), json!("1.0"));
+        event.insert("id".to_owned(), json!(attributes.id));
+        event.insert("source".to_owned(), json!(attributes.source));
+        event.insert("type".to_owned(), json!(attributes.event_type));
+        event.insert("datacontenttype".to_owned(), json!(attributes.datacontenttype));
+        event.insert("time".to_owned(), json!(rfc3339(attributes.received_at)));
+        if let Some(subject) = &attributes.subject {
+            event.insert("subject".to_owned(), json!(subject));
+        }
+        event.insert("data".to_owned(), data);
+        root.insert("event".to_owned(), Value::Object(event));
+        let git = attributes.git.as_ref().and_then(|git| serde_json::to_value(git).ok());
+        root.insert("git".to_owned(), git.unwrap_or_else(|| json!({})));
+        Self { root: Value::Object(root), view: OnceLock::new() }
+    }
+
+    /// The root that paths start from.
+    pub fn root(&self) -> &Value {
+        &self.root
+    }
+
+    /// The root as template values. Null counts as missing, so it becomes undefined.
+    pub fn view(&self) -> &minijinja::Value {
+        self.view.get_or_init(|| template_value(&self.root))
+    }
+}
+
+/// A JSON value as a template value, null as undefined.
+pub fn template_value(value: &Value) -> minijinja::Value {
+    match value {
+        Value::Null => minijinja::Value::UNDEFINED,
+        Value::Array(items) => items.iter().map(template_value).collect::<Vec<_>>().into(),
+        Value::Object(fields) => minijinja::Value::from_pairs(
+            fields.iter().map(|(name, field)| (name.as_str(), template_value(field))),
+        ),
+        Value::Bool(truth) => (*truth).into(),
+        Value::String(text) => text.as_str().into(),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(signed), _) => signed.into(),
+            (None, Some(unsigned)) => unsigned.into(),
+            (None, None) => number.as_f64().unwrap_or(f64::NAN).into(),
+        },
+    }
+}
