@@ -1,0 +1,139 @@
+//! Logs as files in the data folder, by run and attempt.
+//!
+//! Owns its folder: `<run>/<attempt>.log`. Names are made of checked ids only, so no event can lead them
+//! elsewhere. A file is written under another name, synced and renamed: if we die before that, an
+//! earlier log is still whole, and the collector keeps this one again.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use tokio::io::{AsyncWriteExt as _, BufWriter};
+use tokio_util::io::ReaderStream;
+
+use crate::engine::ids::RunId;
+use crate::engine::machine::{JobId, Settled};
+
+const CHUNK: usize = 64 * 1024;
+
+/// Pieces of a log, in order.
+pub type LogChunks = BoxStream<'static, io::Result<Bytes>>;
+
+/// Files by run and attempt.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    folder: PathBuf,
+    tries: Arc<AtomicU64>,
+}
+
+/// Why a kept log is not whole.
+enum Cut {
+    Cap,
+    Broken,
+}
+
+impl Blobs {
+    /// Uses `folder`, and makes it where it is missing.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        sync(folder)?;
+        sync(&folder.join(".."))?;
+        Ok(Self { folder: folder.to_owned(), tries: Arc::default() })
+    }
+
+    /// Keeps a whole log durably, in place of an earlier try; up to `cap` bytes, with the cut marked.
+    ///
+    /// Where `chunks` breaks off, what came is kept, marked, and `Partial`. An error means that
+    /// nothing came at all, or that it could not be written; then an earlier try stays as it was.
+    pub async fn keep_log(&self, job: &JobId, chunks: LogChunks, cap: u64) -> io::Result<Settled> {
+        let folder = self.folder.join(job.run.as_str());
+        tokio::fs::create_dir_all(&folder).await?;
+        let number = self.tries.fetch_add(1, Ordering::Relaxed);
+        let part = folder.join(format!("{}.log.{number}.part", job.attempt));
+        let kept = write(&part, chunks, cap).await;
+        if kept.is_err() {
+            // The first error is what counts; a leftover goes with its run.
+            tokio::fs::remove_file(&part).await.ok();
+        }
+        let settled = kept?;
+        tokio::fs::rename(&part, self.path(job)).await?;
+        sync_blocking(folder).await?;
+        sync_blocking(self.folder.clone()).await?;
+        Ok(settled)
+    }
+
+    /// A kept log; `None` where there is none.
+    pub async fn log(&self, job: &JobId) -> io::Result<Option<LogChunks>> {
+        match tokio::fs::File::open(self.path(job)).await {
+            Ok(file) => Ok(Some(ReaderStream::with_capacity(file, CHUNK).boxed())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes everything of a run. Idempotent.
+    pub async fn remove(&self, run: &RunId) -> io::Result<()> {
+        match tokio::fs::remove_dir_all(self.folder.join(run.as_str())).await {
+            Ok(()) => sync_blocking(self.folder.clone()).await,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn path(&self, job: &JobId) -> PathBuf {
+        self.folder.join(job.run.as_str()).join(format!("{}.log", job.attempt))
+    }
+}
+
+async fn write(part: &Path, mut chunks: LogChunks, cap: u64) -> io::Result<Settled> {
+    let mut file = BufWriter::with_capacity(CHUNK, tokio::fs::File::create(part).await?);
+    let (mut kept, mut cut) = (0_u64, None);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) if kept == 0 => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, file = %part.display(), "a log broke off");
+                cut = Some(Cut::Broken);
+                break;
+            }
+        };
+        let room = usize::try_from(cap - kept).unwrap_or(usize::MAX);
+        let fits = &chunk[..chunk.len().min(room)];
+        file.write_all(fits).await?;
+        kept += fits.len() as u64;
+        if fits.len() < chunk.len() {
+            cut = Some(Cut::Cap);
+            break;
+        }
+    }
+    if let Some(cut) = &cut {
+        file.write_all(format!("\n[kickoff: the log {cut}: {kept} bytes are kept]\n").as_bytes()).await?;
+    }
+    file.flush().await?;
+    file.get_ref().sync_all().await?;
+    Ok(if cut.is_some() { Settled::Partial } else { Settled::Stored })
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cap => "was cut here",
+            Self::Broken => "broke off here",
+        })
+    }
+}
+
+async fn sync_blocking(folder: PathBuf) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || sync(&folder)).await?
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

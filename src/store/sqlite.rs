@@ -1,0 +1,193 @@
+//! Inbox, records and history in one `SQLite` database in the data folder.
+//!
+//! Owns `kickoff.db` and `kickoff.lock`. One thread writes, everything else only reads; see
+//! `writer` for what is answered when. WAL with `synchronous = FULL`: what was answered survives
+//! the loss of power.
+//!
+//! If we die at any point, `SQLite` finds the last complete commit again when the folder is opened;
+//! the lock goes with the process.
+
+mod inbox;
+mod lock;
+mod open;
+pub(in crate::store) mod readers;
+mod records;
+mod writer;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::lock::Lock;
+pub use self::open::OpenError;
+use self::readers::{ReadError, Readers};
+use self::writer::{State, Work, Writer};
+use super::history::History;
+use super::inbox::{Appended, Inbox, InboxError, Stored};
+use super::records::{CommitError, Fence, Records, RecordsError};
+use crate::engine::event::Event;
+use crate::engine::ids::EventKey;
+use crate::engine::machine::{Key, Record, Write};
+use crate::outside::clock::Clock;
+
+/// How a store behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Tells since when a leader leads.
+    pub clock: Clock,
+    /// How many appends and commits may wait for the writer.
+    pub queue: usize,
+    /// How long an append waits for room among these before it is [`InboxError::Behind`].
+    pub room_wait: Duration,
+    /// How long a write waits for another program, for instance a backup, to unlock the database.
+    pub busy_wait: Duration,
+}
+
+impl Options {
+    /// What a server uses: 1,024 waiting, 2 s for room, 5 s for a lock.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, queue: 1024, room_wait: Duration::from_secs(2), busy_wait: Duration::from_secs(5) }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new(Clock::System)
+    }
+}
+
+/// The store of one data folder. Cheap to clone; the folder is free again once all clones are gone.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    thread: WriterThread,
+    readers: Readers,
+    arrived: watch::Receiver<u64>,
+    history: History,
+    // Dropped last: the folder is free only once the writer has ended.
+    _lock: Lock,
+}
+
+impl SqliteStore {
+    /// Opens the data folder `dir`, and makes what is missing.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let opened = open::open(dir, options.busy_wait)?;
+        let path = opened.path;
+        let state = State::load(&opened.connection)
+            .map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
+        let writer = Writer::new(opened.connection, state);
+        let arrived = writer.arrived();
+        let readers = Readers::new(path);
+        let history = History::new(readers.clone(), writer.revision());
+        let thread = WriterThread::start(writer, options.queue)
+            .map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })?;
+        let inner = Inner { options, thread, readers, arrived, history, _lock: opened.lock };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What API and pages read.
+    pub fn history(&self) -> History {
+        self.inner.history.clone()
+    }
+
+    /// Ends when the writer has ended, which it does only by dying: nothing can be stored any more.
+    pub async fn writer_ended(&self) {
+        self.inner.thread.queue.closed().await;
+    }
+
+    async fn submit<T>(&self, work: Box<dyn Work>, answer: oneshot::Receiver<T>) -> Option<T> {
+        self.inner.thread.queue.send(work).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// The thread that writes, and the way to it.
+#[derive(Debug)]
+struct WriterThread {
+    queue: mpsc::Sender<Box<dyn Work>>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl WriterThread {
+    fn start(writer: Writer, room: usize) -> std::io::Result<Self> {
+        let (queue, works) = mpsc::channel(room);
+        let thread = std::thread::Builder::new().name("store-writer".to_owned());
+        let handle = thread.spawn(move || writer.run(works))?;
+        Ok(Self { queue, handle: Mutex::new(Some(handle)) })
+    }
+}
+
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        // The thread ends when its queue has no sender left.
+        self.queue = mpsc::channel(1).0;
+        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if handle.is_some_and(|handle| handle.join().is_err()) {
+            tracing::error!("the store's writer had died");
+        }
+    }
+}
+
+const WRITER_GONE: &str = "the writer has ended";
+
+#[async_trait]
+impl Inbox for SqliteStore {
+    async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, InboxError> {
+        let gone = || InboxError::Unavailable(WRITER_GONE.to_owned());
+        let (work, answer) = inbox::Append::new(events)?;
+        match tokio::time::timeout(self.inner.options.room_wait, self.inner.thread.queue.reserve()).await {
+            Err(_) => return Err(InboxError::Behind),
+            Ok(room) => room.map_err(|_| gone())?.send(Box::new(work)),
+        }
+        answer.await.map_err(|_| gone())?
+    }
+
+    fn read(&self, position: u64) -> BoxStream<'static, Result<Stored, InboxError>> {
+        inbox::read(self.inner.readers.clone(), self.inner.arrived.clone(), position)
+    }
+
+    async fn get(&self, key: &EventKey) -> Result<Option<Event>, InboxError> {
+        let key = key.clone();
+        let found = self.inner.readers.with(move |connection| inbox::get(connection, &key)).await;
+        found.map_err(|error| InboxError::Unavailable(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Records for SqliteStore {
+    async fn lead(&self, who: &str) -> Result<Fence, RecordsError> {
+        let (work, answer) = records::Lead::new(who, self.inner.options.clock.now());
+        let led = self.submit(Box::new(work), answer).await;
+        led.unwrap_or_else(|| Err(RecordsError::Unavailable(WRITER_GONE.to_owned())))
+    }
+
+    async fn commit(&self, fence: &Fence, writes: Arc<[Write]>) -> Result<u64, CommitError> {
+        let (work, answer) = records::Commit::new(fence, writes)?;
+        let committed = self.submit(Box::new(work), answer).await;
+        committed.unwrap_or_else(|| Err(CommitError::Unknown(WRITER_GONE.to_owned())))
+    }
+
+    async fn scan(&self, prefix: &str) -> Result<Vec<(Key, Record)>, RecordsError> {
+        let prefix = prefix.to_owned();
+        let found = self.inner.readers.with(move |connection| records::scan(connection, &prefix)).await;
+        found.map_err(|error| match error {
+            ReadError::Corrupt { what, message } => RecordsError::Corrupt { key: what, message },
+            other => RecordsError::Unavailable(other.to_string()),
+        })
+    }
+}
+
+/// A number as `SQLite` has it: signed.
+pub(in crate::store) fn number(unsigned: u64) -> i64 {
+    i64::try_from(unsigned).unwrap_or(i64::MAX)
+}

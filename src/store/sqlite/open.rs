@@ -1,0 +1,180 @@
+//! Opening a data folder: folder, lock, schema. Everything that can be wrong with it is told apart.
+//!
+//! If we die while the schema is made, it was one transaction: the next start finds an empty
+//! database and makes it again.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::lock::{Lock, LockError};
+
+/// `PRAGMA application_id`: "Kick".
+const APPLICATION: i32 = 0x4b69_636b;
+/// `PRAGMA user_version`.
+const SCHEMA: i32 = 1;
+const STATEMENTS: usize = 48;
+
+/// Why a data folder could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder can't be made, read or written.
+    #[error("the data folder {} can't be used", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the data folder {} is in use by another kickoff{}: stop that one, or give this one a folder of its own",
+        folder.display(), process(*pid)
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+        /// The process that has it, as far as is known.
+        pid: Option<u32>,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the database {} has schema {found}, and this version knows schemas up to {SCHEMA}: use a newer kickoff",
+        path.display()
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+    },
+    /// Something else wrote it.
+    #[error(
+        "{} is not a database of kickoff: move it away, or give kickoff a folder of its own",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It can't be read.
+    #[error("the database {} is damaged: restore it from a backup, or move it away", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// It can't be opened now.
+    #[error("the database {} can't be opened", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+/// An opened folder: the lock, the writing connection, where the database is.
+pub(super) struct Opened {
+    pub(super) lock: Lock,
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+}
+
+/// Locks `folder` and opens its database, and makes both where they are missing.
+pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenError> {
+    let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
+    make_folder(folder).map_err(unusable)?;
+    let lock = Lock::take(folder).map_err(|error| match error {
+        LockError::Held(pid) => OpenError::InUse { folder: folder.to_owned(), pid },
+        LockError::Io(source) => unusable(source),
+    })?;
+    let path = folder.join("kickoff.db");
+    let connection = connect(&path, busy_wait)?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
+    Ok(Opened { lock, connection, path })
+}
+
+/// Bodies and params may be confidential, so a folder that we make is for its owner only.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn connect(path: &Path, busy_wait: Duration) -> Result<Connection, OpenError> {
+    let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Damaged { path: path.to_owned(), source },
+        _ => OpenError::Database { path: path.to_owned(), source },
+    };
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(busy_wait).map_err(failed)?;
+    match kind(&connection).map_err(failed)? {
+        Kind::Empty | Kind::Ours(SCHEMA) => {}
+        Kind::Ours(found) => return Err(OpenError::Newer { path: path.to_owned(), found }),
+        Kind::Foreign => return Err(OpenError::Foreign { path: path.to_owned() }),
+    }
+    settings(&connection).map_err(failed)?;
+    make_schema(&mut connection).map_err(failed)?;
+    Ok(connection)
+}
+
+enum Kind {
+    Empty,
+    Ours(i32),
+    Foreign,
+}
+
+fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (application, version, tables) {
+        (0, 0, 0) => Kind::Empty,
+        (APPLICATION, 1.., _) => Kind::Ours(version),
+        _ => Kind::Foreign,
+    })
+}
+
+/// The page cache stays small, since the system caches the file too, and bodies pass through once.
+fn settings(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA cache_size = -4096;
+         PRAGMA mmap_size = 0;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = 2000;
+         PRAGMA journal_size_limit = 16777216;",
+    )
+}
+
+fn make_schema(connection: &mut Connection) -> rusqlite::Result<()> {
+    if matches!(kind(connection)?, Kind::Ours(_)) {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(include_str!("schema.sql"))?;
+    transaction.execute_batch(crate::store::history::SCHEMA)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    transaction.commit()
+}

@@ -1,0 +1,155 @@
+//! The records in SQL: lead, commit with its fold into history, scan.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, Savepoint};
+use tokio::sync::oneshot;
+
+use super::number;
+use super::readers::ReadError;
+use super::writer::{Failure, State, Work};
+use crate::engine::event::Millis;
+use crate::engine::machine::{Key, Record, Write};
+use crate::store::history::fold;
+use crate::store::records::{CommitError, Fence, RecordsError};
+
+/// A new term.
+pub(super) struct Lead {
+    who: String,
+    now: Millis,
+    term: u64,
+    reply: oneshot::Sender<Result<Fence, RecordsError>>,
+}
+
+impl Lead {
+    /// A term for `who`, from `now` on.
+    pub(super) fn new(who: &str, now: Millis) -> (Self, oneshot::Receiver<Result<Fence, RecordsError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { who: who.to_owned(), now, term: 0, reply }, answer)
+    }
+}
+
+impl Work for Lead {
+    fn bytes(&self) -> usize {
+        self.who.len()
+    }
+
+    fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()> {
+        state.term += 1;
+        self.term = state.term;
+        savepoint.prepare_cached("UPDATE state SET term = ?1, leader = ?2, leads_since = ?3")?.execute((
+            number(state.term),
+            &self.who,
+            self.now,
+        ))?;
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
+        let answer = match outcome {
+            Ok(()) => Ok(Fence { term: self.term }),
+            Err(Failure::NotWritten(why) | Failure::Unknown(why)) => Err(RecordsError::Unavailable(why)),
+        };
+        // Who asked may have gone; the term has begun all the same.
+        self.reply.send(answer).ok();
+    }
+}
+
+/// Writes of one commit.
+pub(super) struct Commit {
+    term: u64,
+    writes: Arc<[Write]>,
+    rows: Vec<(String, Option<String>)>,
+    revision: Result<u64, CommitError>,
+    reply: oneshot::Sender<Result<u64, CommitError>>,
+}
+
+impl Commit {
+    /// Encodes the writes, on the caller's thread.
+    pub(super) fn new(
+        fence: &Fence,
+        writes: Arc<[Write]>,
+    ) -> Result<(Self, oneshot::Receiver<Result<u64, CommitError>>), CommitError> {
+        let encode = |write: &Write| {
+            let key = write.key.to_string();
+            match write.value.as_ref().map(serde_json::to_string).transpose() {
+                Ok(value) => Ok((key, value)),
+                Err(error) => Err(CommitError::Unavailable(format!("{key} can't be encoded: {error}"))),
+            }
+        };
+        let rows = writes.iter().map(encode).collect::<Result<_, _>>()?;
+        let (reply, answer) = oneshot::channel();
+        Ok((Self { term: fence.term, writes, rows, revision: Ok(0), reply }, answer))
+    }
+}
+
+impl Work for Commit {
+    fn bytes(&self) -> usize {
+        self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, String::len)).sum()
+    }
+
+    fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()> {
+        if self.term != state.term {
+            self.revision = Err(CommitError::Fenced(state.term));
+            return Ok(());
+        }
+        state.revision += 1;
+        self.revision = Ok(state.revision);
+        for (write, (key, value)) in self.writes.iter().zip(&self.rows) {
+            put(savepoint, key, value.as_deref())?;
+            fold::apply(savepoint, write, value.as_deref())?;
+            if let (Key::Event(event), None) = (&write.key, &write.value) {
+                savepoint.prepare_cached("DELETE FROM inbox WHERE key = ?1")?.execute([event.as_str()])?;
+            }
+        }
+        savepoint.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(state.revision)])?;
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
+        let answer = match outcome {
+            Ok(()) => self.revision,
+            Err(Failure::NotWritten(why)) => Err(CommitError::Unavailable(why)),
+            Err(Failure::Unknown(why)) => Err(CommitError::Unknown(why)),
+        };
+        // Who asked may have gone; start-up folds what was written.
+        self.reply.send(answer).ok();
+    }
+}
+
+fn put(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Result<()> {
+    if let Some(value) = value {
+        let sql = "INSERT INTO records (key, value) VALUES (?1, ?2)
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        connection.prepare_cached(sql)?.execute((key, value))?;
+    } else {
+        connection.prepare_cached("DELETE FROM records WHERE key = ?1")?.execute([key])?;
+    }
+    Ok(())
+}
+
+/// The record of this very key, or else all whose key starts with `prefix`, in order of keys.
+pub(super) fn scan(connection: &Connection, prefix: &str) -> Result<Vec<(Key, Record)>, ReadError> {
+    let mut get = connection.prepare_cached("SELECT key, value FROM records WHERE key = ?1")?;
+    let pair = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    if let Some((key, value)) = get.query_row([prefix], pair).optional()? {
+        return Ok(vec![decode(&key, &value)?]);
+    }
+    let sql = "SELECT key, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key";
+    let mut range = connection.prepare_cached(sql)?;
+    let end = format!("{prefix}{}", char::MAX);
+    let mut rows = range.query([prefix, &end])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+        found.push(decode(text(0)?, text(1)?)?);
+    }
+    Ok(found)
+}
+
+fn decode(key: &str, value: &str) -> Result<(Key, Record), ReadError> {
+    let corrupt = |message: String| ReadError::Corrupt { what: key.to_owned(), message };
+    let parsed = Key::parse(key).ok_or_else(|| corrupt("this version knows no such key".to_owned()))?;
+    let record = serde_json::from_str(value).map_err(|error| corrupt(error.to_string()))?;
+    Ok((parsed, record))
+}

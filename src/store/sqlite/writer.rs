@@ -1,0 +1,195 @@
+//! The one thread that writes: takes everything that waits, writes it in one transaction, then
+//! answers all.
+//!
+//! Every piece of work has a savepoint, so one that is refused harms no other. Nothing is answered
+//! before the commit is on disk. If we die before that, nobody was told that it was written, and
+//! senders and dispatch come again; if we die after it and before an answer, a repeat is recognised
+//! by its key, and dispatch folds the records anew.
+
+use rusqlite::{Connection, ErrorCode, Savepoint, TransactionBehavior};
+use tokio::sync::{mpsc, watch};
+
+const BATCH_WORKS: usize = 512;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Something to write, with the one who waits for it.
+pub(super) trait Work: Send {
+    /// About how many bytes it writes.
+    fn bytes(&self) -> usize;
+
+    /// Writes it. An error undoes this work alone.
+    fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()>;
+
+    /// Answers, once it is known whether it is durable.
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>);
+}
+
+/// Why work is not durable, or may not be.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// Nothing of it was written.
+    NotWritten(String),
+    /// The commit itself failed: it may be found after a crash.
+    Unknown(String),
+}
+
+/// What the writer knows without asking the database; it is the only writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    /// The newest term.
+    pub(super) term: u64,
+    /// How many commits of records there were.
+    pub(super) revision: u64,
+    /// The newest position of the inbox.
+    pub(super) arrived: u64,
+}
+
+impl State {
+    /// What the database says.
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        let sql = "SELECT term, revision,
+                   coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0) FROM state";
+        connection.query_row(sql, [], |row| {
+            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+            Ok(Self { term: number(0)?, revision: number(1)?, arrived: number(2)? })
+        })
+    }
+}
+
+/// The writer: its connection and whom it tells.
+pub(super) struct Writer {
+    connection: Connection,
+    state: State,
+    arrived: watch::Sender<u64>,
+    revision: watch::Sender<u64>,
+    failing: bool,
+}
+
+impl Writer {
+    /// A writer that goes on from `state`.
+    pub(super) fn new(connection: Connection, state: State) -> Self {
+        Self {
+            connection,
+            state,
+            arrived: watch::Sender::new(state.arrived),
+            revision: watch::Sender::new(state.revision),
+            failing: false,
+        }
+    }
+
+    /// The newest position of the inbox.
+    pub(super) fn arrived(&self) -> watch::Receiver<u64> {
+        self.arrived.subscribe()
+    }
+
+    /// The newest revision of the records.
+    pub(super) fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Writes what comes until nobody can send any more.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
+        while let Some(first) = queue.blocking_recv() {
+            self.write(take_waiting(first, &mut queue));
+        }
+    }
+
+    fn write(&mut self, mut batch: Vec<Box<dyn Work>>) {
+        match self.commit(&mut batch) {
+            Ok((state, refused)) => {
+                self.publish(state);
+                self.note(refused.iter().flatten().next());
+                for (work, refused) in batch.into_iter().zip(refused) {
+                    work.answer(refused.map_or(Ok(()), Err));
+                }
+            }
+            Err(failure) => {
+                if let (Failure::Unknown(_), Ok(state)) = (&failure, State::load(&self.connection)) {
+                    self.publish(state);
+                }
+                self.note(Some(&failure));
+                for work in batch {
+                    work.answer(Err(failure.clone()));
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, state: State) {
+        self.state = state;
+        self.arrived.send_if_modified(|at| std::mem::replace(at, state.arrived) != state.arrived);
+        self.revision.send_if_modified(|at| std::mem::replace(at, state.revision) != state.revision);
+    }
+
+    /// One transaction; what was refused stands at the place of its work.
+    fn commit(&mut self, batch: &mut [Box<dyn Work>]) -> Result<(State, Vec<Option<Failure>>), Failure> {
+        let mut state = self.state;
+        let mut transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| not_written(&error))?;
+        let mut refused = Vec::with_capacity(batch.len());
+        for work in batch {
+            let before = state;
+            let mut savepoint = transaction.savepoint().map_err(|error| not_written(&error))?;
+            let outcome = work.carry_out(&savepoint, &mut state);
+            if let Err(error) = outcome {
+                state = before;
+                // A full disk may have ended the whole transaction; then this fails, and nothing
+                // of the batch is written.
+                savepoint.rollback().map_err(|_| not_written(&error))?;
+                savepoint.commit().map_err(|_| not_written(&error))?;
+                refused.push(Some(not_written(&error)));
+            } else {
+                savepoint.commit().map_err(|error| not_written(&error))?;
+                refused.push(None);
+            }
+        }
+        transaction.commit().map_err(|error| Failure::Unknown(explain(&error)))?;
+        Ok((state, refused))
+    }
+
+    /// Logs the change between working and failing, and tries to win room in a full log of writes.
+    fn note(&mut self, failure: Option<&Failure>) {
+        match failure {
+            Some(Failure::NotWritten(why) | Failure::Unknown(why)) => {
+                if !self.failing {
+                    tracing::error!(%why, "the store can't write");
+                }
+                let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+                if let Err(error) = checkpoint {
+                    tracing::debug!(%error, "the checkpoint failed too");
+                }
+            }
+            None if self.failing => tracing::info!("the store writes again"),
+            None => {}
+        }
+        self.failing = failure.is_some();
+    }
+}
+
+fn take_waiting(first: Box<dyn Work>, queue: &mut mpsc::Receiver<Box<dyn Work>>) -> Vec<Box<dyn Work>> {
+    let mut bytes = first.bytes();
+    let mut batch = vec![first];
+    while batch.len() < BATCH_WORKS && bytes < BATCH_BYTES {
+        let Ok(work) = queue.try_recv() else { break };
+        bytes += work.bytes();
+        batch.push(work);
+    }
+    batch
+}
+
+fn not_written(error: &rusqlite::Error) -> Failure {
+    Failure::NotWritten(explain(error))
+}
+
+fn explain(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full".to_owned(),
+        Some(ErrorCode::ReadOnly) => "the data folder can only be read".to_owned(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program has locked the database".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
