@@ -1,0 +1,10 @@
+//! From decisions to Jobs and back: dispatch, launcher, tracker, retention; the executors.
+
+pub mod decisions;
+pub mod dispatch;
+pub mod executor;
+pub mod launcher;
+pub mod local;
+pub mod logs;
+pub mod retention;
+pub mod tracker;

@@ -1,0 +1,91 @@
+//! Every decision about an event, filtered ones included.
+//!
+//! Filtered decisions are not recorded, only counted. They are worked out again from the event and
+//! the documents of the revision that decided. Reads only.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::definitions::load::Loaded;
+use crate::engine::definitions::{Snapshot, compile};
+use crate::engine::machine::{Decision, EventRecord, Key, Record, plan};
+use crate::store::inbox::{Inbox, InboxError};
+use crate::store::records::{Records, RecordsError};
+
+/// Works out decisions. Cheap to clone.
+#[derive(Clone)]
+pub struct Decisions {
+    inbox: Arc<dyn Inbox>,
+    records: Arc<dyn Records>,
+    namespace: String,
+    /// The revision asked for last, compiled: people look at one event after the other.
+    compiled: Arc<Mutex<Option<Arc<Snapshot>>>>,
+}
+
+/// Why decisions could not be worked out.
+#[derive(Debug, thiserror::Error)]
+pub enum DecisionsError {
+    /// The records.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// The inbox.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    /// Something that is needed is not kept any more.
+    #[error("{0} is not kept any more")]
+    Expired(String),
+    /// Compiling the old definitions failed.
+    #[error("the definitions of revision {0} can't be compiled")]
+    Compile(String),
+}
+
+impl Decisions {
+    /// Reads from `inbox` and `records`; `namespace` is that of definitions from files.
+    pub fn new(inbox: Arc<dyn Inbox>, records: Arc<dyn Records>, namespace: String) -> Self {
+        Self { inbox, records, namespace, compiled: Arc::default() }
+    }
+
+    /// All decisions about the event, by trigger.
+    pub async fn all(&self, record: &EventRecord) -> Result<Vec<Decision>, DecisionsError> {
+        let mut decisions = record.decisions.clone();
+        if record.filtered > 0 {
+            let key = &record.attributes.key;
+            let event = self.inbox.get(key).await?;
+            let event = event.ok_or_else(|| DecisionsError::Expired(format!("the body of event {key}")))?;
+            let snapshot = self.snapshot(&record.revision).await?;
+            let known = record.decisions.clone();
+            let again = tokio::task::spawn_blocking(move || plan::filtered(&snapshot, &event, &known)).await;
+            decisions.extend(again.map_err(|_| DecisionsError::Compile(record.revision.clone()))?);
+        }
+        decisions.sort_by(|one, other| one.trigger.cmp(&other.trigger));
+        Ok(decisions)
+    }
+
+    async fn snapshot(&self, revision: &str) -> Result<Arc<Snapshot>, DecisionsError> {
+        let last = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(snapshot) = last.filter(|snapshot| snapshot.revision == revision) {
+            return Ok(snapshot);
+        }
+        let expired = || DecisionsError::Expired(format!("revision {revision} of the definitions"));
+        let Some(Record::Revision(hashes)) = self.get(Key::Revision(revision.to_owned())).await? else {
+            return Err(expired());
+        };
+        let mut documents = Vec::with_capacity(hashes.len());
+        for hash in hashes {
+            let Some(Record::Document(document)) = self.get(Key::Document(hash)).await? else {
+                return Err(expired());
+            };
+            documents.push(*document);
+        }
+        let loaded = Loaded::from_documents(documents, &self.namespace);
+        // Secrets are not needed: nothing is verified here.
+        let compiled = tokio::task::spawn_blocking(move || compile(&loaded, &BTreeMap::new(), None)).await;
+        let snapshot = compiled.map_err(|_| DecisionsError::Compile(revision.to_owned()))?;
+        *self.compiled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    async fn get(&self, key: Key) -> Result<Option<Record>, RecordsError> {
+        Ok(self.records.scan(&key.to_string()).await?.pop().map(|(_, record)| record))
+    }
+}

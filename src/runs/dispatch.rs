@@ -1,0 +1,304 @@
+//! The loop around the machine: takes what happened, commits what was decided, then hands out orders.
+//!
+//! Takes a batch of inputs, steps the machine through each, commits all their writes at once, and only
+//! then gives their orders to the launcher. Reads facts whenever it waits, and takes events only while
+//! few orders are held back, so it can't deadlock with the launcher, which sends facts.
+//!
+//! If we die before the commit, the inbox is read again from the cursor. If we die after it, the orders
+//! are given again at start-up. A commit that failed, or may have: the memory is dropped and folded
+//! anew, the facts of that batch are taken again, events come again from the inbox.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::engine::definitions::Snapshot;
+use crate::engine::ids::EventKey;
+use crate::engine::machine::{Input, Key, Machine, MachineConfig, Order, Record, Step, Write};
+use crate::outside::clock::Clock;
+use crate::store::inbox::{Inbox, InboxError, Stored};
+use crate::store::records::{CommitError, Fence, Records, RecordsError};
+
+/// No more inputs are taken into a batch that has this many writes.
+const BATCH_WRITES: usize = 900;
+/// No events are taken while this many orders wait for the launcher.
+const HELD_ORDERS: usize = 256;
+/// A clock that jumps is noticed within this time.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What dispatch works with.
+pub struct Dispatch {
+    /// Where events come from.
+    pub inbox: Arc<dyn Inbox>,
+    /// Where decisions go.
+    pub records: Arc<dyn Records>,
+    /// The definitions in force.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What launcher, tracker and retention report.
+    pub facts: mpsc::Receiver<Input>,
+    /// To the launcher.
+    pub orders: mpsc::Sender<Order>,
+    /// The time.
+    pub clock: Clock,
+    /// For the machine.
+    pub config: MachineConfig,
+}
+
+/// Why dispatch can't go on. Ends the process.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    /// Another process leads.
+    #[error("another process leads since term {0}")]
+    Fenced(u64),
+    /// A record that this version can't read.
+    #[error(transparent)]
+    Corrupt(RecordsError),
+    /// Its counterparts are gone.
+    #[error("the launcher or the reporters of facts have ended")]
+    Abandoned,
+}
+
+/// How a term ended.
+enum End {
+    Stopped,
+    /// Fold anew, and take these inputs again.
+    Again(Vec<Input>),
+}
+
+/// Writes and orders of several steps; of several writes under one key the last counts.
+#[derive(Default)]
+struct Batch {
+    writes: BTreeMap<Key, Option<Record>>,
+    orders: Vec<Order>,
+    /// What to take again where the commit fails: everything but events.
+    facts: Vec<Input>,
+}
+
+impl Batch {
+    fn take(&mut self, step: Step) {
+        self.writes.extend(step.writes.into_iter().map(|write| (write.key, write.value)));
+        self.orders.extend(step.orders);
+    }
+}
+
+impl Dispatch {
+    /// Runs until `cancel`.
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), DispatchError> {
+        let mut again = vec![Input::Definitions];
+        let mut poisoned = HashSet::new();
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let begun = tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                begun = self.begin() => begun,
+            };
+            match begun {
+                Ok((fence, machine)) => {
+                    match self.term(machine, &fence, again, &mut poisoned, &cancel).await? {
+                        End::Stopped => return Ok(()),
+                        End::Again(inputs) => {
+                            again = inputs;
+                            again.insert(0, Input::Definitions);
+                            pause = Duration::from_millis(100);
+                        }
+                    }
+                }
+                Err(corrupt @ RecordsError::Corrupt { .. }) => return Err(DispatchError::Corrupt(corrupt)),
+                Err(unavailable) => warn!(error = %unavailable, "can't read the records, trying again"),
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
+            }
+        }
+    }
+
+    /// Begins a term and folds the records into a machine.
+    async fn begin(&self) -> Result<(Fence, Machine), RecordsError> {
+        let fence = self.records.lead(&self.config.instance).await?;
+        let mut machine = Machine::new(self.config.clone());
+        for prefix in Key::OPEN {
+            for (key, record) in self.records.scan(prefix).await? {
+                machine.apply(&Write::put(key, record));
+            }
+        }
+        Ok((fence, machine))
+    }
+
+    async fn term(
+        &mut self,
+        mut machine: Machine,
+        fence: &Fence,
+        again: Vec<Input>,
+        poisoned: &mut HashSet<EventKey>,
+        cancel: &CancellationToken,
+    ) -> Result<End, DispatchError> {
+        let mut held: VecDeque<Order> = machine.outstanding().into();
+        info!(term = fence.term, cursor = machine.cursor(), outstanding = held.len(), "dispatch leads");
+        let mut events = self.inbox.read(machine.cursor());
+        let mut inputs = VecDeque::from(again);
+        loop {
+            if inputs.is_empty() {
+                match self.wait(&machine, &mut events, &mut held, cancel).await? {
+                    Some(input) => inputs.push_back(input),
+                    None => return Ok(End::Stopped),
+                }
+            }
+            let snapshot = self.snapshots.borrow().clone();
+            let mut batch = Batch::default();
+            while let Some(input) = inputs.pop_front() {
+                if let Err(panicked) = self.step(&mut machine, &snapshot, input, &mut batch, poisoned) {
+                    panicked.record(poisoned);
+                    batch.facts.extend(inputs.into_iter().filter(|input| !is_event(input)));
+                    return Ok(End::Again(batch.facts));
+                }
+                if inputs.is_empty() && batch.writes.len() < BATCH_WRITES {
+                    let room = held.len() + batch.orders.len() < HELD_ORDERS;
+                    inputs.extend(self.at_once(&mut events, room));
+                }
+            }
+            match self.commit(fence, &mut batch).await {
+                Ok(()) => held.extend(batch.orders),
+                Err(CommitError::Fenced(term)) => return Err(DispatchError::Fenced(term)),
+                Err(failed) => {
+                    warn!(error = %failed, "a commit failed, deciding again");
+                    return Ok(End::Again(batch.facts));
+                }
+            }
+        }
+    }
+
+    /// One step, with a panic kept from the rest.
+    fn step(
+        &self,
+        machine: &mut Machine,
+        snapshot: &Snapshot,
+        input: Input,
+        batch: &mut Batch,
+        poisoned: &HashSet<EventKey>,
+    ) -> Result<(), Panicked> {
+        let now = self.clock.now();
+        let key = match &input {
+            Input::Event { event, .. } => Some(event.attributes.key.clone()),
+            _ => None,
+        };
+        if key.is_none() {
+            batch.facts.push(input.clone());
+        }
+        let step = catch_unwind(AssertUnwindSafe(|| match &input {
+            Input::Event { position, event } if poisoned.contains(&event.attributes.key) => {
+                machine.give_up(snapshot, *position, event, now)
+            }
+            _ => machine.step(snapshot, input, now),
+        }));
+        if let Ok(step) = step {
+            batch.take(step);
+            Ok(())
+        } else {
+            if key.is_none() {
+                batch.facts.pop();
+            }
+            Err(Panicked(key))
+        }
+    }
+
+    /// The next input; orders go out meanwhile. `None`: stop.
+    async fn wait(
+        &mut self,
+        machine: &Machine,
+        events: &mut BoxStream<'static, Result<Stored, InboxError>>,
+        held: &mut VecDeque<Order>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Input>, DispatchError> {
+        loop {
+            let sleep = self.until(machine.wake_at());
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(None),
+                permit = self.orders.reserve(), if !held.is_empty() => {
+                    let permit = permit.map_err(|_| DispatchError::Abandoned)?;
+                    if let Some(order) = held.pop_front() {
+                        permit.send(order);
+                    }
+                }
+                fact = self.facts.recv() => return fact.map(Some).ok_or(DispatchError::Abandoned),
+                changed = self.snapshots.changed() => {
+                    changed.map_err(|_| DispatchError::Abandoned)?;
+                    return Ok(Some(Input::Definitions));
+                }
+                event = events.next(), if held.len() < HELD_ORDERS => match event {
+                    Some(Ok(stored)) => return Ok(Some(arrived(stored))),
+                    Some(Err(failed)) => {
+                        warn!(error = %failed, "can't read the inbox, trying again");
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                        *events = self.inbox.read(machine.cursor());
+                    }
+                    None => *events = self.inbox.read(machine.cursor()),
+                },
+                () = tokio::time::sleep(sleep) => return Ok(Some(Input::Due)),
+            }
+        }
+    }
+
+    fn until(&self, wake_at: Option<i64>) -> Duration {
+        let millis = wake_at.map_or(i64::MAX, |at| at.saturating_sub(self.clock.now()));
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0)).min(LONGEST_SLEEP)
+    }
+
+    /// One more input that is there already.
+    fn at_once(
+        &mut self,
+        events: &mut BoxStream<'static, Result<Stored, InboxError>>,
+        room: bool,
+    ) -> Option<Input> {
+        if let Ok(fact) = self.facts.try_recv() {
+            return Some(fact);
+        }
+        if !room {
+            return None;
+        }
+        match events.next().now_or_never() {
+            Some(Some(Ok(stored))) => Some(arrived(stored)),
+            // An error comes again when it is waited for.
+            _ => None,
+        }
+    }
+
+    async fn commit(&self, fence: &Fence, batch: &mut Batch) -> Result<(), CommitError> {
+        if batch.writes.is_empty() {
+            return Ok(());
+        }
+        let writes: Arc<[Write]> =
+            std::mem::take(&mut batch.writes).into_iter().map(|(key, value)| Write { key, value }).collect();
+        self.records.commit(fence, writes).await.map(|_| ())
+    }
+}
+
+/// A step panicked, on this event if on one.
+struct Panicked(Option<EventKey>);
+
+impl Panicked {
+    fn record(self, poisoned: &mut HashSet<EventKey>) {
+        if let Some(key) = self.0 {
+            error!(event = %key, "deciding about an event panicked; it is decided as invalid");
+            poisoned.insert(key);
+        } else {
+            error!("taking in a fact panicked; the fact is dropped");
+        }
+    }
+}
+
+fn arrived(stored: Stored) -> Input {
+    Input::Event { position: stored.position, event: Box::new(stored.event) }
+}
+
+fn is_event(input: &Input) -> bool {
+    matches!(input, Input::Event { .. })
+}

@@ -1,0 +1,104 @@
+//! Where Jobs run: the port that launcher, tracker and collector use.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use serde_json::Value;
+
+use crate::engine::machine::{JobId, JobSeen, JobState};
+pub use crate::store::blobs::LogChunks;
+
+/// Where Jobs run.
+#[async_trait]
+pub trait Executor: Send + Sync {
+    /// Creates the Job, or adopts the one that has this very name and is ours. Idempotent.
+    async fn create(&self, job: &JobSpec) -> Result<Created, ExecutorError>;
+
+    /// Stops the Job; one that is not there, or has another uid, is left alone: [`Deleted::Absent`].
+    async fn delete(&self, job: &JobRef, why: &str) -> Result<Deleted, ExecutorError>;
+
+    /// What this very Job is now: [`JobState::Gone`] where there is none, `None` where it has not
+    /// started yet.
+    async fn look(&self, job: &JobRef) -> Result<Option<JobState>, ExecutorError>;
+
+    /// What happens to all Jobs of this instance. Begins with everything that is there, then
+    /// [`Seen::Listed`]; lists again from time to time.
+    fn watch(&self) -> BoxStream<'static, Result<Seen, ExecutorError>>;
+
+    /// The log so far; with `follow` goes on until the Job ended. `None`: there is none.
+    async fn log(&self, job: &JobId, follow: bool) -> Result<Option<LogChunks>, ExecutorError>;
+
+    /// Forgets what it keeps of an ended and settled Job. Idempotent.
+    async fn clean(&self, job: &JobId) -> Result<(), ExecutorError>;
+}
+
+/// A Job to create.
+#[derive(Debug, Clone)]
+pub struct JobSpec {
+    /// Which attempt of which run.
+    pub id: JobId,
+    /// Name of the Job.
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// The whole Job, with name, labels and annotations.
+    pub manifest: Arc<Value>,
+    /// Time-out of this attempt, milliseconds from the start of its first container.
+    pub timeout_ms: i64,
+}
+
+/// A Job that exists, or may.
+#[derive(Debug, Clone)]
+pub struct JobRef {
+    /// Which attempt of which run.
+    pub id: JobId,
+    /// The executor's id, where it is known: no other is touched.
+    pub uid: Option<String>,
+}
+
+/// What `create` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// Made it.
+    New(String),
+    /// Found it.
+    Adopted(String),
+}
+
+/// What `delete` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is being stopped; `watch` tells when it ended.
+    Stopping,
+    /// There is nothing to stop.
+    Absent,
+}
+
+/// What `watch` gives.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// A Job as it is now.
+    Job(JobSeen),
+    /// Everything that is there has been given: these.
+    Listed(Vec<JobId>),
+}
+
+/// Why the executor did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Trying again may help.
+    #[error("{0}")]
+    Transient(String),
+    /// It will never work; `reason` is one word.
+    #[error("{reason}: {message}")]
+    Permanent {
+        /// One word, for instance `nameTaken`, `unsupported`.
+        reason: String,
+        /// A sentence for a person.
+        message: String,
+    },
+}

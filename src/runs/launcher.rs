@@ -1,0 +1,320 @@
+//! Carries out orders: creates, stops, looks, collects, cleans, appends. Decides nothing.
+//!
+//! Orders of one run are carried out one after the other, those of different runs beside each other.
+//! Every order is idempotent and given again after a crash, so dying at any point here is harmless: a
+//! Job that was created before its uid was recorded is adopted by its name, a log that was kept twice
+//! replaces itself, an event that was appended twice is known by its key.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
+use crate::engine::event::Event;
+use crate::engine::ids::job_name;
+use crate::engine::machine::{
+    Created, Input, JobId, JobSeen, JobState, Key, Order, Record, RunState, Settled,
+};
+use crate::engine::render::stamp;
+use crate::store::blobs::Blobs;
+use crate::store::inbox::Inbox;
+use crate::store::records::{Records, RecordsError};
+
+/// Calls of an executor under way at once.
+const IN_FLIGHT: usize = 32;
+/// Logs being kept at once.
+const COLLECTING: usize = 8;
+/// Runs with an order under way or waiting; beyond it no order is taken.
+const LANES: usize = 4096;
+/// How long a Job may fail to be created for reasons that may pass.
+const LAUNCH_DEADLINE: Duration = Duration::from_mins(5);
+/// How often keeping a log is tried.
+const COLLECT_TRIES: u32 = 8;
+
+/// What the launcher works with.
+#[derive(Clone)]
+pub struct Launcher {
+    /// Where Jobs run.
+    pub executor: Arc<dyn Executor>,
+    /// Where manifests are.
+    pub records: Arc<dyn Records>,
+    /// Where verdicts are appended.
+    pub inbox: Arc<dyn Inbox>,
+    /// Where logs are kept.
+    pub blobs: Blobs,
+    /// To dispatch.
+    pub facts: mpsc::Sender<Input>,
+    /// Name of this Kickoff.
+    pub instance: String,
+    /// Largest log that is kept, bytes.
+    pub log_cap: u64,
+}
+
+/// Orders of one run that wait for the one under way.
+struct Lane {
+    waiting: VecDeque<Order>,
+    /// Ends a creation that goes on failing, once the Job is not wanted any more.
+    unwanted: CancellationToken,
+}
+
+impl Launcher {
+    /// Carries out orders until `cancel`; what is under way then is given up and ordered again at the
+    /// next start.
+    pub async fn run(self, mut orders: mpsc::Receiver<Order>, cancel: CancellationToken) {
+        let limits = Arc::new(Limits { calls: Semaphore::new(IN_FLIGHT), logs: Semaphore::new(COLLECTING) });
+        let mut lanes: HashMap<String, Lane> = HashMap::new();
+        let mut under_way = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                order = orders.recv(), if lanes.len() < LANES => {
+                    let Some(order) = order else { return };
+                    let name = lane_of(&order);
+                    if let Some(lane) = lanes.get_mut(&name) {
+                        if matches!(order, Order::Delete { .. }) {
+                            lane.unwanted.cancel();
+                        }
+                        lane.waiting.push_back(order);
+                    } else {
+                        let lane = Lane { waiting: VecDeque::new(), unwanted: CancellationToken::new() };
+                        let work = self.clone().carry_out(order, Arc::clone(&limits), lane.unwanted.clone());
+                        lanes.insert(name.clone(), lane);
+                        under_way.spawn(named(name, work));
+                    }
+                }
+                Some(ended) = under_way.join_next() => {
+                    let Ok(name) = ended else {
+                        error!("carrying out an order panicked");
+                        return;
+                    };
+                    let Some(lane) = lanes.get_mut(&name) else { continue };
+                    if let Some(order) = lane.waiting.pop_front() {
+                        lane.unwanted = CancellationToken::new();
+                        let work = self.clone().carry_out(order, Arc::clone(&limits), lane.unwanted.clone());
+                        under_way.spawn(named(name, work));
+                    } else {
+                        lanes.remove(&name);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn carry_out(self, order: Order, limits: Arc<Limits>, unwanted: CancellationToken) {
+        let fact = match order {
+            Order::Create(job) => self.create(job, &limits, &unwanted).await,
+            Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, &limits).await,
+            Order::Look { job, uid } => self.look(JobRef { id: job, uid }, &limits).await,
+            Order::Clean(job) => self.clean(&job).await,
+            Order::Collect(job) => Some(self.collect(job, &limits).await),
+            Order::Append(event) => Some(self.append(*event).await),
+        };
+        if let Some(fact) = fact {
+            // Dispatch is gone only when the process ends; the order is then given again.
+            drop(self.facts.send(fact).await);
+        }
+    }
+
+    async fn create(&self, job: JobId, limits: &Limits, unwanted: &CancellationToken) -> Option<Input> {
+        let refused = |reason: &str, message: String| Created::Refused { reason: reason.to_owned(), message };
+        let began = tokio::time::Instant::now();
+        let mut pause = Pause::new();
+        loop {
+            let failure = match self.try_create(&job, limits).await {
+                Ok(None) => return None,
+                Ok(Some(executor::Created::New(uid) | executor::Created::Adopted(uid))) => {
+                    info!(run = %job.run, attempt = job.attempt, uid, "Job created");
+                    return Some(Input::Created { job, result: Created::Submitted { uid } });
+                }
+                Err(CreateError::Executor(ExecutorError::Permanent { reason, message })) => {
+                    info!(run = %job.run, attempt = job.attempt, reason, message, "Job refused");
+                    return Some(Input::Created { job, result: Created::Refused { reason, message } });
+                }
+                Err(failure) => failure,
+            };
+            if began.elapsed() > LAUNCH_DEADLINE {
+                let result = refused("launchDeadline", failure.to_string());
+                return Some(Input::Created { job, result });
+            }
+            warn!(run = %job.run, error = %failure, "can't create the Job, trying again");
+            tokio::select! {
+                () = unwanted.cancelled() => return None,
+                () = pause.wait() => {}
+            }
+        }
+    }
+
+    /// `None`: the run does not wait for this Job any more.
+    async fn try_create(
+        &self,
+        job: &JobId,
+        limits: &Limits,
+    ) -> Result<Option<executor::Created>, CreateError> {
+        let Some(Record::Run(run)) = self.get(Key::RunOpen(job.run.clone())).await? else { return Ok(None) };
+        // A Job that was seen meanwhile is never created again: it may have been deleted since.
+        if run.attempt != job.attempt || run.state != RunState::Launching {
+            return Ok(None);
+        }
+        let Some(Record::Manifest(manifest)) = self.get(Key::Manifest(job.run.clone())).await? else {
+            return Ok(None);
+        };
+        let owner = run.trigger.as_ref().unwrap_or(&run.template);
+        let name = job_name(&owner.name, &job.run, job.attempt);
+        let spec = JobSpec {
+            id: job.clone(),
+            manifest: Arc::new(stamp(&manifest, &run, &self.instance)),
+            namespace: run.namespace.clone(),
+            timeout_ms: run.timeout_ms,
+            name,
+        };
+        let _permit = limits.call().await;
+        Ok(Some(self.executor.create(&spec).await?))
+    }
+
+    async fn get(&self, key: Key) -> Result<Option<Record>, RecordsError> {
+        let mut found = self.records.scan(&key.to_string()).await?;
+        Ok(found.pop().map(|(_, record)| record))
+    }
+
+    async fn delete(&self, job: JobRef, why: &str, limits: &Limits) -> Option<Input> {
+        let stopped = persist("stop the Job", &job.id, || async {
+            let _permit = limits.call().await;
+            self.executor.delete(&job, why).await
+        });
+        match stopped.await {
+            Deleted::Stopping => None,
+            Deleted::Absent => Some(seen(job, JobState::Gone)),
+        }
+    }
+
+    async fn look(&self, job: JobRef, limits: &Limits) -> Option<Input> {
+        let state = persist("look at the Job", &job.id, || async {
+            let _permit = limits.call().await;
+            self.executor.look(&job).await
+        });
+        let state = state.await?;
+        Some(seen(job, state))
+    }
+
+    async fn clean(&self, job: &JobId) -> Option<Input> {
+        if let Err(failed) = self.executor.clean(job).await {
+            // It is seen, and cleaned, again with the next list.
+            warn!(%job, error = %failed, "can't clean up");
+        }
+        None
+    }
+
+    async fn collect(&self, job: JobId, limits: &Limits) -> Input {
+        let _permit = limits.logs.acquire().await;
+        let mut pause = Pause::new();
+        for left in (0..COLLECT_TRIES).rev() {
+            match self.keep_log(&job).await {
+                Ok(settled) => {
+                    debug!(%job, ?settled, "log kept");
+                    return Input::Settled { job, settled };
+                }
+                Err(failed) if left == 0 => error!(%job, error = %failed, "the log can't be kept"),
+                Err(failed) => {
+                    warn!(%job, error = %failed, "can't keep the log, trying again");
+                    pause.wait().await;
+                }
+            }
+        }
+        Input::Settled { job, settled: Settled::Unavailable }
+    }
+
+    async fn keep_log(&self, job: &JobId) -> Result<Settled, ExecutorError> {
+        match self.executor.log(job, false).await? {
+            None if self.blobs.log(job).await?.is_some() => Ok(Settled::Stored),
+            None => Ok(Settled::Unavailable),
+            Some(chunks) => Ok(self.blobs.keep_log(job, chunks, self.log_cap).await?),
+        }
+    }
+
+    async fn append(&self, event: Event) -> Input {
+        let key = event.attributes.key.clone();
+        let mut pause = Pause::new();
+        while let Err(failed) = self.inbox.append(vec![event.clone()]).await {
+            warn!(event = %key, error = %failed, "can't append a verdict, trying again");
+            pause.wait().await;
+        }
+        Input::Delivered(key)
+    }
+}
+
+fn seen(job: JobRef, state: JobState) -> Input {
+    Input::Seen(JobSeen { job: job.id, uid: job.uid.unwrap_or_default(), state })
+}
+
+/// Why a Job was not created.
+#[derive(Debug, thiserror::Error)]
+enum CreateError {
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+}
+
+struct Limits {
+    calls: Semaphore,
+    logs: Semaphore,
+}
+
+impl Limits {
+    async fn call(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.calls.acquire().await.ok()
+    }
+}
+
+/// Pauses that double: 100 ms to 10 s.
+struct Pause(Duration);
+
+impl Pause {
+    fn new() -> Self {
+        Self(Duration::from_millis(100))
+    }
+
+    async fn wait(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_secs(10));
+    }
+}
+
+/// Tries until it works: the machine counts on an answer.
+async fn persist<T, F>(what: &str, job: &JobId, mut attempt: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, ExecutorError>>,
+{
+    let mut pause = Pause::new();
+    loop {
+        match attempt().await {
+            Ok(done) => return done,
+            Err(failed) => {
+                warn!(%job, error = %failed, "can't {what}, trying again");
+                pause.wait().await;
+            }
+        }
+    }
+}
+
+async fn named(name: String, work: impl Future<Output = ()>) -> String {
+    work.await;
+    name
+}
+
+fn lane_of(order: &Order) -> String {
+    match order {
+        Order::Create(job)
+        | Order::Collect(job)
+        | Order::Clean(job)
+        | Order::Delete { job, .. }
+        | Order::Look { job, .. } => job.run.to_string(),
+        Order::Append(event) => event.attributes.key.to_string(),
+    }
+}

@@ -1,0 +1,133 @@
+//! `kickoff shim FOLDER`: the process that stands between the server and a run, and outlives the server.
+//!
+//! It leads a session of its own, so neither a closed terminal nor the server's end reaches it, and so
+//! everything it started can be found if it is itself killed. One thread, no arguments but the folder.
+//!
+//! If it dies before `started` is durable, nothing was executed: the executor starts another. If it dies
+//! after that, it may have been: nobody starts it again, and the executor says `lost`. A verdict that
+//! can't be written (a full disk) is tried again until it can: the lock is held, so it is still running.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rustix::process::{getpid, set_child_subreaper, setsid};
+use tokio::time::Instant;
+
+use super::capture::Log;
+use super::container::Container;
+use super::env::{Prepared, prepare};
+use super::folder::{Folder, JobFile, Lock, Started};
+use super::plan::Plan;
+use super::pod::{Heard, Pod, Verdict};
+use super::process::ProcessId;
+use crate::engine::event::Millis;
+use crate::engine::verdict::{Ended, Finished};
+use crate::outside::clock::Clock;
+
+/// Somebody may look at the lock for a moment without being a shim.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// Between two tries to write the verdict.
+const WRITE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a shim could not do its work.
+#[derive(Debug, thiserror::Error)]
+enum ShimError {
+    #[error("the shim can't lead a session: {0}; start it from a program or with setsid")]
+    Session(rustix::io::Errno),
+    #[error("the folder has no job.json")]
+    NoJob,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs the Job in `folder`, once. Exit code 0 also where another shim did or does it.
+pub fn main(folder: &Path) -> ExitCode {
+    match run(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kickoff shim {}: {error}", folder.display());
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn run(folder: &Path) -> Result<(), ShimError> {
+    setsid().map_err(ShimError::Session)?;
+    let folder = Folder::at(std::path::absolute(folder)?);
+    let Some(job) = folder.job()? else { return Err(ShimError::NoJob) };
+    let Some(mut lock) = take_lock(&folder)? else { return Ok(()) };
+    if folder.finished()?.is_some() || folder.started()?.is_some() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let finished = runtime.block_on(execute(&folder, &job, &mut lock))?;
+    while let Err(error) = folder.finish(&finished) {
+        if !folder.path().exists() {
+            return Err(error.into());
+        }
+        eprintln!("exit.json can't be written: {error}");
+        std::thread::sleep(WRITE_PAUSE);
+    }
+    Ok(())
+}
+
+fn take_lock(folder: &Folder) -> io::Result<Option<Lock>> {
+    for _ in 1..LOCK_TRIES {
+        if let Some(lock) = folder.lock()? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    folder.lock()
+}
+
+async fn execute(folder: &Folder, job: &JobFile, lock: &mut Lock) -> Result<Finished, ShimError> {
+    let heard = Heard::listen()?;
+    let own = ProcessId::own()?;
+    // From here on TERM is heard. Who cancels writes `cancel` first and looks here second, so either
+    // it finds us, or we find its `cancel`.
+    lock.sign(&own)?;
+    if folder.is_cancelled() {
+        return Ok(unstarted(Ended::Deleted));
+    }
+    let (plan, init, main) = match resolve(job) {
+        Ok(resolved) => resolved,
+        Err(broken) => return Ok(unstarted(broken)),
+    };
+    let log = Log::create(&folder.log(), job.log_cap)?;
+    set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
+    let started_at = Clock::System.now();
+    folder.start(&Started { started_at, shim: own })?;
+    let timeout = Duration::from_millis(u64::try_from(job.timeout_ms).unwrap_or(0));
+    let deadline = Instant::now() + timeout;
+    let pod = Pod::new(folder.clone(), log.clone(), heard, deadline, plan.grace);
+    let (Verdict { ended, container }, ran) = pod.run(init, main).await;
+    if let Err(error) = log.sync() {
+        eprintln!("the log can't be made durable: {error}");
+    }
+    let started_at: Option<Millis> = ran.then_some(started_at);
+    Ok(Finished { started_at, finished_at: Clock::System.now(), ended, container })
+}
+
+/// Everything that can be known to fail before anything is executed.
+fn resolve(job: &JobFile) -> Result<(Plan, Vec<Prepared>, Vec<Prepared>), Ended> {
+    let broken = |reason: &str| {
+        let reason = reason.to_owned();
+        move |message| Ended::Broken { reason, message }
+    };
+    let plan = Plan::of(&job.manifest, &job.name, &job.namespace).map_err(broken("unsupported"))?;
+    let all = |containers: &[Container]| -> Result<Vec<Prepared>, String> {
+        let one = |container| prepare(container, &plan.metadata, job.secrets.as_deref());
+        containers.iter().map(one).collect()
+    };
+    let init = all(&plan.init).map_err(broken("CreateContainerConfigError"))?;
+    let main = all(&plan.main).map_err(broken("CreateContainerConfigError"))?;
+    Ok((plan, init, main))
+}
+
+fn unstarted(ended: Ended) -> Finished {
+    Finished { started_at: None, finished_at: Clock::System.now(), ended, container: None }
+}
