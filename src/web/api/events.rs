@@ -1,0 +1,57 @@
+//! An event with everything that was decided about it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::ask::{Named, Query};
+use super::error::ApiError;
+use super::principal::Caller;
+use super::view::EventView;
+use crate::engine::event::{Attributes, Ingress};
+use crate::engine::ids::EventKey;
+use crate::engine::machine::Decision;
+use crate::runs::decisions::DecisionsError;
+use crate::web::auth::Principal;
+use crate::web::state::WebState;
+
+/// `GET /events/{key}`: filtered decisions are worked out again.
+pub(super) async fn get(
+    Caller(principal): Caller,
+    State(state): State<WebState>,
+    Named(text): Named<String>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    query.expect(&[])?;
+    let absent = || ApiError::Absent(format!("event {text}"));
+    let key = EventKey::parse(&text).ok_or_else(absent)?;
+    let Some(record) = state.history.event(&key).await? else {
+        let waiting = state.inbox.get(&key).await?.map(|event| event.attributes);
+        let waiting = waiting.filter(|attributes| came_in_for(&principal, attributes)).ok_or_else(absent)?;
+        return Ok(Json(EventView::undecided(&waiting)).into_response());
+    };
+    let (decisions, incomplete) = match state.decisions.all(&record).await {
+        Ok(decisions) => (decisions, None),
+        Err(expired @ DecisionsError::Expired(_)) => (record.decisions.clone(), Some(expired.to_string())),
+        Err(other) => return Err(other.into()),
+    };
+    let own = came_in_for(&principal, &record.attributes);
+    let seen = |decision: &&Decision| {
+        let namespace = &decision.trigger.namespace;
+        principal.sees(namespace) || (own && namespace.is_empty())
+    };
+    let decisions: Vec<&Decision> = decisions.iter().filter(seen).collect();
+    if !own && decisions.is_empty() {
+        return Err(absent());
+    }
+    Ok(Json(EventView::decided(&record, decisions, incomplete)).into_response())
+}
+
+/// Whether the event came in where the principal may see it, or was its own command.
+fn came_in_for(principal: &Principal, attributes: &Attributes) -> bool {
+    match &attributes.ingress {
+        Ingress::Webhook(name) => principal.sees(&name.namespace),
+        Ingress::Manual(by) => principal.sees_all() || *by == principal.name,
+        Ingress::Verdict => principal.sees_all(),
+    }
+}

@@ -1,0 +1,318 @@
+//! The shapes that clients read. Fields are only ever added; what is not known is `null`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::engine::definitions::{Leg, Trigger};
+use crate::engine::event::{Attributes, Cause, Git, rfc3339};
+use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
+use crate::engine::machine::{
+    Attempt, Decision, DecisionKind, EventRecord, EventRef, Firing, FiringState, Run, RunState, RunSummary,
+    Settled,
+};
+use crate::engine::verdict::Outcome;
+use crate::store::history::{Cursor, Listed};
+
+/// A page of a list.
+#[derive(Serialize)]
+pub(super) struct Items<T> {
+    items: Vec<T>,
+    /// The cursor of the next page.
+    next: Option<String>,
+}
+
+impl<T> Items<T> {
+    pub(super) fn of<'a, R>(listed: &'a Listed<R>, view: impl FnMut(&'a R) -> T) -> Self {
+        Self {
+            items: listed.items.iter().map(view).collect(),
+            next: listed.next.as_ref().map(Cursor::encode),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RunView<'a> {
+    id: &'a RunId,
+    firing: &'a FiringId,
+    /// Missing for a template run by hand.
+    trigger: Option<&'a str>,
+    /// Of the trigger, or of the template run by hand.
+    namespace: &'a str,
+    name: &'a str,
+    template: &'a str,
+    environment: Option<&'a str>,
+    matrix: &'a BTreeMap<String, Value>,
+    params: &'a BTreeMap<String, Value>,
+    attempt: u32,
+    state: RunState,
+    outcome: Option<Outcome>,
+    reason: Option<&'a str>,
+    exit_code: Option<i32>,
+    event: &'a EventRef,
+    git: Option<&'a Git>,
+    created_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    attempts: Vec<AttemptView<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AttemptView<'a> {
+    outcome: Option<Outcome>,
+    reason: Option<&'a str>,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    log: Option<Settled>,
+}
+
+/// The definition that a run belongs to: its trigger, or its template where it was run by hand.
+pub(super) fn owner(run: &Run) -> &ObjectName {
+    run.trigger.as_ref().unwrap_or(&run.template)
+}
+
+pub(super) fn run(run: &Run) -> RunView<'_> {
+    RunView {
+        id: &run.id,
+        firing: &run.firing,
+        trigger: run.trigger.as_ref().map(|name| name.name.as_str()),
+        namespace: &owner(run).namespace,
+        name: &run.name,
+        template: &run.template.name,
+        environment: run.environment.as_deref(),
+        matrix: &run.matrix,
+        params: &run.params,
+        attempt: run.attempt,
+        state: run.state,
+        outcome: run.outcome,
+        reason: run.reason.as_deref(),
+        exit_code: run.exit_code,
+        event: &run.event,
+        git: run.git.as_ref(),
+        created_at: rfc3339(run.created_at),
+        started_at: run.started_at.map(rfc3339),
+        finished_at: run.finished_at.map(rfc3339),
+        attempts: run.attempts.iter().map(attempt).collect(),
+    }
+}
+
+fn attempt(attempt: &Attempt) -> AttemptView<'_> {
+    AttemptView {
+        outcome: attempt.outcome,
+        reason: attempt.reason.as_deref(),
+        started_at: attempt.started_at.map(rfc3339),
+        finished_at: attempt.finished_at.map(rfc3339),
+        log: attempt.log,
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FiringView<'a> {
+    id: &'a FiringId,
+    trigger: &'a str,
+    namespace: &'a str,
+    event: &'a EventRef,
+    git: Option<&'a Git>,
+    cause: Option<&'a Cause>,
+    state: FiringState,
+    outcome: Option<Outcome>,
+    reason: Option<&'a str>,
+    priority: i32,
+    created_at: String,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    runs: Vec<LegView<'a>>,
+}
+
+#[derive(Serialize)]
+struct LegView<'a> {
+    id: &'a RunId,
+    name: &'a str,
+    template: &'a str,
+    matrix: &'a BTreeMap<String, Value>,
+    params: &'a BTreeMap<String, Value>,
+    outcome: Option<Outcome>,
+}
+
+pub(super) fn firing(firing: &Firing) -> FiringView<'_> {
+    FiringView {
+        id: &firing.id,
+        trigger: &firing.trigger.name,
+        namespace: &firing.trigger.namespace,
+        event: &firing.event,
+        git: firing.git.as_ref(),
+        cause: firing.cause.as_ref(),
+        state: firing.state,
+        outcome: firing.outcome,
+        reason: firing.reason.as_deref(),
+        priority: firing.priority,
+        created_at: rfc3339(firing.created_at),
+        started_at: firing.started_at.map(rfc3339),
+        finished_at: firing.finished_at.map(rfc3339),
+        runs: firing.runs.iter().map(leg).collect(),
+    }
+}
+
+fn leg(run: &RunSummary) -> LegView<'_> {
+    LegView {
+        id: &run.id,
+        name: &run.name,
+        template: &run.template.name,
+        matrix: &run.matrix,
+        params: &run.params,
+        outcome: run.outcome,
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventView<'a> {
+    key: &'a EventKey,
+    id: &'a str,
+    source: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    subject: Option<&'a str>,
+    ingress: String,
+    datacontenttype: &'a str,
+    git: Option<&'a Git>,
+    cause: Option<&'a Cause>,
+    received_at: String,
+    /// Missing until it is decided.
+    decided_at: Option<String>,
+    /// Revision of the definitions that decided.
+    revision: Option<&'a str>,
+    decisions: Vec<DecisionView<'a>>,
+    /// How many triggers that listen filtered it.
+    filtered: u32,
+    /// Why filtered decisions are not among `decisions`, where they are not.
+    incomplete: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DecisionView<'a> {
+    trigger: &'a str,
+    namespace: &'a str,
+    decision: DecisionKind,
+    reason: &'a str,
+    firing: Option<&'a FiringId>,
+}
+
+impl<'a> EventView<'a> {
+    /// An event that nothing is decided about yet.
+    pub(super) fn undecided(attributes: &'a Attributes) -> Self {
+        Self {
+            key: &attributes.key,
+            id: &attributes.id,
+            source: &attributes.source,
+            event_type: &attributes.event_type,
+            subject: attributes.subject.as_deref(),
+            ingress: attributes.ingress.to_string(),
+            datacontenttype: &attributes.datacontenttype,
+            git: attributes.git.as_ref(),
+            cause: attributes.cause.as_ref(),
+            received_at: rfc3339(attributes.received_at),
+            decided_at: None,
+            revision: None,
+            decisions: Vec::new(),
+            filtered: 0,
+            incomplete: None,
+        }
+    }
+
+    /// A decided event with these of its decisions.
+    pub(super) fn decided(
+        record: &'a EventRecord,
+        decisions: impl IntoIterator<Item = &'a Decision>,
+        incomplete: Option<String>,
+    ) -> Self {
+        Self {
+            decided_at: Some(rfc3339(record.decided_at)),
+            revision: Some(&record.revision),
+            decisions: decisions.into_iter().map(decision).collect(),
+            filtered: record.filtered,
+            incomplete,
+            ..Self::undecided(&record.attributes)
+        }
+    }
+}
+
+fn decision(decision: &Decision) -> DecisionView<'_> {
+    DecisionView {
+        trigger: &decision.trigger.name,
+        namespace: &decision.trigger.namespace,
+        decision: decision.decision,
+        reason: &decision.reason,
+        firing: decision.firing.as_ref(),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TriggerView<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    suspend: bool,
+    /// What is wrong with its current definition, where something is: it decides `invalid`.
+    broken: Option<&'a str>,
+    priority: i32,
+    sources: Vec<SourceView<'a>>,
+    runs: Vec<PlanView<'a>>,
+    concurrency: Option<ConcurrencyView<'a>>,
+}
+
+#[derive(Serialize)]
+struct SourceView<'a> {
+    webhook: &'a str,
+    events: &'a [String],
+}
+
+#[derive(Serialize)]
+struct PlanView<'a> {
+    name: &'a str,
+    template: &'a str,
+    environment: Option<&'a str>,
+    matrix: &'a BTreeMap<String, Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConcurrencyView<'a> {
+    group: &'a str,
+    limit: u32,
+    max_queued: u32,
+    max_wait_seconds: i64,
+}
+
+pub(super) fn trigger(trigger: &Trigger) -> TriggerView<'_> {
+    let source = trigger.sources.iter();
+    let source = source.map(|source| SourceView { webhook: &source.webhook.name, events: &source.events });
+    TriggerView {
+        name: &trigger.name.name,
+        namespace: &trigger.name.namespace,
+        suspend: trigger.suspend,
+        broken: trigger.broken.as_deref(),
+        priority: trigger.priority,
+        sources: source.collect(),
+        runs: trigger.legs.iter().map(plan).collect(),
+        concurrency: trigger.concurrency.as_ref().map(|limit| ConcurrencyView {
+            group: &limit.group,
+            limit: limit.limit,
+            max_queued: limit.max_queued,
+            max_wait_seconds: limit.max_wait_ms / 1_000,
+        }),
+    }
+}
+
+fn plan(leg: &Leg) -> PlanView<'_> {
+    PlanView {
+        name: &leg.name,
+        template: &leg.template.name.name,
+        environment: leg.environment.as_deref(),
+        matrix: &leg.matrix,
+    }
+}

@@ -1,0 +1,42 @@
+//! What handlers share.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::auth::Auth;
+use super::health::Health;
+use super::hooks::Intake;
+use crate::engine::definitions::Snapshot;
+use crate::outside::clock::Clock;
+use crate::runs::decisions::Decisions;
+use crate::runs::logs::Logs;
+use crate::store::history::History;
+use crate::store::inbox::Inbox;
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct WebState {
+    /// Where events go.
+    pub inbox: Arc<dyn Inbox>,
+    /// What was decided.
+    pub history: History,
+    /// The definitions in force.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Logs of runs.
+    pub logs: Logs,
+    /// Who may use the API.
+    pub auth: Arc<Auth>,
+    /// Works out all decisions about an event.
+    pub decisions: Decisions,
+    /// The time.
+    pub clock: Clock,
+    /// Whether the parts of this process are ready.
+    pub health: Health,
+    /// Bounds and counts of deliveries.
+    pub intake: Intake,
+    /// `--instance`.
+    pub instance: String,
+    /// `--namespace`: of definitions from files.
+    pub namespace: String,
+}
