@@ -1,0 +1,6 @@
+//! The only wiring: configuration, supervisor, definitions loader.
+
+pub mod config;
+pub mod definitions;
+pub mod serve;
+pub mod supervisor;

@@ -1,0 +1,38 @@
+//! What `serve` is told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What `serve` is told, as the command line or a test says it.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// Folder of definitions; none means no definitions.
+    pub definitions: Option<PathBuf>,
+    /// Where Jobs run.
+    pub executor: ExecutorKind,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Namespace of definitions from files.
+    pub namespace: String,
+    /// Name of this Kickoff, part of every derived id: fixed for a data folder.
+    pub instance: String,
+    /// Where people reach the server, for links.
+    pub public_url: Option<String>,
+    /// File of the tokens that may use the API.
+    pub tokens: Option<PathBuf>,
+    /// Everybody on this machine may use the API.
+    pub insecure_no_auth: bool,
+    /// How many runs may go on at once.
+    pub max_running: Option<u32>,
+    /// Folder with the Secrets and ConfigMaps of local runs, as `<name>/<key>`.
+    pub local_secrets: Option<PathBuf>,
+}
+
+/// Where Jobs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// As processes on this machine.
+    Local,
+}

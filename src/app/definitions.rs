@@ -1,0 +1,212 @@
+//! The definitions loader: a folder of YAML to a published [`Snapshot`], again whenever it changes.
+//!
+//! Owns reading files, resolving secrets and noticing changes; what the texts mean is decided in
+//! `engine::definitions`. A folder that can't be read keeps the snapshot there is. Nothing is
+//! written, so there is nothing to lose by dying: the next start reads the folder again.
+
+pub mod files;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::definitions::compile::{compile, secret_sources};
+use crate::engine::definitions::config::SecretSource;
+use crate::engine::definitions::load::load;
+use crate::engine::definitions::model::Secrets;
+use crate::engine::definitions::{Problem, Snapshot};
+use files::{Files, Fingerprint, ReadError};
+
+/// How often the folder is looked at.
+const PERIOD: Duration = Duration::from_millis(500);
+/// How often a folder that changes while it is read is read again before its last state is taken.
+const MOST_READS: usize = 5;
+
+/// Texts by relative path, for the snippets of problems.
+pub type Sources = BTreeMap<String, String>;
+/// Looks up a variable of the environment.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Where definitions come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// Nowhere: an empty snapshot.
+    None,
+    /// All `*.yaml` and `*.yml` below a folder.
+    Folder(PathBuf),
+    /// Texts in memory by name; they never change, but their secrets' files may.
+    Memory(Vec<(String, String)>),
+}
+
+/// Loads definitions, and loads them again when they change.
+#[derive(Clone)]
+pub struct Loader {
+    origin: Origin,
+    namespace: String,
+    environment: Environment,
+    known: Option<Known>,
+}
+
+/// What was loaded last.
+#[derive(Clone)]
+struct Known {
+    snapshot: Arc<Snapshot>,
+    sources: Arc<Sources>,
+    fingerprint: Fingerprint,
+    secret_files: BTreeSet<PathBuf>,
+}
+
+impl Loader {
+    /// A loader for the server's `namespace`; secrets from variables come from the process.
+    pub fn new(origin: Origin, namespace: impl Into<String>) -> Self {
+        Self { origin, namespace: namespace.into(), environment: Arc::new(process_variable), known: None }
+    }
+
+    /// Takes variables from `environment` in place of the process's.
+    #[must_use]
+    pub fn with_environment(self, environment: Environment) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// Loads once, with the texts for snippets. What was loaded before is reused where it is the same.
+    pub async fn load_once(&mut self) -> Result<(Arc<Snapshot>, Arc<Sources>), ReadError> {
+        let loader = self.clone();
+        let known =
+            tokio::task::spawn_blocking(move || loader.load()).await.map_err(ReadError::Stopped)??;
+        let (snapshot, sources) = (Arc::clone(&known.snapshot), Arc::clone(&known.sources));
+        self.known = Some(known);
+        Ok((snapshot, sources))
+    }
+
+    /// Publishes each new snapshot until `cancel`, and logs its problems, those of the first too. A
+    /// folder that can't be read changes nothing.
+    pub async fn run(mut self, sender: watch::Sender<Arc<Snapshot>>, cancel: CancellationToken) {
+        let mut unreadable: Option<String> = None;
+        let mut told = BTreeSet::new();
+        if let Some(known) = &self.known {
+            tell(&known.snapshot, &mut told);
+        }
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+            match self.reload().await {
+                Ok(None) => {}
+                Ok(Some(snapshot)) => {
+                    unreadable = None;
+                    tell(&snapshot, &mut told);
+                    sender.send_replace(snapshot);
+                }
+                Err(error) => {
+                    let reason = with_cause(&error);
+                    if unreadable.as_ref() != Some(&reason) {
+                        tracing::warn!(%reason, "definitions stay as they are");
+                    }
+                    unreadable = Some(reason);
+                }
+            }
+        }
+    }
+
+    /// A new snapshot where anything changed.
+    async fn reload(&mut self) -> Result<Option<Arc<Snapshot>>, ReadError> {
+        let loader = self.clone();
+        let load = move || if loader.is_stale()? { loader.load().map(Some) } else { Ok(None) };
+        let known = tokio::task::spawn_blocking(load).await.map_err(ReadError::Stopped)??;
+        let snapshot = known.as_ref().map(|known| Arc::clone(&known.snapshot));
+        self.known = known.or(self.known.take());
+        Ok(snapshot)
+    }
+
+    fn is_stale(&self) -> Result<bool, ReadError> {
+        let Some(known) = &self.known else { return Ok(true) };
+        Ok(self.fingerprint(&known.secret_files)? != known.fingerprint)
+    }
+
+    fn fingerprint(&self, secret_files: &BTreeSet<PathBuf>) -> Result<Fingerprint, ReadError> {
+        let folder = match &self.origin {
+            Origin::Folder(folder) => Some(folder.as_path()),
+            Origin::None | Origin::Memory(_) => None,
+        };
+        files::fingerprint(folder, secret_files)
+    }
+
+    /// Reads and compiles. What changes while it is read is read again, so that a snapshot is never
+    /// made of two states of a folder.
+    fn load(&self) -> Result<Known, ReadError> {
+        let mut secret_files =
+            self.known.as_ref().map(|known| known.secret_files.clone()).unwrap_or_default();
+        for _ in 1..MOST_READS {
+            let before = self.fingerprint(&secret_files)?;
+            let known = self.load_now(before)?;
+            secret_files.clone_from(&known.secret_files);
+            if self.fingerprint(&secret_files)? == known.fingerprint {
+                return Ok(known);
+            }
+        }
+        // It changes faster than it can be read: the old fingerprint makes the next look read again.
+        self.load_now(self.fingerprint(&secret_files)?)
+    }
+
+    fn load_now(&self, fingerprint: Fingerprint) -> Result<Known, ReadError> {
+        let files = match &self.origin {
+            Origin::None => Files::default(),
+            Origin::Folder(folder) => files::read(folder)?,
+            Origin::Memory(texts) => Files { texts: texts.clone(), refused: Vec::new() },
+        };
+        let mut loaded = load(&files.texts, &self.namespace);
+        for (file, reason) in &files.refused {
+            loaded.add_unreadable(file, reason);
+        }
+        let wanted = secret_sources(&loaded);
+        let secrets: Secrets = wanted.iter().map(|source| (source.clone(), self.resolve(source))).collect();
+        let previous = self.known.as_ref().map(|known| &*known.snapshot);
+        let snapshot = compile(&loaded, &secrets, previous);
+        let secret_files = wanted.into_iter().filter_map(|source| match source {
+            SecretSource::File(path) => Some(PathBuf::from(path)),
+            SecretSource::Env(_) => None,
+        });
+        Ok(Known {
+            snapshot,
+            sources: Arc::new(files.texts.into_iter().collect()),
+            fingerprint,
+            secret_files: secret_files.collect(),
+        })
+    }
+
+    fn resolve(&self, source: &SecretSource) -> Result<SecretString, String> {
+        match source {
+            SecretSource::Env(name) => {
+                let value = (self.environment)(name).ok_or("it is not set, or not text")?;
+                Ok(SecretString::from(value))
+            }
+            SecretSource::File(path) => files::secret(Path::new(path)),
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "secrets of Webhooks may come from the environment")]
+fn process_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn with_cause(error: &ReadError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Logs the problems that were not there before; those that went may be told again.
+fn tell(snapshot: &Snapshot, told: &mut BTreeSet<Problem>) {
+    let now: BTreeSet<Problem> = snapshot.problems.iter().cloned().collect();
+    for problem in now.difference(told) {
+        tracing::warn!(revision = %snapshot.revision, %problem, "a definition is not used");
+    }
+    tracing::info!(revision = %snapshot.revision, triggers = snapshot.triggers.len(), problems = now.len(), "definitions loaded");
+    *told = now;
+}

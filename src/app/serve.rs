@@ -1,0 +1,230 @@
+//! Puts the parts together: the only wiring there is.
+//!
+//! Order of start: store, definitions, launcher, dispatch, tracker, retention, HTTP. They stop in
+//! reverse, so nothing is accepted any more while what was accepted is still being decided. If we die
+//! at any moment, the next start folds the records and goes on.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::config::ServeConfig;
+use super::definitions::files::ReadError;
+use super::definitions::{Loader, Origin};
+use super::supervisor::{Supervisor, TaskEnded};
+use crate::engine::definitions::Snapshot;
+use crate::engine::machine::{Input, MachineConfig, Order};
+use crate::outside::clock::Clock;
+use crate::runs::decisions::Decisions;
+use crate::runs::dispatch::Dispatch;
+use crate::runs::executor::Executor;
+use crate::runs::launcher::Launcher;
+use crate::runs::local::{LocalExecutor, LocalOptions};
+use crate::runs::logs::Logs;
+use crate::runs::retention::Retention;
+use crate::runs::tracker::track;
+use crate::store::blobs::Blobs;
+use crate::store::sqlite::{OpenError, Options, SqliteStore};
+use crate::web::auth::{Auth, AuthError};
+use crate::web::health::Health;
+use crate::web::hooks::Intake;
+use crate::web::listener::{self, Limits};
+use crate::web::state::WebState;
+
+/// How long an event is known at least.
+const HORIZON_MS: i64 = 7 * 86_400_000;
+/// Orders that wait for the launcher.
+const ORDERS: usize = 256;
+/// Facts that wait for dispatch.
+const FACTS: usize = 1_024;
+/// Largest log that is kept.
+const LOG_CAP: u64 = 64 << 20;
+
+/// Why the server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The definitions' folder.
+    #[error(transparent)]
+    Definitions(#[from] ReadError),
+    /// The tokens' file.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The address.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// `--insecure-no-auth` on an address that others reach.
+    #[error(
+        "--insecure-no-auth listens on loopback only, and {0} is not: give --tokens FILE, or listen on 127.0.0.1"
+    )]
+    Exposed(SocketAddr),
+    /// Files or threads.
+    #[error("can't {what}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A task ended by itself.
+    #[error(transparent)]
+    Task(#[from] TaskEnded),
+}
+
+/// Serves until `stop`; `ready` is called once with the address.
+pub async fn serve(
+    config: ServeConfig,
+    origin: Origin,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
+    if config.insecure_no_auth && !config.listen.ip().is_loopback() {
+        return Err(ServeError::Exposed(config.listen));
+    }
+    let auth = auth(&config)?;
+    let clock = Clock::System;
+    let store = SqliteStore::open(&config.data_dir, Options::new(clock.clone()))?;
+    let mut loader = Loader::new(origin, config.namespace.clone());
+    let (snapshot, _) = loader.load_once().await?;
+    let (publish, snapshots) = watch::channel(snapshot);
+    let executor = executor(&config, clock.clone())?;
+    let blobs = Blobs::open(&config.data_dir.join("logs")).map_err(io("open the logs' folder"))?;
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let address = listener.local_addr().map_err(io("tell the address"))?;
+
+    let parts = Parts { config, clock, store, snapshots, executor, blobs, auth };
+    let mut supervisor = Supervisor::default();
+    supervisor.spawn("definitions", |cancel| async move {
+        loader.run(publish, cancel).await;
+        Ok(())
+    });
+    parts.decide_and_run(&mut supervisor, address)?;
+    parts.listen(&mut supervisor, listener);
+    ready(address);
+    Ok(supervisor.run(stop).await?)
+}
+
+fn auth(config: &ServeConfig) -> Result<Auth, ServeError> {
+    Ok(match (&config.tokens, config.insecure_no_auth) {
+        (_, true) => Auth::insecure(),
+        (Some(file), false) => Auth::from_file(file)?,
+        (None, false) => Auth::closed(),
+    })
+}
+
+fn executor(config: &ServeConfig, clock: Clock) -> Result<Arc<dyn Executor>, ServeError> {
+    let binary = std::env::current_exe().map_err(io("find this binary"))?;
+    let folder = config.data_dir.join("local");
+    let options =
+        LocalOptions { folder, binary, secrets: config.local_secrets.clone(), log_cap: LOG_CAP, clock };
+    Ok(Arc::new(LocalExecutor::open(options).map_err(io("open the folder of local runs"))?))
+}
+
+fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
+    move |source| ServeError::Io { what, source }
+}
+
+struct Parts {
+    config: ServeConfig,
+    clock: Clock,
+    store: SqliteStore,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    executor: Arc<dyn Executor>,
+    blobs: Blobs,
+    auth: Auth,
+}
+
+impl Parts {
+    fn decide_and_run(&self, supervisor: &mut Supervisor, address: SocketAddr) -> Result<(), ServeError> {
+        let (orders, ordered) = mpsc::channel::<Order>(ORDERS);
+        let (facts, told) = mpsc::channel::<Input>(FACTS);
+        let launcher = Launcher {
+            executor: Arc::clone(&self.executor),
+            records: Arc::new(self.store.clone()),
+            inbox: Arc::new(self.store.clone()),
+            blobs: self.blobs.clone(),
+            facts: facts.clone(),
+            instance: self.config.instance.clone(),
+            log_cap: LOG_CAP,
+        };
+        supervisor.spawn("launcher", |cancel| async move {
+            launcher.run(ordered, cancel).await;
+            Ok(())
+        });
+        let public_url = self.config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let dispatch = Dispatch {
+            inbox: Arc::new(self.store.clone()),
+            records: Arc::new(self.store.clone()),
+            snapshots: self.snapshots.clone(),
+            facts: told,
+            orders,
+            clock: self.clock.clone(),
+            config: MachineConfig {
+                instance: self.config.instance.clone(),
+                max_running: self.config.max_running,
+                public_url: Some(public_url),
+            },
+        };
+        let deciding =
+            supervisor.spawn_thread("dispatch", |cancel| async move { Ok(dispatch.run(cancel).await?) });
+        deciding.map_err(io("start the dispatch thread"))?;
+        let (executor, seen) = (Arc::clone(&self.executor), facts.clone());
+        supervisor.spawn("tracker", |cancel| async move {
+            track(executor, seen, cancel).await;
+            Ok(())
+        });
+        let retention = Retention {
+            history: self.store.history(),
+            records: Arc::new(self.store.clone()),
+            blobs: self.blobs.clone(),
+            snapshots: self.snapshots.clone(),
+            facts,
+            clock: self.clock.clone(),
+            horizon_ms: HORIZON_MS,
+            unused: BTreeSet::new(),
+        };
+        supervisor.spawn("retention", |cancel| async move {
+            retention.run(cancel).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn listen(self, supervisor: &mut Supervisor, listener: TcpListener) {
+        let decisions = Decisions::new(
+            Arc::new(self.store.clone()),
+            Arc::new(self.store.clone()),
+            self.config.namespace.clone(),
+        );
+        let state = WebState {
+            inbox: Arc::new(self.store.clone()),
+            history: self.store.history(),
+            snapshots: self.snapshots,
+            logs: Logs { blobs: self.blobs, executor: self.executor },
+            auth: Arc::new(self.auth),
+            clock: self.clock,
+            health: Health::default(),
+            intake: Intake::default(),
+            instance: self.config.instance,
+            namespace: self.config.namespace,
+            decisions,
+        };
+        let router = crate::web::router(state);
+        supervisor.spawn("http", |cancel| async move {
+            listener::serve(listener, router, Limits::default(), cancel).await;
+            Ok(())
+        });
+    }
+}

@@ -1,0 +1,51 @@
+//! `check`: every problem of the definitions in a folder.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use kickoff::app::definitions::{Loader, Origin};
+use kickoff::engine::definitions::problem::render;
+use serde_json::json;
+
+use super::output::{Format, colour, print, print_value};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder, with its subfolders
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+    /// Namespace of definitions that name none
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    namespace: String,
+    /// How to write the problems
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Checks; exit code 1 where there is a problem. Secrets are not looked at.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let origin = Origin::Folder(args.folder.clone());
+    let mut loader = Loader::new(origin, args.namespace);
+    let read = loader.load_once().await;
+    let (snapshot, sources) =
+        read.with_context(|| format!("the definitions in {} can't be read", args.folder.display()))?;
+    let (good, problems) = (snapshot.documents.len(), &snapshot.problems);
+    match args.output {
+        Format::Table => {
+            let summary =
+                format!("{}, {}\n", counted(good, "definition"), counted(problems.len(), "problem"));
+            print(&(render(problems, &sources, colour()) + &summary))?;
+        }
+        other => print_value(&json!({ "definitions": good, "problems": problems }), other)?,
+    }
+    Ok(ExitCode::from(u8::from(!problems.is_empty())))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}

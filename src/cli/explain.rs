@@ -1,0 +1,109 @@
+//! `explain`: what a trigger makes of an event, rule by rule, and the Job. Needs no server.
+
+mod event;
+mod text;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kickoff::app::definitions::{Loader, Origin};
+use kickoff::engine::definitions::problem::{nearest, render};
+use kickoff::engine::definitions::{Snapshot, Trigger, Webhook};
+use kickoff::engine::explain::explain;
+use kickoff::engine::ids::ObjectName;
+use kickoff::engine::machine::MachineConfig;
+
+use super::output::{Format, colour, print, print_value, tell};
+use super::{ERROR, Usage};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The trigger
+    #[arg(long, value_name = "NAME")]
+    trigger: String,
+    /// A delivery's body, or a `CloudEvent` in JSON; - reads stdin
+    #[arg(long, value_name = "FILE")]
+    event: PathBuf,
+    /// The delivery's headers, one `Name: value` a line
+    #[arg(long, value_name = "FILE")]
+    headers: Option<PathBuf>,
+    /// Folder of definitions
+    #[arg(long, value_name = "DIR")]
+    definitions: PathBuf,
+    /// The webhook it came to, where the trigger listens to several
+    #[arg(long, value_name = "NAME")]
+    webhook: Option<String>,
+    /// Namespace of the definitions
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    namespace: String,
+    /// How to write it
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+/// Explains; exit code 0 whatever the decision. No secret is needed and no signature checked.
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let origin = Origin::Folder(args.definitions.clone());
+    let mut loader = Loader::new(origin, args.namespace.clone()).with_environment(Arc::new(|_| None));
+    let read = loader.load_once().await;
+    let (snapshot, sources) =
+        read.with_context(|| format!("the definitions in {} can't be read", args.definitions.display()))?;
+    let name = ObjectName::parse(&args.trigger, &args.namespace);
+    let Some(trigger) = snapshot.trigger(&name) else {
+        let about = format!("Trigger/{}", name.name);
+        let mut problems = snapshot.problems.clone();
+        problems.retain(|problem| problem.definition.as_deref().is_none_or(|definition| definition == about));
+        if problems.is_empty() {
+            return Err(unknown("trigger", &name, snapshot.trigger_positions.keys()).into());
+        }
+        tell(render(&problems, &sources, colour()).trim_end());
+        tell(&format!("error: trigger {} can't be explained: mend its definition first", name.name));
+        return Ok(ExitCode::from(ERROR));
+    };
+    let webhook = webhook(&snapshot, trigger, args.webhook.as_deref())?;
+    let event = event::read(&webhook, &args.event, args.headers.as_deref())?;
+    let config = MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None };
+    let explanation = explain(trigger, &event, &config);
+    match args.output {
+        Format::Table => print(&text::write(&name, &event, &explanation)?)?,
+        other => print_value(&explanation, other)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The webhook that the delivery came to.
+fn webhook(snapshot: &Snapshot, trigger: &Trigger, wanted: Option<&str>) -> Result<Arc<Webhook>, Usage> {
+    let name = if let Some(name) = wanted {
+        ObjectName::parse(name, &trigger.name.namespace)
+    } else {
+        let mut names: Vec<&ObjectName> = trigger.sources.iter().map(|source| &source.webhook).collect();
+        names.sort();
+        names.dedup();
+        match names.as_slice() {
+            [] => {
+                let message = format!("trigger {} listens to nothing: run it by hand", trigger.name.name);
+                return Err(Usage(message));
+            }
+            [name] => (*name).clone(),
+            several => {
+                let several: Vec<&str> = several.iter().map(|name| name.name.as_str()).collect();
+                let message = "the trigger listens to several webhooks, say which with --webhook";
+                return Err(Usage(format!("{message}: {}", several.join(", "))));
+            }
+        }
+    };
+    let found = snapshot.webhooks.get(&name).cloned();
+    found.ok_or_else(|| unknown("webhook", &name, snapshot.webhooks.keys()))
+}
+
+fn unknown<'a>(kind: &str, name: &ObjectName, there: impl Iterator<Item = &'a ObjectName>) -> Usage {
+    let there: Vec<&str> = there.map(|name| name.name.as_str()).collect();
+    let hint = match nearest(&name.name, there.iter().copied()) {
+        Some(near) => format!(" (did you mean {near}?)"),
+        None if there.is_empty() => ": there are none".to_owned(),
+        None => format!(": there are {}", there.join(", ")),
+    };
+    Usage(format!("there is no {kind} {}{hint}", name.name))
+}

@@ -1,0 +1,57 @@
+//! The binary: parses, calls, and turns what came of it into an exit code.
+
+mod cli;
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, LogFormat};
+
+fn main() -> ExitCode {
+    if let Some(code) = shim() {
+        return code;
+    }
+    let cli = Cli::parse();
+    start_log(&cli);
+    // An error says that there is a provider already, which is as good.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let runtime = if cli.serves() {
+        tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    } else {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
+    };
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::from(error).context("can't start")),
+    };
+    match runtime.block_on(cli.run()) {
+        Ok(code) => code,
+        Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// A local run's own process, `kickoff shim FOLDER`: started for each, so nothing else is set up.
+fn shim() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let (verb, folder, rest) = (arguments.next()?, arguments.next()?, arguments.next());
+    (verb == "shim" && rest.is_none()).then(|| kickoff::runs::local::shim::main(Path::new(&folder)))
+}
+
+fn start_log(cli: &Cli) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(cli.log_level()));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    cli::tell(&format!("error: {error:#}"));
+    ExitCode::from(cli::exit_code(error))
+}
