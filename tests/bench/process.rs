@@ -1,0 +1,186 @@
+//! The real binary: how soon it is ready, how soon a delivery is a process, how large it is.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::client::{Connection, flood};
+use super::{Promise, median};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kickoff");
+const DEFINITIONS: &str = r#"
+apiVersion: kickoff.dev/v1alpha1
+kind: Webhook
+metadata: {name: load}
+spec: {provider: token, secrets: [{env: LOAD_TOKEN}], auth: {idHeader: X-Id}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: stamp}
+spec:
+  job: {spec: {template: {spec: {containers: [{name: main, command: [/bin/sh, -c, 'date +%s%N > "$STAMP.new" && mv "$STAMP.new" "$STAMP"'], env: [{name: STAMP, value: STAMP_FILE}]}]}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {name: stamp}
+spec:
+  sources: [{webhook: {name: load}}]
+  match: [{path: event.data.run, equals: true}]
+  runs: [{template: stamp}]
+"#;
+
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    ready_after: Duration,
+}
+
+impl Server {
+    fn start(folder: &Path, definitions: Option<&Path>) -> Self {
+        let mut command = Command::new(BINARY);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--executor", "local", "--insecure-no-auth"]);
+        command.arg("--data-dir").arg(folder);
+        if let Some(definitions) = definitions {
+            command.arg("--definitions").arg(definitions);
+        }
+        command.env("LOAD_TOKEN", "sesame").env("RUST_LOG", "error");
+        let began = Instant::now();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listening on http://").map(str::to_owned));
+        let ready_after = began.elapsed();
+        std::thread::spawn(move || lines.count());
+        Self { child, address: url.unwrap().parse().unwrap(), ready_after }
+    }
+
+    fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn nanos() -> u128 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos()
+}
+
+/// Waits for a stamp and gives how long after `sent` it was made.
+fn stamped(file: &Path, sent: u128) -> Duration {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Ok(text) = std::fs::read_to_string(file) {
+            std::fs::remove_file(file).unwrap();
+            let nanos = text.trim().parse::<u128>().unwrap().saturating_sub(sent);
+            return Duration::from_nanos(nanos.try_into().unwrap());
+        }
+        assert!(Instant::now() < until, "no process was started");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+pub async fn start() -> Vec<Promise> {
+    let folder = tempfile::tempdir().unwrap();
+    let definitions = folder.path().join("definitions");
+    let stamp = folder.path().join("stamp");
+    std::fs::create_dir(&definitions).unwrap();
+    std::fs::write(definitions.join("all.yaml"), DEFINITIONS.replace("STAMP_FILE", stamp.to_str().unwrap()))
+        .unwrap();
+    let server = Server::start(&folder.path().join("data"), Some(&definitions));
+    let mut connection = Connection::open(server.address).await;
+    let (mut bare, mut through) = (Vec::new(), Vec::new());
+    for number in 0..100 {
+        let sent = nanos();
+        let mut child = Command::new("/bin/sh");
+        child
+            .args(["-c", "date +%s%N > \"$STAMP.new\" && mv \"$STAMP.new\" \"$STAMP\""])
+            .env("STAMP", &stamp);
+        child.status().unwrap();
+        bare.push(stamped(&stamp, sent));
+        let sent = nanos();
+        assert_eq!(
+            connection.deliver("/hooks/load", &format!("start-{number}"), br#"{"run": true}"#).await,
+            202
+        );
+        through.push(stamped(&stamp, sent));
+    }
+    let (bare, through) = (median(bare), median(through));
+    let over = through.saturating_sub(bare);
+    vec![Promise {
+        name: "delivery sent to process started, median at most 5 ms over a bare spawn",
+        measured: format!("{over:.2?} over ({through:.2?} against {bare:.2?})"),
+        holds: over <= Duration::from_millis(5),
+    }]
+}
+
+pub fn size() -> Vec<Promise> {
+    let mib = |bytes: u64| bytes >> 20;
+    let bytes = std::fs::metadata(BINARY).unwrap().len();
+    let samples = (0..15)
+        .map(|_| {
+            let folder = tempfile::tempdir().unwrap();
+            Server::start(folder.path(), None).ready_after
+        })
+        .collect();
+    let ready = median(samples);
+    vec![
+        Promise {
+            name: "stripped binary up to 30 MB",
+            measured: format!("{} MiB ({bytes} bytes)", mib(bytes)),
+            holds: bytes <= 30_000_000,
+        },
+        Promise {
+            name: "ready within 100 ms with an empty folder, median",
+            measured: format!("{ready:.1?}"),
+            holds: ready <= Duration::from_millis(100),
+        },
+    ]
+}
+
+pub async fn memory() -> Vec<Promise> {
+    let folder = tempfile::tempdir().unwrap();
+    let definitions = folder.path().join("definitions");
+    std::fs::create_dir(&definitions).unwrap();
+    std::fs::write(definitions.join("all.yaml"), DEFINITIONS).unwrap();
+    let server = Server::start(&folder.path().join("data"), Some(&definitions));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let idle = server.resident_mib();
+    let body = format!(r#"{{"filler": "{}"}}"#, "x".repeat(10 * 1024));
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..16 {
+        let (address, body) = (server.address, body.clone());
+        senders.spawn(async move {
+            let mut connection = Connection::open(address).await;
+            for number in 0..100_000 / 16 {
+                let id = format!("memory-{sender}-{number}");
+                assert_eq!(connection.deliver("/hooks/load", &id, body.as_bytes()).await, 202);
+            }
+        });
+    }
+    senders.join_all().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = server.resident_mib();
+    // Keeps the flood of the other benchmark honest: the server still answers.
+    assert!(flood(server.address, "/hooks/load", 1, Duration::from_millis(50), "still").await > 0);
+    vec![
+        Promise { name: "idle below 30 MB resident", measured: format!("{idle:.1} MiB"), holds: idle < 30.0 },
+        Promise {
+            name: "below 100 MB resident after 100,000 events of 10 KiB",
+            measured: format!("{after:.1} MiB"),
+            holds: after < 100.0,
+        },
+    ]
+}

@@ -1,0 +1,59 @@
+//! What is promised about speed and size, as ratios within one run.
+//!
+//! `cargo bench` prints a line for each promise with its figures and whether it holds, and ends with
+//! an error where one does not. Figures are medians; both sides of a ratio take turns in the same run,
+//! so that a machine whose speed drifts does not decide.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a benchmark prints, and ends where it can't go on"
+)]
+
+mod accept;
+mod client;
+mod process;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// One promise: what was measured, and whether it holds.
+pub struct Promise {
+    pub name: &'static str,
+    pub measured: String,
+    pub holds: bool,
+}
+
+/// The middle of what was measured.
+pub fn median(mut samples: Vec<Duration>) -> Duration {
+    samples.sort_unstable();
+    samples[samples.len() / 2]
+}
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut broken = false;
+    for (name, measure) in [
+        (
+            "accept",
+            (|runtime| runtime.block_on(accept::measure())) as fn(&tokio::runtime::Runtime) -> Vec<Promise>,
+        ),
+        ("start", |runtime| runtime.block_on(process::start())),
+        ("size", |_| process::size()),
+        ("memory", |runtime| runtime.block_on(process::memory())),
+    ] {
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        for promise in measure(&runtime) {
+            let verdict = if promise.holds { "holds " } else { "BROKEN" };
+            println!("{verdict}  {}: {}", promise.name, promise.measured);
+            broken |= !promise.holds;
+        }
+    }
+    ExitCode::from(u8::from(broken))
+}

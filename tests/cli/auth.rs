@@ -1,0 +1,130 @@
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::DEFINITIONS;
+use crate::support::{Home, Server, client, kickoff};
+
+/// Token, its role, and the namespaces it may see.
+const TOKENS: [(&str, &str, &str); 4] = [
+    ("look", "viewer", "[default]"),
+    ("go", "runner", "['d*']"),
+    ("all", "admin", "['*']"),
+    ("other", "admin", "[elsewhere]"),
+];
+
+fn server() -> (Home, Server) {
+    let home = Home::new(DEFINITIONS);
+    let mut text = String::new();
+    for (token, role, namespaces) in TOKENS {
+        let hash = hex::encode(Sha256::digest(token));
+        writeln!(text, "- {{name: {token}, role: {role}, sha256: {hash}, namespaces: {namespaces}}}")
+            .unwrap();
+    }
+    let file = home.path().join("tokens.yaml");
+    std::fs::write(&file, text).unwrap();
+    let server = home.serve(&["--tokens", file.to_str().unwrap()], &[("CLI_SECRET", "s")]);
+    (home, server)
+}
+
+async fn ask(server: &Server, token: &str, method: &str, path: &str) -> (u16, Value) {
+    let request = client().request(method.parse().unwrap(), format!("{}{path}", server.url));
+    let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+    let request = if method == "POST" { request.json(&json!({"template": "say"})) } else { request };
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let challenge = answer.headers().get("www-authenticate").map(|it| it.to_str().unwrap().to_owned());
+    assert_eq!(challenge.is_some_and(|it| it == "Bearer"), status == 401, "{path}");
+    (status, answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn each_token_may_do_what_its_role_and_namespaces_say() {
+    let (_home, server) = server();
+    let (status, started) = ask(&server, "go", "POST", "/api/v1/runs").await;
+    assert_eq!(status, 202, "{started}");
+    let of = |field: &str| started[field].as_str().unwrap().to_owned();
+    let (run, log) = (format!("/api/v1/runs/{}", started["runs"][0].as_str().unwrap()), "/api/v1/nothing");
+    let (event, firing) =
+        (format!("/api/v1/events/{}", of("event")), format!("/api/v1/firings/{}", of("firing")));
+    for (method, path, [none, wrong, look, go, all, other]) in [
+        ("GET", "/api/v1/runs", [401, 401, 200, 200, 200, 200]),
+        ("GET", &run, [401, 401, 200, 200, 200, 404]),
+        ("GET", &format!("{run}/log?attempt=2"), [401, 401, 400, 400, 400, 404]),
+        ("GET", &event, [401, 401, 200, 200, 200, 404]),
+        ("GET", &firing, [401, 401, 200, 200, 200, 404]),
+        ("GET", "/api/v1/triggers", [401, 401, 200, 200, 200, 200]),
+        ("GET", "/api/v1/triggers/on-main", [401, 401, 200, 200, 200, 404]),
+        ("POST", "/api/v1/runs", [401, 401, 403, 202, 202, 404]),
+        ("POST", &format!("{run}x/cancel"), [401, 401, 403, 404, 404, 404]),
+        ("GET", log, [401, 401, 404, 404, 404, 404]),
+        ("DELETE", "/api/v1/runs", [401, 401, 403, 405, 405, 405]),
+    ] {
+        for (token, expected) in
+            [("", none), ("wrong", wrong), ("look", look), ("go", go), ("all", all), ("other", other)]
+        {
+            let (status, answer) = ask(&server, token, method, path).await;
+            assert_eq!(status, expected, "{method} {path} as {token:?}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_of_other_namespaces_are_not_there() {
+    let (_home, server) = server();
+    for _ in 0..3 {
+        ask(&server, "go", "POST", "/api/v1/runs").await;
+    }
+    for (token, runs, triggers) in [("look", 3, 2), ("all", 3, 2), ("other", 0, 0)] {
+        let (_, page) = ask(&server, token, "GET", "/api/v1/runs").await;
+        assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (runs, &Value::Null), "{token}");
+        let (_, page) = ask(&server, token, "GET", "/api/v1/triggers").await;
+        assert_eq!(page["items"].as_array().unwrap().len(), triggers, "{token}");
+    }
+    let (_, first) = ask(&server, "look", "GET", "/api/v1/runs?limit=2").await;
+    let next = format!("/api/v1/runs?limit=2&cursor={}", first["next"].as_str().unwrap());
+    let (_, second) = ask(&server, "look", "GET", &next).await;
+    assert_eq!((first["items"].as_array().unwrap().len(), second["items"].as_array().unwrap().len()), (2, 1));
+    assert_eq!(second["next"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_foreign_page_reaches_nothing_without_authentication() {
+    let home = Home::new(DEFINITIONS);
+    let server = home.serve(&[], &[("CLI_SECRET", "s")]);
+    for (header, value, expected) in [
+        ("X-Harmless", "1", 200),
+        ("Origin", "http://localhost:3000", 200),
+        ("Origin", "https://evil.example", 403),
+        ("Host", "rebound.example", 403),
+    ] {
+        let request = client().get(format!("{}/api/v1/runs", server.url)).header(header, value);
+        assert_eq!(request.send().await.unwrap().status(), expected, "{header}: {value}");
+    }
+}
+
+#[test]
+fn a_server_that_can_not_be_kept_closed_does_not_start() {
+    let home = Home::new(DEFINITIONS);
+    let tokens = home.path().join("tokens.yaml");
+    std::fs::write(&tokens, "- {name: a, role: root, sha256: abc}\n").unwrap();
+    let tokens = tokens.to_str().unwrap();
+    for (arguments, expected) in [
+        (
+            ["--insecure-no-auth", "--listen", "0.0.0.0:0"].as_slice(),
+            "--insecure-no-auth listens on loopback only",
+        ),
+        (&["--tokens", tokens, "--listen", "127.0.0.1:0"], "tokens.yaml:1:19: unknown variant `root`"),
+        (
+            &["--tokens", "/nowhere", "--listen", "127.0.0.1:0"],
+            "the file of tokens /nowhere can't be read: No such",
+        ),
+    ] {
+        let mut serve = kickoff();
+        let output = serve.arg("serve").arg("--data-dir").arg(home.data()).args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.starts_with("error: ") && said.contains(expected), "{said}");
+    }
+}

@@ -1,0 +1,141 @@
+use serde_json::{Value, json};
+
+use super::DEFINITIONS;
+use crate::support::{Home, kickoff};
+
+const HEADERS: &str = "Content-Type: application/json\nX-GitHub-Event: push\nX-GitHub-Delivery: 72d3162e\n";
+
+fn push(branch: &str) -> String {
+    json!({
+        "ref": format!("refs/heads/{branch}"),
+        "repository": {"full_name": "acme/shop", "html_url": "https://github.com/acme/shop"},
+        "head_commit": {"id": "59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5", "message": "Say \"hi\" $(reboot)"},
+        "pusher": {"name": "kim"},
+        "sender": {"login": "kim"},
+    })
+    .to_string()
+}
+
+/// Exit code, stdout and stderr of `kickoff`, with the home's folder as `{}` in `line`.
+fn run(home: &Home, line: &str) -> (i32, String, String) {
+    let folder = home.path().to_str().unwrap();
+    let output = kickoff().args(line.split(' ').map(|it| it.replace("{}", folder))).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap().replace(folder, "{}");
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn home() -> Home {
+    let home = Home::new(DEFINITIONS);
+    let write = |name: &str, text: &str| std::fs::write(home.path().join(name), text).unwrap();
+    write("headers.txt", HEADERS);
+    write("main.json", &push("main"));
+    write("other.json", &push("try-it"));
+    let event = json!({
+        "specversion": "1.0", "id": "1", "source": "/test", "type": "com.github.push",
+        "data": {"ref": "refs/heads/main"},
+    });
+    write("event.json", &event.to_string());
+    home
+}
+
+#[test]
+fn good_definitions_have_no_problems() {
+    let home = home();
+    assert_eq!(
+        run(&home, "check {}/definitions"),
+        (0, "4 definitions, no problems\n".to_owned(), String::new())
+    );
+    let (code, stdout, _) = run(&home, "check {}/definitions -o json");
+    let checked: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, checked), (0, json!({"definitions": 4, "problems": []})));
+}
+
+#[test]
+fn every_problem_is_shown_with_its_place() {
+    let home = home();
+    home.define(
+        &DEFINITIONS.replace("template: say, params", "template: sya, params").replace("github", "githab"),
+    );
+    let (code, stdout, stderr) = run(&home, "check {}/definitions");
+    assert_eq!((code, stderr.as_str()), (1, ""));
+    insta::assert_snapshot!(stdout);
+    let (code, stdout, _) = run(&home, "check {}/definitions -o json");
+    let checked: Value = serde_json::from_str(&stdout).unwrap();
+    let problem = &checked["problems"][0];
+    assert_eq!(
+        (code, &problem["place"]["file"], &problem["place"]["line"]),
+        (1, &json!("all.yaml"), &json!(5))
+    );
+    let (code, _, stderr) = run(&home, "check {}/nowhere");
+    assert_eq!(code, 3);
+    assert!(stderr.starts_with("error: the definitions in {}/nowhere can't be read: "), "{stderr}");
+}
+
+#[test]
+fn a_delivery_is_explained_rule_by_rule_with_its_job() {
+    let home = home();
+    let explain = "explain --definitions {}/definitions --trigger on-main --headers {}/headers.txt --event";
+    let (code, fired, stderr) = run(&home, &format!("{explain} {{}}/main.json"));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    insta::assert_snapshot!("fired", fired);
+    let (code, filtered, stderr) = run(&home, &format!("{explain} {{}}/other.json"));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    insta::assert_snapshot!("filtered", filtered);
+}
+
+#[test]
+fn programs_read_what_people_read() {
+    let home = home();
+    let explain = "explain --definitions {}/definitions --trigger on-main -o json --event";
+    for (event, decision, runs) in [
+        ("{}/main.json --headers {}/headers.txt", "fired", 1),
+        ("{}/other.json --headers {}/headers.txt", "filtered", 0),
+        ("{}/event.json", "filtered", 0),
+    ] {
+        let (code, stdout, stderr) = run(&home, &format!("{explain} {event}"));
+        assert_eq!((code, stderr.as_str()), (0, ""), "{event}");
+        let said: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(
+            (&said["decision"], said["rules"].as_array().unwrap().len()),
+            (&json!(decision), 2),
+            "{event}"
+        );
+        let made = said["runs"].as_array().unwrap();
+        assert_eq!(made.len(), runs, "{event}");
+        assert!(made.iter().all(|run| run["manifest"]["kind"] == "Job"), "{event}");
+    }
+}
+
+#[test]
+fn what_can_not_be_explained_says_why() {
+    let home = home();
+    std::fs::write(home.path().join("bad.txt"), "X-GitHub-Event push\n").unwrap();
+    for (line, expected) in [
+        (
+            "--trigger on-mian --event {}/main.json",
+            "error: there is no trigger on-mian (did you mean on-main?)\n",
+        ),
+        (
+            "--trigger on-main --event {}/main.json",
+            "error: webhook gh would refuse this delivery: the header x-github-delivery is missing \
+             (give the delivery's headers with --headers)\n",
+        ),
+        (
+            "--trigger on-main --event {}/main.json --headers {}/bad.txt",
+            "error: {}/bad.txt:1: must be `Name: value`\n",
+        ),
+        (
+            "--trigger on-main --webhook hg --event {}/main.json",
+            "error: there is no webhook hg (did you mean gh?)\n",
+        ),
+        ("--trigger alone --event {}/main.json", "error: trigger alone listens to nothing: run it by hand\n"),
+    ] {
+        let (code, stdout, stderr) = run(&home, &format!("explain --definitions {{}}/definitions {line}"));
+        assert_eq!((code, stdout.as_str(), stderr.as_str()), (2, "", expected), "{line}");
+    }
+    home.define(&DEFINITIONS.replace("equals: refs", "equasl: refs"));
+    let line = "explain --definitions {}/definitions --trigger on-main --event {}/main.json";
+    let (code, _, stderr) = run(&home, line);
+    assert_eq!(code, 3);
+    assert!(stderr.contains("equasl") && stderr.contains("all.yaml:"), "{stderr}");
+}

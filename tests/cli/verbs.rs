@@ -1,0 +1,127 @@
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::DEFINITIONS;
+use crate::support::{Home, Server, kickoff};
+
+fn server() -> (Home, Server) {
+    let home = Home::new(DEFINITIONS);
+    let server = home.serve(&[], &[("CLI_SECRET", "s")]);
+    (home, server)
+}
+
+fn verb(server: &Server, line: &str) -> Command {
+    let mut command = kickoff();
+    command.args(line.split(' ')).env("KICKOFF_SERVER", &server.url).stdin(Stdio::null());
+    command
+}
+
+/// Exit code, stdout and stderr.
+fn run(mut command: Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn waiting_shows_the_log_and_ends_with_the_outcome() {
+    let (_home, server) = server();
+    for (line, code, log, state) in [
+        ("run template/say --wait", 0, "hello\n", "Passed: exit code 0"),
+        ("run template/say --wait --env staging", 0, "from staging\n", "Passed: exit code 0"),
+        ("run on-main --wait", 0, "by hand\n", "Passed: exit code 0"),
+        ("run template/say -p code=4 --wait", 1, "hello\n", "Failed: exit code 4"),
+        ("run template/say -p code=12 --wait", 3, "hello\n", "Error: exit code 12"),
+        ("run template/say -p seconds=60 --wait", 4, "hello\n", "TimedOut: timeout"),
+        ("run alone -p code=1 --wait", 1, "hello\nsecond\n", "Failed: exit code 1"),
+    ] {
+        let (exit, stdout, stderr) = run(verb(&server, line));
+        assert_eq!((exit, stdout.as_str()), (code, log), "{line}: {stderr}");
+        assert!(stderr.contains(state), "{line}: {stderr}");
+    }
+}
+
+#[test]
+fn a_cancelled_run_ends_its_waiter_with_5() {
+    let (_home, server) = server();
+    let mut waiting = verb(&server, "run template/say -p seconds=60 -p message=ready --wait");
+    let mut waiting = waiting.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdout = waiting.stdout.take().unwrap();
+    let mut ready = [0; 6];
+    stdout.read_exact(&mut ready).unwrap();
+    assert_eq!(&ready, b"ready\n");
+    let (_, listed, _) = run(verb(&server, "runs -o json"));
+    let id = serde_json::from_str::<Value>(&listed).unwrap()["items"][0]["id"].as_str().unwrap().to_owned();
+    let (code, stdout, stderr) = run(verb(&server, &format!("cancel {}", &id[..8])));
+    assert_eq!((code, stdout, stderr), (0, String::new(), format!("run {id} is being cancelled\n")));
+    assert_eq!(waiting.wait().unwrap().code(), Some(5));
+    let (code, _, stderr) = run(verb(&server, &format!("cancel {id}")));
+    assert_eq!((code, stderr), (3, format!("error: run {id} has ended: Cancelled\n")));
+}
+
+#[test]
+fn ids_tables_and_logs_are_for_pipes_too() {
+    let (_home, server) = server();
+    let (code, stdout, stderr) = run(verb(&server, "runs"));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", "no runs\n"));
+    let (code, ids, stderr) = run(verb(&server, "run alone"));
+    assert_eq!((code, ids.lines().count(), stderr.as_str()), (0, 2, ""), "{ids}");
+    for (id, log) in ids.lines().zip(["hello\n", "second\n"]) {
+        assert_eq!(run(verb(&server, &format!("logs {id} -f"))), (0, log.to_owned(), String::new()));
+        assert_eq!(run(verb(&server, &format!("logs {} --attempt 1", &id[..12]))).1, log);
+        let (code, stdout, stderr) = run(verb(&server, &format!("logs {id} --attempt 2")));
+        let problem = "error: attempt: \"2\" is not a number from 1 to 1\n";
+        assert_eq!((code, stdout.as_str(), stderr.as_str()), (2, "", problem));
+    }
+    let (_, table, stderr) = run(verb(&server, "runs --limit 1 --trigger alone"));
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["RUN", "TRIGGER", "NAME", "TEMPLATE", "ENV", "STATE", "REASON", "AGE", "TOOK"]);
+    assert_eq!(lines[1][1..5], ["alone", "two", "say", "-"], "{table}");
+    assert_eq!((lines.len(), stderr.as_str()), (2, "these are the newest 1; there are more\n"));
+    assert!(!table.contains('\u{1b}'), "no colour in a pipe: {table:?}");
+    let (_, yaml, _) = run(verb(&server, "runs -o yaml"));
+    assert!(yaml.starts_with("items:\n"), "{yaml}");
+}
+
+#[test]
+fn wrong_use_ends_with_2_and_a_server_that_is_away_with_3() {
+    let (_home, server) = server();
+    let zeros = "0".repeat(20);
+    for (line, code, expected) in [
+        ("run template/say -p code=abc", 2, "error: run say: param code: \"abc\" is not an integer"),
+        ("run template/say -p code=100", 2, "error: run say: param code: 100 is more than 99"),
+        ("run template/say -p what=1", 2, "error: param what does not exist: code, message, seconds"),
+        ("run template/sya", 3, "error: there is no template default/sya (did you mean say?)"),
+        ("runs --limit 501", 2, "error: invalid value '501' for '--limit <LIMIT>'"),
+        ("logs xyz", 2, "error: \"xyz\" is no run's id: 20 hex digits, or the first 6 or more of them"),
+        ("logs 012345", 3, "error: none of the last 500 runs begins with 012345: give the whole id"),
+        (&format!("logs {zeros}"), 3, &format!("error: there is no run {zeros}")),
+        ("runs --server http://127.0.0.1:1", 3, "error: can't reach the server at http://127.0.0.1:1: Conn"),
+        ("runs --server 127.0.0.1:1", 2, "error: invalid value"),
+        ("runs --token-file /nowhere", 3, "error: the token's file /nowhere can't be read: No such file"),
+        ("runs", 0, "no runs"),
+    ] {
+        let (exit, stdout, stderr) = run(verb(&server, line));
+        assert_eq!((exit, stdout.as_str()), (code, ""), "{line}: {stderr}");
+        assert!(stderr.starts_with(expected), "{line}: {stderr}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_the_showing_and_not_the_waiting() {
+    let (_home, server) = server();
+    let run_of = |line: &str, wait: bool| {
+        let mut child = verb(&server, line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        assert_eq!(stderr.contains("Failed"), wait, "{stderr}");
+        child.wait().unwrap().code()
+    };
+    assert_eq!(run_of("run template/say -p code=4 --wait", true), Some(1));
+    assert_eq!(run_of("runs -o json", false), Some(0));
+    assert_eq!(run_of("run template/say", false), Some(0));
+}

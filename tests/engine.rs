@@ -1,0 +1,7 @@
+//! The engine as a whole.
+
+mod definitions;
+mod explain;
+mod render;
+mod rules;
+mod webhook;

@@ -1,0 +1,157 @@
+//! The index leaves out only triggers whose rules can't hold, and does not ask each.
+
+use std::time::Instant;
+
+use kickoff::engine::definitions::Snapshot;
+use kickoff::engine::event::{Attributes, Ingress};
+use kickoff::engine::ids::{EventKey, ObjectName};
+use kickoff::engine::values::Facts;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{TEMPLATE, WEBHOOK, snapshot};
+
+fn event(webhook: &str, event_type: &str) -> Attributes {
+    Attributes {
+        key: EventKey::derive("test", "test", "1"),
+        ingress: Ingress::Webhook(ObjectName::new("default", webhook)),
+        id: "1".to_owned(),
+        source: "/".to_owned(),
+        event_type: event_type.to_owned(),
+        subject: None,
+        datacontenttype: "application/json".to_owned(),
+        git: None,
+        cause: None,
+        received_at: 0,
+    }
+}
+
+fn trigger(name: &str, sources: &Value, rules: &Value) -> String {
+    let spec = json!({"sources": sources, "match": rules, "runs": [{"template": "smoke", "environment": "staging"}]});
+    format!("\napiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: {name}}}\nspec: {spec}\n")
+}
+
+fn of(triggers: &[String]) -> std::sync::Arc<Snapshot> {
+    let other = WEBHOOK.replace("name: github", "name: other");
+    let text = format!("{WEBHOOK}---{other}---{TEMPLATE}---{}", triggers.join("---"));
+    let snapshot = snapshot(&[("a.yaml", &text)], None);
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+    snapshot
+}
+
+/// Asks each trigger, and compares.
+fn check(snapshot: &Snapshot, attributes: &Attributes, data: Value) {
+    let facts = Facts::from_parts(attributes, data);
+    let seen = snapshot.index.candidates(attributes, facts.root());
+    let listening: Vec<usize> =
+        (0..snapshot.triggers.len()).filter(|at| snapshot.triggers[*at].listens(attributes)).collect();
+    let fire: Vec<usize> =
+        listening.iter().copied().filter(|at| snapshot.triggers[*at].rule.holds(&facts).is_ok()).collect();
+    assert_eq!(seen.listening, listening.len());
+    assert_eq!(snapshot.index.listens(attributes), !listening.is_empty());
+    assert!(seen.positions.is_sorted_by(|a, b| a < b), "{:?}", seen.positions);
+    assert!(seen.positions.iter().all(|at| listening.contains(at)), "only who listens");
+    assert!(fire.iter().all(|at| seen.positions.contains(at)), "{fire:?} in {:?}", seen.positions);
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!("a"),
+        json!("b"),
+        json!("5"),
+        json!(5),
+        json!(5.0),
+        json!(0),
+        json!(-0.0),
+        json!(1.5),
+        json!(true),
+        json!(false),
+        json!(9_007_199_254_740_992_u64),
+        json!(9_007_199_254_740_993_u64),
+        json!(u64::MAX),
+        json!(1e300),
+    ])
+}
+
+fn rule() -> impl Strategy<Value = Value> {
+    let path = prop::sample::select(vec!["event.data.a", "event.data.b", "event.data.a.c", "event.type"]);
+    prop_oneof![
+        (path.clone(), scalar()).prop_map(|(path, value)| json!({"path": path, "equals": value})),
+        (path.clone(), prop::collection::vec(scalar(), 1..4))
+            .prop_map(|(path, values)| json!({"path": path, "in": values})),
+        (path, scalar()).prop_map(|(path, value)| json!({"path": path, "notEquals": value})),
+    ]
+}
+
+fn sources() -> impl Strategy<Value = Value> {
+    let types = prop::sample::select(vec!["push", "push.a", "push.a.b", "pull", "pus"]);
+    let source = (prop::sample::select(vec!["github", "other"]), prop::collection::vec(types, 0..4))
+        .prop_map(|(name, events)| json!({"webhook": {"name": name, "events": events}}));
+    prop::collection::vec(source, 0..3).prop_map(Value::from)
+}
+
+fn data() -> impl Strategy<Value = Value> {
+    let held = prop_oneof![scalar(), Just(json!(null)), Just(json!({"c": "a"})), Just(json!(["a"]))];
+    (held.clone(), prop::option::of(held)).prop_map(|(a, b)| match b {
+        Some(b) => json!({"a": a, "b": b}),
+        None => json!({"a": a}),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn candidates_are_all_that_fire_and_no_more_than_listen(
+        triggers in prop::collection::vec((sources(), prop::collection::vec(rule(), 0..3)), 1..12),
+        events in prop::collection::vec((
+            prop::sample::select(vec!["github", "other", "nobody"]),
+            prop::sample::select(vec!["com.github.push", "com.github.push.a", "com.github.push.a.b", "com.github.pull.x", "com.github"]),
+            data(),
+        ), 8),
+    ) {
+        let texts: Vec<String> = triggers
+            .iter()
+            .enumerate()
+            .map(|(at, (sources, rules))| trigger(&format!("t{at}"), sources, &json!(rules)))
+            .collect();
+        let snapshot = of(&texts);
+        for (webhook, event_type, data) in events {
+            check(&snapshot, &event(webhook, event_type), data);
+        }
+    }
+}
+
+#[test]
+fn an_event_that_did_not_come_by_a_webhook_has_no_candidates() {
+    let snapshot = of(&[trigger("any", &json!([{"webhook": {"name": "github"}}]), &json!([]))]);
+    for ingress in [Ingress::Manual("me".to_owned()), Ingress::Verdict] {
+        check(&snapshot, &Attributes { ingress, ..event("github", "com.github.push") }, json!({}));
+    }
+}
+
+#[test]
+fn ten_thousand_triggers_told_apart_by_an_equality_are_one_look_up() {
+    let sources = json!([{"webhook": {"name": "github", "events": ["push"]}}]);
+    let rules = |at: usize| {
+        json!([
+            {"path": "event.data.ref", "equals": "refs/heads/main"},
+            {"path": "event.data.repository.full_name", "equals": format!("acme/{at}")},
+        ])
+    };
+    let triggers: Vec<String> =
+        (0..10_000).map(|at| trigger(&format!("t{at}"), &sources, &rules(at))).collect();
+    let snapshot = of(&triggers);
+    let attributes = event("github", "com.github.push");
+    let data = json!({"ref": "refs/heads/main", "repository": {"full_name": "acme/7"}});
+    let facts = Facts::from_parts(&attributes, data);
+    let seen = snapshot.index.candidates(&attributes, facts.root());
+    assert_eq!(seen.listening, 10_000);
+    assert_eq!(seen.positions, vec![snapshot.trigger_positions[&ObjectName::new("default", "t7")]]);
+    let rounds = 1_000;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        std::hint::black_box(snapshot.index.candidates(std::hint::black_box(&attributes), facts.root()));
+    }
+    let each = start.elapsed() / rounds;
+    assert!(each.as_micros() < 100, "{each:?} a decision");
+}

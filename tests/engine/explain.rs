@@ -1,0 +1,1 @@
+//! Why a trigger fires on an event or does not.

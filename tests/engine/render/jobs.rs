@@ -1,0 +1,134 @@
+//! What every Job gets, what it is refused, and what is left to its author.
+
+use serde_json::{Value, json};
+
+use super::{Case, merge};
+
+fn with_spec(spec: Value) -> Case {
+    let mut case = Case::new(json!({"timeout": "1500ms"}), json!({}));
+    merge(&mut case.template["job"]["spec"], spec);
+    case
+}
+
+fn pod(manifest: &Value) -> &Value {
+    &manifest["spec"]["template"]["spec"]
+}
+
+#[test]
+fn a_job_gets_what_its_author_left_open() {
+    let manifest = with_spec(json!({})).render(json!({})).unwrap().manifest;
+    insta::assert_yaml_snapshot!(manifest);
+}
+
+#[test]
+fn what_the_author_wrote_is_kept() {
+    let policy = json!({"rules": [{"action": "Count", "onPodConditions": [{"type": "X"}]}]});
+    for (spec, pointer, wanted) in [
+        (json!({"backoffLimit": 3}), "/spec/backoffLimit", json!(3)),
+        (json!({"backoffLimit": 3}), "/spec/podFailurePolicy/rules/1", Value::Null),
+        (json!({"backoffLimit": 3}), "/spec/podFailurePolicy/rules/0/action", json!("Ignore")),
+        (json!({"backoffLimitPerIndex": 1}), "/spec/backoffLimit", Value::Null),
+        (json!({"podFailurePolicy": policy}), "/spec/podFailurePolicy", policy.clone()),
+        (json!({"podReplacementPolicy": "TerminatingOrFailed"}), "/spec/podFailurePolicy", Value::Null),
+        (
+            json!({"template": {"spec": {"restartPolicy": "OnFailure"}}}),
+            "/spec/podFailurePolicy",
+            Value::Null,
+        ),
+        (
+            json!({"template": {"spec": {"restartPolicy": "OnFailure"}}}),
+            "/spec/template/spec/restartPolicy",
+            json!("OnFailure"),
+        ),
+        (
+            json!({"template": {"spec": {"automountServiceAccountToken": true}}}),
+            "/spec/template/spec/automountServiceAccountToken",
+            json!(true),
+        ),
+        (json!({"aFieldOfTomorrow": {"a": [1, null]}}), "/spec/aFieldOfTomorrow", json!({"a": [1, null]})),
+    ] {
+        let manifest = with_spec(spec.clone()).render(json!({})).unwrap().manifest;
+        assert_eq!(manifest.pointer(pointer).unwrap_or(&Value::Null), &wanted, "{spec}");
+    }
+}
+
+#[test]
+fn what_is_kickoffs_own_is_refused() {
+    for (spec, field) in [
+        (json!({"activeDeadlineSeconds": 5}), "spec.job.spec.activeDeadlineSeconds"),
+        (json!({"ttlSecondsAfterFinished": 5}), "spec.job.spec.ttlSecondsAfterFinished"),
+        (json!({"suspend": false}), "spec.job.spec.suspend"),
+        (json!({"manualSelector": true}), "spec.job.spec.manualSelector"),
+        (json!({"selector": {}}), "spec.job.spec.selector"),
+        (
+            json!({"template": {"spec": {"activeDeadlineSeconds": 5}}}),
+            "spec.job.spec.template.spec.activeDeadlineSeconds",
+        ),
+        (
+            json!({"template": {"spec": {"restartPolicy": "Always"}}}),
+            "spec.job.spec.template.spec.restartPolicy",
+        ),
+        (json!({"template": {"spec": {"containers": []}}}), "spec.job.spec.template.spec.containers"),
+        (json!({"template": {"spec": null}}), "spec.job.spec.template.spec"),
+        (json!({"template": null}), "spec.job.spec.template.spec"),
+        (
+            json!({"template": {"spec": {"initContainers": [{"image": "x"}]}}}),
+            "spec.job.spec.template.spec.initContainers[0].name",
+        ),
+    ] {
+        let problems = with_spec(spec.clone()).problems();
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(&format!("{field}: "))),
+            "{spec}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn every_container_is_told_what_it_runs_for() {
+    let template = json!({"params": [{"name": "base_url", "default": "$(X) $5"}, {"name": "n", "type": "integer", "default": 5},
+                                     {"name": "open"}]});
+    let mut case = Case::env(template, &["own"]);
+    merge(
+        &mut case.template["job"]["spec"]["template"]["spec"],
+        json!({"initContainers": [{"name": "first", "env": [{"name": "KICKOFF_RUN_ID", "value": "mine"}]}, {"name": "second"}]}),
+    );
+    let manifest = case.render(json!({})).unwrap().manifest;
+    let given = json!([
+        {"name": "KICKOFF_RUN_ID", "value": "0123456789abcdef0123"},
+        {"name": "KICKOFF_RUN_URL", "value": "https://kickoff.example/runs/1"},
+        {"name": "KICKOFF_TRIGGER", "value": "t"},
+        {"name": "KICKOFF_GIT_SHA", "value": "abc"},
+        {"name": "KICKOFF_PARAM_BASE_URL", "value": "$$(X) $$5"},
+        {"name": "KICKOFF_PARAM_N", "value": "5"},
+    ]);
+    let given = given.as_array().unwrap();
+    let env = |list: &str, index: usize| pod(&manifest)[list][index]["env"].as_array().unwrap().clone();
+    let own = |entry: Value, given: &[Value]| [given, &[entry]].concat();
+    assert_eq!(env("containers", 0), own(json!({"name": "A", "value": "own"}), given));
+    assert_eq!(
+        env("initContainers", 0),
+        own(json!({"name": "KICKOFF_RUN_ID", "value": "mine"}), &given[1..])
+    );
+    assert_eq!(env("initContainers", 1), *given);
+
+    case.git.sha = Some("a\0b".to_owned());
+    assert_eq!(case.render(json!({})).unwrap_err(), "git.sha holds a NUL character");
+}
+
+#[test]
+fn a_run_goes_where_it_says_else_where_its_environment_does() {
+    let template = json!({"namespace": "of-template", "environments": [{"name": "e", "namespace": "of-environment"}, {"name": "bare"}]});
+    let case = Case::env(template, &[]);
+    for (run, environment, wanted) in [
+        (json!({}), None, "of-template"),
+        (json!({"environment": "bare"}), None, "of-template"),
+        (json!({"environment": "e"}), None, "of-environment"),
+        (json!({"environment": "bare"}), Some("e"), "of-environment"),
+        (json!({"environment": "e", "namespace": "of-run"}), None, "of-run"),
+    ] {
+        let mut case = case.clone().run(run.clone());
+        case.environment = environment;
+        assert_eq!(case.render(json!({})).unwrap().namespace, wanted, "{run}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Deliveries whose signature holds and whose content means harm, or is broken.
+
+use kickoff::engine::webhook::Unreadable;
+use serde_json::{Value, json};
+
+use super::deliveries::read;
+
+const GITHUB: [(&str, &str); 2] = [("X-GitHub-Event", "push"), ("X-GitHub-Delivery", "d-1")];
+
+/// Must be refused with a text that begins with `wanted`.
+fn refuses(name: &str, config: &Value, fields: &[(&str, &str)], body: &[u8], wanted: &str) {
+    match read(name, config, fields, body.to_vec()) {
+        Err(Unreadable::Malformed(text)) => assert!(text.starts_with(wanted), "{text}"),
+        other => panic!("{other:?} instead of {wanted}"),
+    }
+}
+
+#[test]
+fn what_is_no_json_is_refused_wherever_it_is_broken() {
+    let deep = [b"{\"a\":".to_vec(), b"[".repeat(100_000), b"]".repeat(100_000), b"}".to_vec()].concat();
+    let bodies: [&[u8]; 13] = [
+        b"",
+        b" ",
+        b"{",
+        b"{}x",
+        b"{}{}",
+        b"\xef\xbb\xbf{}",
+        b"{\"a\":nul}",
+        b"{\"a\":\"\xff\"}",
+        b"{\"\xff\":1}",
+        b"{\"a\":\"\\ud800\"}",
+        b"{\"a\":1e999}",
+        b"{\"a\":\"\n\"}",
+        &deep,
+    ];
+    for body in bodies {
+        let wanted = "the body is not valid JSON";
+        refuses("github", &Value::Null, &GITHUB, body, wanted);
+        refuses("gitlab", &Value::Null, &[("webhook-id", "1")], body, wanted);
+        refuses("standard", &Value::Null, &[("webhook-id", "1")], body, wanted);
+        refuses("token", &Value::Null, &[], body, wanted);
+        refuses("token", &json!({"idPath": "a"}), &[], body, wanted);
+    }
+}
+
+#[test]
+fn what_is_accepted_can_be_parsed_as_a_whole() {
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for depth in [1, 64, 126, 127, 128, 129, 200] {
+        let body = format!("{{\"a\":{}}}", nested(depth));
+        let whole = serde_json::from_str::<Value>(&body).is_ok();
+        for (name, config) in
+            [("github", Value::Null), ("token", Value::Null), ("token", json!({"idPath": "id"}))]
+        {
+            let body = if config.is_null() { body.clone() } else { body.replacen('{', "{\"id\":1,", 1) };
+            assert_eq!(read(name, &config, &GITHUB, body).is_ok(), whole, "{name} {config} {depth}");
+        }
+    }
+}
+
+#[test]
+fn fields_of_other_shapes_count_as_missing() {
+    let shapes = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1.5),
+        json!("x"),
+        json!([[{"id": {}}]]),
+        json!({"x": []}),
+    ];
+    for shape in shapes {
+        let body = json!({
+            "action": shape, "ref": shape, "after": shape, "number": shape, "repository": shape, "sender": shape,
+            "pull_request": shape, "head_commit": shape, "project": shape, "commits": shape,
+            "object_attributes": shape, "object_kind": shape, "issue": shape, "type": shape,
+        });
+        for event in ["push", "pull_request", "issues", "create"] {
+            let fields = [("X-GitHub-Event", event), GITHUB[1]];
+            assert!(read("github", &Value::Null, &fields, body.to_string()).is_ok(), "{event} {shape}");
+        }
+        let fields = [("webhook-id", "1"), ("X-Gitlab-Event", "Push Hook")];
+        assert!(read("gitlab", &Value::Null, &fields, body.to_string()).is_ok(), "{shape}");
+        assert!(read("standard", &Value::Null, &fields, body.to_string()).is_ok(), "{shape}");
+    }
+    for body in ["[]", "7", "null", "\"x\""] {
+        refuses("github", &Value::Null, &GITHUB, body.as_bytes(), "the body is not a JSON object");
+    }
+}
+
+#[test]
+fn what_a_provider_always_sends_must_be_there() {
+    let long = "x".repeat(257);
+    for (name, config, fields, wanted) in [
+        ("github", json!(null), vec![GITHUB[0]], "the header x-github-delivery is missing"),
+        ("github", json!(null), vec![GITHUB[1]], "the header x-github-event is missing"),
+        ("github", json!(null), vec![GITHUB[1], ("X-GitHub-Event", "a b")], "the header x-github-event is"),
+        (
+            "github",
+            json!(null),
+            vec![GITHUB[0], GITHUB[1], GITHUB[1]],
+            "the header x-github-delivery comes more",
+        ),
+        ("github", json!(null), vec![GITHUB[0], ("X-GitHub-Delivery", "")], "the delivery's id"),
+        ("github", json!(null), vec![GITHUB[0], ("X-GitHub-Delivery", &long)], "the delivery's id"),
+        (
+            "gitlab",
+            json!(null),
+            vec![("X-Gitlab-Event-UUID", "u")],
+            "the header webhook-id or idempotency-key is",
+        ),
+        ("gitlab", json!(null), vec![("webhook-id", "u")], "neither object_kind nor"),
+        ("standard", json!(null), vec![], "the header webhook-id is missing"),
+        ("hmac", json!({"idHeader": "X-Id"}), vec![], "the header X-Id is missing"),
+        ("hmac", json!({"idPath": "id"}), vec![], "the body has no id"),
+        ("hmac", json!({"typeHeader": "X-Type"}), vec![("X-Type", "a b")], "the header X-Type is no type"),
+    ] {
+        refuses(name, &config, &fields, b"{}", wanted);
+    }
+    for id in [json!(null), json!(true), json!(1.5), json!([1]), json!({"a": 1})] {
+        let body = json!({ "id": id }).to_string();
+        refuses("hmac", &json!({"idPath": "id"}), &[], body.as_bytes(), "the body has no id");
+    }
+    for id in ["", "a\nb", "a\u{0}b", &long] {
+        let body = json!({ "id": id }).to_string();
+        refuses("hmac", &json!({"idPath": "id"}), &[], body.as_bytes(), "the delivery's id");
+    }
+}
+
+#[test]
+fn only_json_is_read() {
+    for (media_type, readable) in [
+        ("application/json", true),
+        ("Application/JSON; charset=utf-8", true),
+        ("application/vnd.acme+json", true),
+        ("text/plain", false),
+        ("application/x-www-form-urlencoded", false),
+        ("application/jsonp", false),
+        ("", false),
+    ] {
+        let verdict =
+            read("github", &Value::Null, &[GITHUB[0], GITHUB[1], ("content-type", media_type)], "{}");
+        match verdict {
+            Ok(_) => assert!(readable, "{media_type}"),
+            Err(Unreadable::MediaType(text)) => {
+                assert!(!readable, "{media_type}");
+                assert_eq!(text.contains("forms"), media_type.contains("form"), "{text}");
+            }
+            Err(other) => panic!("{media_type}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn long_texts_are_bounded() {
+    let long = "ä".repeat(1 << 20);
+    let body = json!({"ref": long, "after": "abc", "head_commit": {"id": "abc", "message": long}});
+    let git = read("github", &Value::Null, &GITHUB, body.to_string()).unwrap().attributes.git.unwrap();
+    assert_eq!((git.reference, git.branch, git.message.map(|text| text.len())), (None, None, Some(4_096)));
+    let items = format!("[{}]", vec!["{}"; 100_000].join(","));
+    let body = format!("{{\"object_kind\":\"push\",\"checkout_sha\":\"a\",\"commits\":{items}}}");
+    assert!(read("gitlab", &Value::Null, &[("webhook-id", "1")], body).is_ok());
+}
+
+#[test]
+fn values_stay_as_they_are() {
+    let hostile = "zzz\";echo${IFS}\"hello\";#{{ x }}$(id)\u{0}\n'";
+    let body =
+        json!({"ref": format!("refs/heads/{hostile}"), "head_commit": {"id": "a", "message": hostile}});
+    let git = read("github", &Value::Null, &GITHUB, body.to_string()).unwrap().attributes.git.unwrap();
+    assert_eq!((git.branch.as_deref(), git.message.as_deref()), (Some(hostile), Some(hostile)));
+}

@@ -1,0 +1,6 @@
+//! The local executor with real processes.
+
+mod containers;
+mod crashes;
+mod endings;
+mod stage;

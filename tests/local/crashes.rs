@@ -1,0 +1,200 @@
+//! Nothing starts twice and no verdict is lost, whoever dies.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use futures::StreamExt;
+use kickoff::engine::machine::JobId;
+use kickoff::engine::verdict::Ended;
+use kickoff::runs::executor::{Created, Executor, Seen};
+
+use super::stage::{Stage, broken, id, lives, script, until};
+
+fn shim_pid(stage: &Stage, job: &JobId) -> String {
+    let lock = std::fs::read(stage.folder(job).join("lock")).unwrap();
+    let process: serde_json::Value = serde_json::from_slice(&lock).unwrap();
+    process["pid"].to_string()
+}
+
+fn kill(pid: &str) {
+    assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
+}
+
+fn shim(stage: &Stage, job: &JobId) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_kickoff"))
+        .arg("shim")
+        .arg(stage.folder(job))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn starts(stage: &Stage, job: &JobId) -> usize {
+    let text = std::fs::read_to_string(stage.folder(job).join("work/starts")).unwrap_or_default();
+    text.lines().count()
+}
+
+#[tokio::test]
+async fn a_job_created_many_times_runs_once() {
+    let stage = Stage::new();
+    let spec = script(1, "echo x >> starts; while [ ! -e go ]; do sleep 0.01; done");
+    let all = futures::future::join_all((0..8).map(|_| stage.executor.create(&spec))).await;
+    let all: Vec<Created> = all.into_iter().map(Result::unwrap).collect();
+    assert_eq!(all.iter().filter(|created| matches!(created, Created::New(_))).count(), 1, "{all:?}");
+    stage.running(&spec.id).await;
+    let stage = stage.reopen();
+    assert!(matches!(stage.executor.create(&spec).await, Ok(Created::Adopted(_))));
+    std::fs::write(stage.folder(&spec.id).join("work/go"), "").unwrap();
+    assert_eq!(stage.finished(&spec.id).await.ended, Ended::Exited(0));
+    assert!(matches!(stage.executor.create(&spec).await, Ok(Created::Adopted(_))));
+    assert_eq!(stage.finished(&spec.id).await.ended, Ended::Exited(0));
+    assert_eq!(starts(&stage, &spec.id), 1);
+}
+
+#[tokio::test]
+async fn a_shim_run_by_hand_starts_nothing_twice() {
+    let stage = Stage::new();
+    let spec = script(1, "echo x >> starts; while [ ! -e go ]; do sleep 0.01; done");
+    stage.executor.create(&spec).await.unwrap();
+    stage.running(&spec.id).await;
+    let second = shim(&stage, &spec.id).wait_with_output().unwrap();
+    assert!(second.status.success(), "{second:?}");
+    std::fs::write(stage.folder(&spec.id).join("work/go"), "").unwrap();
+    stage.finished(&spec.id).await;
+    assert!(shim(&stage, &spec.id).wait().unwrap().success());
+    assert_eq!(starts(&stage, &spec.id), 1);
+}
+
+#[tokio::test]
+async fn a_run_goes_on_without_its_server() {
+    let stage = Stage::new();
+    let spec = script(1, "echo before; while [ ! -e go ]; do sleep 0.01; done; echo after; exit 9");
+    stage.executor.create(&spec).await.unwrap();
+    stage.running(&spec.id).await;
+    let stage = stage.reopen();
+    stage.running(&spec.id).await;
+    std::fs::write(stage.folder(&spec.id).join("work/go"), "").unwrap();
+    assert_eq!(stage.finished(&spec.id).await.ended, Ended::Exited(9));
+    assert_eq!(stage.log(&spec.id).await, "before\nafter\n");
+}
+
+#[tokio::test]
+async fn a_run_that_ended_while_nobody_watched_is_told_before_the_list() {
+    let stage = Stage::new();
+    let spec = script(1, "echo all; exit 4");
+    stage.executor.create(&spec).await.unwrap();
+    let exit = stage.folder(&spec.id).join("exit.json");
+    let stage = stage.reopen();
+    until("it ended", || exit.exists()).await;
+    let first = stage.executor.watch().next().await.unwrap().unwrap();
+    assert!(matches!(first, Seen::Job(_)), "{first:?}");
+    assert_eq!(stage.finished(&spec.id).await.ended, Ended::Exited(4));
+    assert_eq!(stage.log(&spec.id).await, "all\n");
+}
+
+#[tokio::test]
+async fn a_killed_shim_means_lost_and_nothing_is_left() {
+    for restarted in [false, true] {
+        let mut stage = Stage::new();
+        let text = "trap '' TERM; echo x >> starts; sh -c 'echo $$ > child; exec sleep 60' & \
+                    echo $$ > parent; while :; do sleep 0.1; done";
+        let spec = script(1, text);
+        stage.executor.create(&spec).await.unwrap();
+        stage.running(&spec.id).await;
+        let work = stage.folder(&spec.id).join("work");
+        let read = |name: &str| std::fs::read_to_string(work.join(name)).unwrap_or_default();
+        until("all started", || ["parent", "child"].iter().all(|name| read(name).ends_with('\n'))).await;
+        kill(&shim_pid(&stage, &spec.id));
+        if restarted {
+            stage = stage.reopen();
+        }
+        let finished = stage.finished(&spec.id).await;
+        assert_eq!(broken(&finished).0, "lost");
+        assert!(finished.started_at.is_some());
+        assert!(!lives(&read("parent")) && !lives(&read("child")), "restarted: {restarted}");
+        assert!(shim(&stage, &spec.id).wait().unwrap().success());
+        assert_eq!(stage.finished(&spec.id).await, finished, "the verdict stays");
+        assert_eq!(starts(&stage, &spec.id), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_shim_never_started_anything_is_started_after_a_restart() {
+    let stage = Stage::new();
+    let spec = script(1, "echo x >> starts");
+    stage.run(&spec).await;
+    for name in ["started", "exit.json", "log", "work/starts"] {
+        std::fs::remove_file(stage.folder(&spec.id).join(name)).unwrap();
+    }
+    let stage = stage.reopen();
+    assert_eq!(stage.finished(&spec.id).await.ended, Ended::Exited(0));
+    assert_eq!(starts(&stage, &spec.id), 1);
+}
+
+#[tokio::test]
+async fn a_shim_that_started_is_not_started_again_after_a_reboot() {
+    let stage = Stage::new();
+    let spec = script(1, "echo x >> starts");
+    stage.run(&spec).await;
+    let folder = stage.folder(&spec.id);
+    std::fs::remove_file(folder.join("exit.json")).unwrap();
+    // Its pid now belongs to this test: another boot, so nothing of it may be touched.
+    let pid = std::process::id();
+    let shim_of_then = format!(r#"{{"pid":{pid},"start":1,"boot":"of-then"}}"#);
+    std::fs::write(folder.join("lock"), &shim_of_then).unwrap();
+    std::fs::write(folder.join("started"), format!(r#"{{"startedAt":5,"shim":{shim_of_then}}}"#)).unwrap();
+    assert!(shim(&stage, &spec.id).wait().unwrap().success());
+    let stage = stage.reopen();
+    let finished = stage.finished(&spec.id).await;
+    assert_eq!((broken(&finished).0, finished.started_at), ("lost", Some(5)));
+    assert_eq!(starts(&stage, &spec.id), 1);
+}
+
+#[tokio::test]
+async fn a_deletion_whose_shim_is_gone_ends_what_it_left() {
+    let stage = Stage::new();
+    let spec = script(1, "echo $$ > parent; trap '' TERM; while :; do sleep 0.1; done");
+    stage.executor.create(&spec).await.unwrap();
+    let parent = stage.folder(&spec.id).join("work/parent");
+    let read = || std::fs::read_to_string(&parent).unwrap_or_default();
+    until("it started", || read().ends_with('\n')).await;
+    let shim = shim_pid(&stage, &spec.id);
+    kill(&shim);
+    until("the shim ended", || !lives(&shim)).await;
+    stage.delete(&spec.id, None).await;
+    assert!(!lives(&read()));
+    assert_eq!(stage.finished(&spec.id).await.ended, Ended::Deleted);
+}
+
+#[tokio::test]
+async fn a_term_from_outside_is_no_verdict_of_the_test() {
+    let stage = Stage::new();
+    let spec = script(1, "sleep 60");
+    stage.executor.create(&spec).await.unwrap();
+    stage.running(&spec.id).await;
+    assert!(Command::new("kill").arg(shim_pid(&stage, &spec.id)).status().unwrap().success());
+    assert_eq!(broken(&stage.finished(&spec.id).await).0, "interrupted");
+}
+
+#[tokio::test]
+async fn shims_killed_at_any_moment_leave_one_verdict_each() {
+    let stage = Stage::new();
+    for number in 1..=40 {
+        let spec = script(number, "echo x >> starts; sleep 0.02; exit 6");
+        stage.executor.create(&spec).await.unwrap();
+        let lock = stage.folder(&id(number)).join("lock");
+        until("the shim signed", || std::fs::metadata(&lock).is_ok_and(|lock| lock.len() > 0)).await;
+        let shim = shim_pid(&stage, &spec.id);
+        std::thread::sleep(Duration::from_micros(u64::from(number) * 700));
+        let killed = Command::new("kill").args(["-9", &shim]).stderr(Stdio::null()).status().unwrap();
+        let finished = stage.finished(&spec.id).await;
+        match finished.ended {
+            Ended::Exited(6) => assert_eq!(starts(&stage, &spec.id), 1),
+            Ended::Broken { reason, .. } if reason == "lost" => {
+                assert!(killed.success() && starts(&stage, &spec.id) <= 1);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Everything that is shipped loads and renders: triggers, examples, README.
+
+mod definitions;
+mod demo;
+mod readme;
+mod rendered;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Path below the project's folder.
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    let file = project(path);
+    fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+/// Folders with definitions: `triggers` and each example.
+fn folders() -> Vec<String> {
+    let mut folders = vec!["triggers".to_owned()];
+    for entry in fs::read_dir(project("examples")).unwrap() {
+        folders.push(format!("examples/{}", entry.unwrap().file_name().to_str().unwrap()));
+    }
+    folders.sort();
+    folders
+}
+
+/// The YAML files of a folder, as the loader takes them: name and text.
+fn yaml_files(folder: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(project(folder)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            files.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}

@@ -1,0 +1,195 @@
+//! What must hold: after each commit, and when the world has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kickoff::engine::definitions::Snapshot;
+use kickoff::engine::ids::{EventKey, FiringId, RunId};
+use kickoff::engine::machine::{
+    DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Write,
+};
+use kickoff::engine::verdict::{Finished, judge, worst};
+
+use super::world::{MAX_RUNNING, World, running};
+
+/// No firing takes a place in a group that is full by the limit in force, and never do more runs have
+/// a Job than `--max-running` allows.
+pub fn no_group_overfills(
+    machine: &Machine,
+    before: &BTreeMap<Key, Record>,
+    writes: &[Write],
+    snapshot: &Snapshot,
+) -> Result<(), String> {
+    let occupying = machine.runs().filter(|run| run.state.occupies()).count();
+    if occupying > MAX_RUNNING as usize {
+        return Err(format!("{occupying} runs hold one of {MAX_RUNNING} places"));
+    }
+    let was_active = |id: &FiringId| matches!(before.get(&Key::FiringOpen(id.clone())), Some(Record::Firing(firing)) if firing.state == FiringState::Active);
+    for write in writes {
+        let Some(Record::Firing(firing)) = &write.value else { continue };
+        let (Some(slot), FiringState::Active) = (&firing.slot, firing.state) else { continue };
+        if was_active(&firing.id) {
+            continue;
+        }
+        let limit = snapshot.group_limits.get(&slot.group).copied().unwrap_or(slot.limit) as usize;
+        let same = |other: &&Firing| {
+            other.state == FiringState::Active
+                && other.slot.as_ref().is_some_and(|taken| taken.group == slot.group && taken.key == slot.key)
+        };
+        let active = machine.firings().filter(same).count();
+        if active > limit {
+            return Err(format!("{active} of {limit} places in {}/{} are taken", slot.group, slot.key));
+        }
+    }
+    Ok(())
+}
+
+/// Memory is nothing but the fold over the records.
+pub fn memory_is_the_fold(machine: &Machine, records: &BTreeMap<Key, Record>) -> Result<(), String> {
+    let config =
+        MachineConfig { instance: "sim".to_owned(), max_running: Some(MAX_RUNNING), public_url: None };
+    let mut folded = Machine::new(config);
+    for (key, record) in records {
+        folded.apply(&Write::put(key.clone(), record.clone()));
+    }
+    let shape = |machine: &Machine| {
+        let mut runs: Vec<String> = machine.runs().map(|run| format!("{run:?}")).collect();
+        let mut firings: Vec<String> = machine.firings().map(|firing| format!("{firing:?}")).collect();
+        runs.sort();
+        firings.sort();
+        (machine.cursor(), machine.wake_at(), runs, firings, format!("{:?}", machine.outstanding()))
+    };
+    if shape(machine) == shape(&folded) { Ok(()) } else { Err("memory and records differ".to_owned()) }
+}
+
+struct Kept<'a> {
+    runs: BTreeMap<&'a RunId, &'a Run>,
+    firings: BTreeMap<&'a FiringId, &'a Firing>,
+}
+
+/// What is kept when the world has come to rest.
+pub fn all_adds_up(world: &World) -> Result<(), String> {
+    let kept = nothing_is_open(world)?;
+    every_event_is_decided_once(world, &kept)?;
+    one_run_for_each_leg(&kept)?;
+    one_job_for_each_attempt(world)?;
+    outcomes_are_true(world, &kept)?;
+    verdicts_are_told_once(world, &kept)
+}
+
+fn nothing_is_open(world: &World) -> Result<Kept<'_>, String> {
+    let mut kept = Kept { runs: BTreeMap::new(), firings: BTreeMap::new() };
+    for (key, record) in &world.records {
+        match (key, record) {
+            (Key::RunDone(id), Record::Run(run)) if run.state == RunState::Settled => {
+                kept.runs.insert(id, run);
+            }
+            (Key::FiringDone(id), Record::Firing(firing)) if firing.state == FiringState::Ended => {
+                kept.firings.insert(id, firing);
+            }
+            (Key::RunOpen(_) | Key::FiringOpen(_) | Key::Delivery(_), _) => {
+                return Err(format!("{key} is still open"));
+            }
+            _ => {}
+        }
+    }
+    if let Some((job, _)) = world.jobs.iter().find(|(_, job)| running(job)) {
+        return Err(format!("Job {job} still runs"));
+    }
+    Ok(kept)
+}
+
+fn every_event_is_decided_once(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    for (event, position) in world.inbox.iter().zip(1..) {
+        let key = &event.attributes.key;
+        let Some(Record::Event(record)) = world.records.get(&Key::Event(key.clone())) else {
+            return Err(format!("event {key} was never decided"));
+        };
+        if record.position != position {
+            return Err(format!("event {key} is at {position} and was decided at {}", record.position));
+        }
+        for decision in record.decisions.iter().filter(|decision| decision.decision == DecisionKind::Fired) {
+            let firing = decision.firing.as_ref().ok_or("fired without a firing")?;
+            let firing = kept.firings.get(firing).ok_or(format!("firing {firing} is missing"))?;
+            if firing.event.key != *key {
+                return Err(format!("firing {} belongs to another event", firing.id));
+            }
+        }
+    }
+    let decided = world.records.keys().filter(|key| matches!(key, Key::Event(_))).count();
+    if decided == world.inbox.len() {
+        Ok(())
+    } else {
+        Err(format!("{decided} decided of {}", world.inbox.len()))
+    }
+}
+
+fn one_run_for_each_leg(kept: &Kept<'_>) -> Result<(), String> {
+    let mut legs = BTreeSet::new();
+    for run in kept.runs.values() {
+        let trigger = run.trigger.as_ref().map(ToString::to_string);
+        let matrix = serde_json::to_string(&run.matrix).expect("JSON");
+        if !legs.insert((run.event.key.clone(), trigger, run.name.clone(), matrix)) {
+            return Err(format!("run {} is there twice", run.id));
+        }
+        let firing = kept.firings.get(&run.firing).ok_or(format!("run {} has no firing", run.id))?;
+        if !firing.runs.iter().any(|summary| summary.id == run.id && summary.outcome == run.outcome) {
+            return Err(format!("firing {} does not know run {} with its outcome", firing.id, run.id));
+        }
+    }
+    let expected: usize = kept.firings.values().map(|firing| firing.runs.len()).sum();
+    if legs.len() == expected { Ok(()) } else { Err(format!("{} runs of {expected}", legs.len())) }
+}
+
+fn one_job_for_each_attempt(world: &World) -> Result<(), String> {
+    match world.created.iter().find(|(_, times)| **times != 1) {
+        Some((job, times)) => Err(format!("Job {job} was created {times} times")),
+        None => Ok(()),
+    }
+}
+
+/// A run that nobody stopped has the outcome of its Job, and a verdict is the worst of its runs.
+fn outcomes_are_true(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    for run in kept.runs.values() {
+        let job = kickoff::engine::machine::JobId { run: run.id.clone(), attempt: run.attempt };
+        if run.cancel.is_some() || world.deleted_by_hand.contains(&job) {
+            continue;
+        }
+        let Some(ended) = world.truth.get(&job) else { continue };
+        let finished = Finished { started_at: None, finished_at: 0, ended: ended.clone(), container: None };
+        let judgement = judge(&finished, &run.exit_codes);
+        if (run.outcome, run.exit_code) != (Some(judgement.outcome), judgement.exit_code) {
+            return Err(format!("run {} is {:?}, its Job ended with {ended:?}", run.id, run.outcome));
+        }
+        let more = run.retries.outcomes.contains(&judgement.outcome) && run.attempt <= run.retries.limit;
+        if more {
+            return Err(format!("run {} should have had another attempt", run.id));
+        }
+    }
+    for firing in kept.firings.values() {
+        let verdict = worst(firing.runs.iter().filter_map(|run| run.outcome));
+        if firing.outcome != verdict {
+            return Err(format!("firing {} is {:?}, its runs say {verdict:?}", firing.id, firing.outcome));
+        }
+    }
+    Ok(())
+}
+
+fn verdicts_are_told_once(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    let mut told: BTreeMap<String, u32> = BTreeMap::new();
+    let mut keys: BTreeSet<&EventKey> = BTreeSet::new();
+    for event in &world.inbox {
+        if let Some(cause) = &event.attributes.cause {
+            *told.entry(cause.firing.to_string()).or_default() += 1;
+        }
+        if !keys.insert(&event.attributes.key) {
+            return Err(format!("event {} is in the inbox twice", event.attributes.key));
+        }
+    }
+    for firing in kept.firings.keys() {
+        match told.remove(firing.as_str()) {
+            Some(1) => {}
+            times => return Err(format!("the verdict of firing {firing} was told {times:?} times")),
+        }
+    }
+    if told.is_empty() { Ok(()) } else { Err(format!("verdicts of unknown firings: {told:?}")) }
+}

@@ -1,0 +1,96 @@
+//! The editions of the definitions that a history switches between.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use kickoff::engine::definitions::{Snapshot, compile, load};
+
+const COMMON: &str = r#"
+apiVersion: kickoff.dev/v1alpha1
+kind: Webhook
+metadata: {name: hub}
+spec: {provider: hmac, secrets: [{env: SECRET}]}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: plain}
+spec:
+  job: {spec: {template: {spec: {containers: [{name: main, command: [test], env: [{name: REF, value: "{{ event.data.ref | default('none') }}"}]}]}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: stubborn}
+spec:
+  retries: {limit: 2, outcomes: [Error, Failed], backoff: 10s}
+  results: {exitCodes: {failed: ["1-9"]}}
+  job: {spec: {template: {spec: {containers: [{name: main, command: [test]}]}}}}
+---
+"#;
+
+/// Limits by edition: the group `shared`, then the group `small`.
+pub const LIMITS: [(usize, usize); 3] = [(2, 1), (1, 1), (3, 2)];
+
+fn triggers(edition: usize) -> String {
+    let (shared, small) = LIMITS[edition];
+    let suspend = edition == 1;
+    let wanted = ["main", "main", "dev"][edition];
+    let browsers = ["[a, b]", "[a]", "[a, b, c]"][edition];
+    format!(
+        r#"
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: all}}
+spec:
+  suspend: {suspend}
+  sources: [{{webhook: {{name: hub}}}}]
+  runs: [{{template: plain}}]
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: queued}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  match: [{{path: event.data.ref, equals: {wanted}}}]
+  runs: [{{template: stubborn, matrix: {{browser: {browsers}}}}}, {{name: more, template: plain}}]
+  policy: {{concurrency: {{limit: {shared}, group: shared, maxQueued: 3, maxWait: 10m}}, priority: 5}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: shares}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  runs: [{{template: plain}}]
+  policy: {{concurrency: {{limit: {shared}, group: shared}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: skips}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  runs: [{{template: stubborn}}]
+  policy: {{concurrency: {{limit: {small}, group: small, key: "{{{{ event.data.ref | default('none') }}}}", whenFull: Skip}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: replaces}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  match: [{{path: event.data.ref, notEquals: main}}]
+  runs: [{{template: plain}}]
+  policy: {{concurrency: {{limit: 1, key: "{{{{ event.data.ref | default('none') }}}}", whenFull: Replace}}}}
+"#
+    )
+}
+
+/// All editions, compiled once.
+pub static EDITIONS: LazyLock<Vec<Arc<Snapshot>>> = LazyLock::new(|| {
+    let mut editions: Vec<Arc<Snapshot>> = Vec::new();
+    for edition in 0..LIMITS.len() {
+        let text = format!("{COMMON}{}", triggers(edition));
+        let loaded = load::load(&[("simulation.yaml".to_owned(), text)], "default");
+        let snapshot = compile(&loaded, &BTreeMap::new(), editions.last().map(|previous| &**previous));
+        assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+        editions.push(snapshot);
+    }
+    editions
+});

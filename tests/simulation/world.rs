@@ -1,0 +1,465 @@
+//! A small world around the machine: an inbox, records, an executor, a process that dies.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kickoff::engine::definitions::Snapshot;
+use kickoff::engine::event::{Attributes, Event, Ingress, Millis};
+use kickoff::engine::ids::{EventKey, ObjectName, RunId};
+use kickoff::engine::machine::{
+    Created, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Record, RunState, Settled,
+    Step, Write,
+};
+use kickoff::engine::manual::{Command, Target};
+use kickoff::engine::verdict::{Ended, Finished};
+
+use super::checks;
+use super::definitions::EDITIONS;
+
+pub const MAX_RUNNING: u32 = 4;
+
+/// What the executor has of a Job.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub uid: String,
+    pub state: JobState,
+    pub finishes_at: Millis,
+    pub ended: Ended,
+}
+
+pub struct World {
+    pub rng: fastrand::Rng,
+    verbose: bool,
+    pub now: Millis,
+    // What outlives the process.
+    pub inbox: Vec<Event>,
+    pub records: BTreeMap<Key, Record>,
+    pub jobs: BTreeMap<JobId, Job>,
+    /// How often each Job was created, ever.
+    pub created: BTreeMap<JobId, u32>,
+    /// How each Job truly ended.
+    pub truth: BTreeMap<JobId, Ended>,
+    pub deleted_by_hand: BTreeSet<JobId>,
+    pub edition: usize,
+    // The process.
+    machine: Machine,
+    /// Orders by run, each lane in order.
+    lanes: BTreeMap<String, VecDeque<Order>>,
+    facts: Vec<Input>,
+    /// Position of the next event to hand to the machine.
+    reader: usize,
+    quiet: bool,
+}
+
+fn machine() -> Machine {
+    Machine::new(MachineConfig {
+        instance: "sim".to_owned(),
+        max_running: Some(MAX_RUNNING),
+        public_url: None,
+    })
+}
+
+impl World {
+    pub fn new(seed: u64, verbose: bool) -> Self {
+        let mut world = Self {
+            rng: fastrand::Rng::with_seed(seed),
+            verbose,
+            now: 1_750_000_000_000,
+            inbox: Vec::new(),
+            records: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            created: BTreeMap::new(),
+            truth: BTreeMap::new(),
+            deleted_by_hand: BTreeSet::new(),
+            edition: 0,
+            machine: machine(),
+            lanes: BTreeMap::new(),
+            facts: Vec::new(),
+            reader: 0,
+            quiet: false,
+        };
+        world.restart();
+        world
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            eprintln!("{} {}", self.now, what());
+        }
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&EDITIONS[self.edition])
+    }
+
+    /// The restless part of a history.
+    pub fn live(&mut self) -> Result<(), String> {
+        for _ in 0..self.rng.u32(20..160) {
+            match self.rng.u32(0..100) {
+                0..=19 => self.deliver(),
+                20..=24 => self.by_hand(),
+                25..=29 => self.cancel(),
+                30..=31 => self.edit(),
+                32..=33 => self.jump(),
+                34..=36 => self.die("between two steps"),
+                37 => self.delete_by_hand(),
+                38..=41 => self.list(),
+                42..=54 => self.pass(),
+                55..=74 => self.carry_out(),
+                _ => self.step()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing breaks any more; everything that was begun comes to its end.
+    pub fn drain(&mut self) -> Result<(), String> {
+        self.quiet = true;
+        self.list();
+        for _ in 0..20_000 {
+            let open = !self.lanes.is_empty() || !self.facts.is_empty() || self.reader < self.inbox.len();
+            if open {
+                self.carry_out();
+                self.step()?;
+                continue;
+            }
+            let next = self.jobs.values().filter(|job| running(job)).map(|job| job.finishes_at).min();
+            match next.into_iter().chain(self.machine.wake_at()).min() {
+                None => return Ok(()),
+                Some(at) => {
+                    self.now = self.now.max(at);
+                    self.pass();
+                    self.facts.push(Input::Due);
+                }
+            }
+        }
+        Err("it never came to rest".to_owned())
+    }
+
+    fn append(&mut self, event: Event) {
+        let known = self.inbox.iter().any(|known| known.attributes.key == event.attributes.key);
+        if !known {
+            self.inbox.push(event);
+        }
+    }
+
+    fn deliver(&mut self) {
+        let id = if self.rng.u32(0..5) == 0 { self.rng.u32(0..10) } else { self.rng.u32(0..10_000) };
+        let name = ["main", "dev", "topic"][id as usize % 3];
+        self.tell(|| format!("delivery {id} of {name}"));
+        let ingress = Ingress::Webhook(ObjectName::new("default", "hub"));
+        let (source, id) = ("/hooks/hub".to_owned(), id.to_string());
+        let attributes = Attributes {
+            key: EventKey::derive(&ingress.to_string(), &source, &id),
+            ingress,
+            id,
+            source,
+            event_type: "com.hmac.event".to_owned(),
+            subject: None,
+            datacontenttype: "application/json".to_owned(),
+            git: None,
+            cause: None,
+            received_at: self.now,
+        };
+        self.append(Event { attributes, body: Bytes::from(format!(r#"{{"ref":"{name}"}}"#)) });
+    }
+
+    fn by_hand(&mut self) {
+        let target = match self.rng.u32(0..3) {
+            0 => Target::Trigger(ObjectName::new("default", "queued")),
+            1 => Target::Template(ObjectName::new("default", "plain")),
+            _ => Target::Trigger(ObjectName::new("default", "nobody")),
+        };
+        let command = Command::Run { target, params: BTreeMap::new(), environment: None };
+        let id = self.rng.u32(0..1000).to_string();
+        self.tell(|| format!("{command:?}"));
+        self.append(command.event("ann", &id, self.now));
+    }
+
+    fn cancel(&mut self) {
+        let runs: Vec<RunId> =
+            self.machine.runs().map(|run| run.id.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+        let Some(run) = self.rng.choice(&runs) else { return };
+        self.tell(|| format!("cancel {run}"));
+        let command = Command::Cancel { run: run.clone() };
+        let id = format!("cancel-{}", self.rng.u32(0..100_000));
+        self.append(command.event("ann", &id, self.now));
+    }
+
+    fn edit(&mut self) {
+        self.edition = self.rng.usize(0..EDITIONS.len());
+        self.tell(|| format!("edition {}", self.edition));
+        self.facts.push(Input::Definitions);
+    }
+
+    fn jump(&mut self) {
+        let hours = self.rng.i64(-48..48);
+        self.tell(|| format!("the clock jumps by {hours} h"));
+        self.now += hours * 3_600_000;
+    }
+
+    fn die(&mut self, at: &str) {
+        self.tell(|| format!("the process dies {at}"));
+        self.restart();
+    }
+
+    /// What dispatch does when a commit failed, or may have: it folds the records anew and takes the
+    /// facts of the batch again. The launcher goes on meanwhile, and is given all orders once more.
+    fn fold_again(&mut self, taken: Vec<Input>, how: &str) {
+        self.tell(|| format!("the commit {how}"));
+        self.fold();
+        self.facts.extend(taken);
+        self.facts.push(Input::Definitions);
+    }
+
+    fn fold(&mut self) {
+        self.machine = machine();
+        for (key, record) in &self.records {
+            let stored = key.to_string();
+            if Key::OPEN.iter().any(|prefix| stored.starts_with(prefix)) {
+                self.machine.apply(&Write::put(key.clone(), record.clone()));
+            }
+        }
+        self.reader = usize::try_from(self.machine.cursor()).expect("a small world");
+        let orders = self.machine.outstanding();
+        self.give(orders);
+    }
+
+    /// Start-up: the fold over the records, the orders not known to be done, a list by the executor.
+    fn restart(&mut self) {
+        self.lanes.clear();
+        self.facts = vec![Input::Definitions];
+        self.fold();
+        self.list();
+    }
+
+    fn give(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            self.tell(|| format!("  order {order:?}"));
+            let lane = match &order {
+                Order::Create(job)
+                | Order::Collect(job)
+                | Order::Clean(job)
+                | Order::Delete { job, .. }
+                | Order::Look { job, .. } => job.run.to_string(),
+                Order::Append(event) => event.attributes.key.to_string(),
+            };
+            self.lanes.entry(lane).or_default().push_back(order);
+        }
+    }
+
+    /// Steps the machine through a few inputs and commits, or dies, or fails, on the way.
+    fn step(&mut self) -> Result<(), String> {
+        let snapshot = self.snapshot();
+        let mut batch = Step::default();
+        let mut taken = Vec::new();
+        for _ in 0..self.rng.u32(1..5) {
+            let input = self.next_input();
+            if !matches!(input, Input::Event { .. }) {
+                taken.push(input.clone());
+            }
+            self.tell(|| format!("step {input:?}"));
+            let step = self.machine.step(&snapshot, input, self.now);
+            batch.writes.extend(step.writes);
+            batch.orders.extend(step.orders);
+        }
+        checks::no_group_overfills(&self.machine, &self.records, &batch.writes, &snapshot)?;
+        let fate = if self.quiet { 99 } else { self.rng.u32(0..100) };
+        if fate < 3 {
+            self.die("before the commit");
+            return Ok(());
+        }
+        if fate == 6 {
+            self.fold_again(taken, "failed");
+            return Ok(());
+        }
+        for write in batch.writes {
+            match write.value {
+                Some(record) => self.records.insert(write.key, record),
+                None => self.records.remove(&write.key),
+            };
+        }
+        if fate < 6 {
+            self.die("after the commit");
+            return Ok(());
+        }
+        if fate == 7 {
+            self.fold_again(taken, "may have failed");
+            return Ok(());
+        }
+        self.give(batch.orders);
+        if self.rng.u32(0..10) == 0 {
+            checks::memory_is_the_fold(&self.machine, &self.records)?;
+        }
+        Ok(())
+    }
+
+    /// A fact, out of order, or the next event.
+    fn next_input(&mut self) -> Input {
+        let event = self.reader < self.inbox.len();
+        if !self.facts.is_empty() && (!event || self.rng.bool()) {
+            let index = self.rng.usize(0..self.facts.len());
+            let fact = self.facts.swap_remove(index);
+            if !self.quiet && self.rng.u32(0..10) == 0 {
+                self.facts.push(fact.clone());
+            }
+            return fact;
+        }
+        if !event {
+            return Input::Due;
+        }
+        self.reader += 1;
+        let event = Box::new(self.inbox[self.reader - 1].clone());
+        Input::Event { position: self.reader as u64, event }
+    }
+
+    /// Time passes; Jobs end.
+    fn pass(&mut self) {
+        if !self.quiet {
+            self.now += self.rng.i64(0..120_000);
+        }
+        let now = self.now;
+        for (id, job) in &mut self.jobs {
+            if running(job) && job.finishes_at <= now {
+                let finished = Finished {
+                    started_at: Some(job.finishes_at),
+                    finished_at: now,
+                    ended: job.ended.clone(),
+                    container: None,
+                };
+                self.truth.insert(id.clone(), job.ended.clone());
+                job.state = JobState::Finished(finished);
+                self.facts.push(seen(id, job));
+            }
+        }
+    }
+
+    fn delete_by_hand(&mut self) {
+        let known = |id: &&JobId| {
+            let run = self.machine.run(&id.run);
+            run.and_then(|run| run.attempts.last()).is_some_and(|attempt| attempt.uid.is_some())
+        };
+        let ids: Vec<JobId> = self.jobs.keys().filter(known).cloned().collect();
+        let Some(id) = self.rng.choice(&ids).cloned() else { return };
+        // Only what is durably known to exist: before that, nobody can tell it from never created.
+        let durable = match self.records.get(&Key::RunOpen(id.run.clone())) {
+            Some(Record::Run(run)) => {
+                run.attempt == id.attempt && run.attempts.last().is_some_and(|a| a.uid.is_some())
+            }
+            _ => false,
+        };
+        if !durable {
+            return;
+        }
+        self.tell(|| format!("{id} is deleted by hand"));
+        if let Some(job) = self.jobs.remove(&id) {
+            self.deleted_by_hand.insert(id.clone());
+            self.facts.push(Input::Seen(JobSeen { job: id, uid: job.uid, state: JobState::Gone }));
+        }
+    }
+
+    fn list(&mut self) {
+        let all: Vec<Input> = self.jobs.iter().map(|(id, job)| seen(id, job)).collect();
+        self.facts.extend(all);
+        self.facts.push(Input::Listed(self.jobs.keys().cloned().collect()));
+    }
+
+    /// The launcher: the next order of some run.
+    fn carry_out(&mut self) {
+        let lanes: Vec<String> = self.lanes.keys().cloned().collect();
+        let Some(name) = self.rng.choice(&lanes) else { return };
+        let Some(lane) = self.lanes.get_mut(name) else { return };
+        let order = lane.pop_front();
+        if lane.is_empty() {
+            self.lanes.remove(name);
+        }
+        let Some(order) = order else { return };
+        let fact = self.obey(order);
+        if !self.quiet && self.rng.u32(0..30) == 0 {
+            self.die("after an order, before its answer");
+            return;
+        }
+        self.facts.extend(fact);
+    }
+
+    fn obey(&mut self, order: Order) -> Option<Input> {
+        match order {
+            Order::Create(job) => self.create(job),
+            Order::Delete { job, uid, .. } => match self.jobs.get_mut(&job) {
+                Some(found) if running(found) && uid.as_ref().is_none_or(|uid| *uid == found.uid) => {
+                    found.ended = Ended::Deleted;
+                    found.finishes_at = found.finishes_at.min(self.now + 5_000);
+                    None
+                }
+                Some(_) => None,
+                None => Some(gone(job, uid)),
+            },
+            Order::Look { job, uid } => match self.jobs.get(&job) {
+                Some(found) => Some(seen(&job, found)),
+                None => Some(gone(job, uid)),
+            },
+            Order::Collect(job) => {
+                let settled =
+                    if self.jobs.contains_key(&job) { Settled::Stored } else { Settled::Unavailable };
+                Some(Input::Settled { job, settled })
+            }
+            Order::Clean(job) => {
+                if self.jobs.get(&job).is_some_and(|found| !running(found)) {
+                    self.jobs.remove(&job);
+                }
+                None
+            }
+            Order::Append(event) => {
+                let key = event.attributes.key.clone();
+                self.append(*event);
+                Some(Input::Delivered(key))
+            }
+        }
+    }
+
+    fn create(&mut self, job: JobId) -> Option<Input> {
+        // As the launcher does: only what is durably launching is created.
+        let launching = match self.records.get(&Key::RunOpen(job.run.clone())) {
+            Some(Record::Run(run)) => run.attempt == job.attempt && run.state == RunState::Launching,
+            _ => false,
+        };
+        if !launching {
+            return None;
+        }
+        if self.rng.u32(0..20) == 0 && !self.jobs.contains_key(&job) {
+            let refused =
+                Created::Refused { reason: "unsupported".to_owned(), message: "on purpose".to_owned() };
+            return Some(Input::Created { job, result: refused });
+        }
+        if !self.jobs.contains_key(&job) {
+            *self.created.entry(job.clone()).or_default() += 1;
+            let uid = format!("uid-{job}-{}", self.created[&job]);
+            let ended = match self.rng.u32(0..6) {
+                0 => Ended::Exited(1),
+                1 => Ended::Exited(77),
+                2 => Ended::TimedOut,
+                3 => Ended::Broken { reason: "lost".to_owned(), message: "on purpose".to_owned() },
+                _ => Ended::Exited(0),
+            };
+            let finishes_at = self.now + self.rng.i64(0..300_000);
+            let made = Job { uid, state: JobState::Running { started_at: self.now }, finishes_at, ended };
+            self.facts.push(seen(&job, &made));
+            self.jobs.insert(job.clone(), made);
+        }
+        let uid = self.jobs[&job].uid.clone();
+        Some(Input::Created { job, result: Created::Submitted { uid } })
+    }
+}
+
+pub fn running(job: &Job) -> bool {
+    matches!(job.state, JobState::Running { .. })
+}
+
+fn seen(id: &JobId, job: &Job) -> Input {
+    Input::Seen(JobSeen { job: id.clone(), uid: job.uid.clone(), state: job.state.clone() })
+}
+
+fn gone(job: JobId, uid: Option<String>) -> Input {
+    Input::Seen(JobSeen { job, uid: uid.unwrap_or_default(), state: JobState::Gone })
+}

@@ -1,0 +1,161 @@
+//! Appending, reading on, duplicates, too many at once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use kickoff::engine::event::Event;
+use kickoff::engine::machine::{Key, Write};
+use kickoff::store::inbox::{Appended, Inbox as _, InboxError};
+use kickoff::store::records::Records as _;
+use kickoff::store::sqlite::{Options, SqliteStore};
+
+use super::{Stall, attributes, cursor, event, event_record, key, open, options, put_event};
+
+async fn ids(store: &SqliteStore, position: u64, count: usize) -> Vec<String> {
+    let stream = store.read(position).take(count);
+    stream.map(|stored| stored.unwrap().event.attributes.id).collect().await
+}
+
+#[tokio::test]
+async fn a_key_is_known_from_its_first_append_on() {
+    use Appended::{Known, New};
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for (appended, expected) in [
+        (vec!["a"], vec![New]),
+        (vec!["a", "b"], vec![Known, New]),
+        (vec!["c", "c", "a", "d"], vec![New, Known, Known, New]),
+        (vec![], vec![]),
+    ] {
+        let events = appended.iter().map(|id| event(id)).collect();
+        assert_eq!(store.append(events).await.unwrap(), expected, "{appended:?}");
+    }
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.append(vec![event("d"), event("e")]).await.unwrap(), [Known, New]);
+    assert_eq!(ids(&store, 0, 5).await, ["a", "b", "c", "d", "e"]);
+}
+
+#[tokio::test]
+async fn of_two_in_one_batch_the_second_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let stall = Stall::of(dir.path());
+    let mut appends: FuturesUnordered<_> = (0..8).map(|_| store.append(vec![event("a")])).collect();
+    assert!(appends.next().now_or_never().is_none(), "answered before it is durable");
+    stall.end();
+    let answers: Vec<_> = appends.map(|answer| answer.unwrap()[0]).collect().await;
+    assert_eq!(answers.iter().filter(|answer| **answer == Appended::New).count(), 1, "{answers:?}");
+    assert_eq!(answers.len(), 8);
+}
+
+#[tokio::test]
+async fn attributes_and_bodies_come_back_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let long = "x".repeat(100_000);
+    let bodies: [&[u8]; 4] = [b"", b"\x00\xff\xfe not text", b"{}", long.as_bytes()];
+    for (number, body) in bodies.into_iter().enumerate() {
+        let attributes = attributes(&number.to_string());
+        let event = Event { attributes: attributes.clone(), body: Bytes::copy_from_slice(body) };
+        store.append(vec![event]).await.unwrap();
+        let found = store.get(&attributes.key).await.unwrap().unwrap();
+        assert_eq!((found.attributes, &found.body[..]), (attributes, body));
+    }
+    assert!(store.get(&key("never sent")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn reading_resumes_at_a_position_and_wakes_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    // More than one batch of the reader.
+    let all: Vec<String> = (0..300).map(|number| format!("{number:03}")).collect();
+    store.append(all.iter().map(|id| event(id)).collect()).await.unwrap();
+    let mut stream = store.read(0);
+    let mut positions = Vec::new();
+    for id in &all {
+        let stored = stream.next().await.unwrap().unwrap();
+        assert_eq!(&stored.event.attributes.id, id);
+        positions.push(stored.position);
+    }
+    assert!(positions.is_sorted_by(|a, b| a < b) && positions[0] >= 1);
+    assert!(stream.next().now_or_never().is_none(), "there is no more");
+
+    let (next, appended) = tokio::join!(stream.next(), store.append(vec![event("late")]));
+    appended.unwrap();
+    assert_eq!(next.unwrap().unwrap().event.attributes.id, "late");
+
+    drop((stream, store));
+    let store = open(dir.path());
+    assert_eq!(ids(&store, positions[298], 2).await, ["299", "late"]);
+}
+
+#[tokio::test]
+async fn reading_passes_over_what_expired() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(vec![event("a"), event("b")]).await.unwrap();
+    let fence = store.lead("test").await.unwrap();
+    let decided = ["a", "b"].iter().zip(1..).map(|(id, at)| put_event(event_record(id, at, &[], 0)));
+    store.commit(&fence, decided.chain([cursor(2)]).collect()).await.unwrap();
+    let gone = ["a", "b"].map(|id| Write::delete(Key::Event(key(id))));
+    store.commit(&fence, gone.into()).await.unwrap();
+
+    assert!(store.get(&key("a")).await.unwrap().is_none());
+    let mut stream = store.read(0);
+    let (next, appended) = tokio::join!(stream.next(), store.append(vec![event("a")]));
+    assert_eq!(appended.unwrap(), [Appended::New]);
+    let next = next.unwrap().unwrap();
+    assert_eq!(
+        (next.position, next.event.attributes.id.as_str()),
+        (3, "a"),
+        "a position is never used twice"
+    );
+}
+
+#[tokio::test]
+async fn a_full_queue_is_behind_and_loses_nothing_it_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let few = Options { queue: 2, room_wait: Duration::from_millis(30), ..options() };
+    let store = SqliteStore::open(dir.path(), few).unwrap();
+    let stall = Stall::of(dir.path());
+    let append = |number: u32| {
+        let store = store.clone();
+        async move { (number, store.append(vec![event(&number.to_string())]).await) }
+    };
+    let mut appends: FuturesUnordered<_> = (0..16).map(append).collect();
+    let (_, first) = appends.next().await.unwrap();
+    assert!(matches!(first, Err(InboxError::Behind)), "{first:?}");
+    stall.end();
+    let mut taken = Vec::new();
+    while let Some((number, answer)) = appends.next().await {
+        match answer {
+            Ok(appended) => {
+                assert_eq!(appended, [Appended::New]);
+                taken.push(number.to_string());
+            }
+            Err(error) => assert!(matches!(error, InboxError::Behind), "{error}"),
+        }
+    }
+    assert!(taken.len() >= 2, "{taken:?}");
+    let mut kept = ids(&store, 0, taken.len()).await;
+    kept.sort_by_key(|id| id.parse::<u32>().unwrap());
+    taken.sort_by_key(|id| id.parse::<u32>().unwrap());
+    assert_eq!(kept, taken);
+}
+
+#[tokio::test]
+async fn a_database_that_stays_locked_is_unavailable_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let hasty = Options { busy_wait: Duration::from_millis(20), ..options() };
+    let store = SqliteStore::open(dir.path(), hasty).unwrap();
+    let stall = Stall::of(dir.path());
+    let refused = store.append(vec![event("a")]).await;
+    let text = "the inbox can't store: another program has locked the database";
+    assert_eq!(refused.unwrap_err().to_string(), text);
+    stall.end();
+    assert_eq!(store.append(vec![event("a")]).await.unwrap(), [Appended::New]);
+}

@@ -1,0 +1,155 @@
+//! What can be wrong with a data folder, and how it is told.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use kickoff::store::inbox::{Appended, Inbox as _};
+use kickoff::store::sqlite::{OpenError, SqliteStore};
+
+use super::{event, open, options};
+
+/// A file system in memory, gone with this value.
+pub(super) struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    pub(super) fn mount(how: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", how, "tmpfs"]).arg(dir.path()).status();
+        let ok = mounted.is_ok_and(|status| status.success());
+        assert!(ok, "this test mounts a tmpfs: run it as root (in a container with CAP_SYS_ADMIN)");
+        Self(dir)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "the tmpfs stays mounted");
+    }
+}
+
+fn refusal(dir: &Path) -> OpenError {
+    SqliteStore::open(dir, options()).expect_err("the folder was opened")
+}
+
+/// What a person reads: the error and all its sources.
+fn text(error: OpenError) -> String {
+    format!("{:#}", anyhow::Error::new(error))
+}
+
+#[tokio::test]
+async fn a_folder_is_made_at_once_and_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("deep/data");
+    let started = Instant::now();
+    let store = open(&folder);
+    store.append(vec![event("a")]).await.unwrap();
+    // The server has 100 ms in all, by an optimised build on an idle machine; tests share theirs.
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn two_never_share_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let refused = refusal(dir.path());
+    assert!(matches!(refused, OpenError::InUse { pid: Some(pid), .. } if pid == std::process::id()));
+    let expected = format!(
+        "the data folder {} is in use by another kickoff (process {}): \
+         stop that one, or give this one a folder of its own",
+        dir.path().display(),
+        std::process::id()
+    );
+    assert_eq!(text(refused), expected);
+    let clone = store.clone();
+    drop(store);
+    assert!(matches!(refusal(dir.path()), OpenError::InUse { .. }), "a clone still has it");
+    drop(clone);
+    open(dir.path());
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let path = dir.path().join("kickoff.db");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.pragma_update(None, "user_version", 2).unwrap();
+    drop(other);
+    let expected = format!(
+        "the database {} has schema 2, and this version knows schemas up to 1: use a newer kickoff",
+        path.display()
+    );
+    assert_eq!(text(refusal(dir.path())), expected);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let version: i64 = other.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
+}
+
+#[test]
+fn what_is_not_ours_is_refused() {
+    let foreign = |path: &Path| {
+        let other = rusqlite::Connection::open(path).unwrap();
+        other.execute_batch("CREATE TABLE theirs (x)").unwrap();
+    };
+    let garbage = |path: &Path| std::fs::write(path, "this is not a database".repeat(500)).unwrap();
+    for (case, prepare) in [("another program's", &foreign as &dyn Fn(&Path)), ("garbage", &garbage)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kickoff.db");
+        prepare(&path);
+        let before = std::fs::read(&path).unwrap();
+        let expected = format!(
+            "{} is not a database of kickoff: move it away, or give kickoff a folder of its own",
+            path.display()
+        );
+        assert_eq!(text(refusal(dir.path())), expected, "{case}");
+        assert_eq!(std::fs::read(&path).unwrap(), before, "{case}");
+    }
+}
+
+#[test]
+fn a_damaged_database_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    let path = dir.path().join("kickoff.db");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let refused = refusal(dir.path());
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+    let expected = format!("the database {} is damaged: restore it from a backup", path.display());
+    assert!(text(refused).starts_with(&expected));
+}
+
+#[tokio::test]
+async fn an_empty_database_file_is_ours_to_fill() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("kickoff.db"), "").unwrap();
+    let store = open(dir.path());
+    assert_eq!(store.append(vec![event("a")]).await.unwrap(), [Appended::New]);
+}
+
+#[test]
+fn a_folder_that_can_only_be_read_is_refused() {
+    let tmpfs = Tmpfs::mount("ro,size=1m");
+    let refused = refusal(tmpfs.path());
+    assert!(matches!(refused, OpenError::Folder { .. }), "{refused:?}");
+    let expected = format!("the data folder {} can't be used: Read-only", tmpfs.path().display());
+    let text = text(refused);
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
+fn a_folder_that_is_a_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    std::fs::write(&path, "").unwrap();
+    assert!(matches!(refusal(&path), OpenError::Folder { .. }));
+}

@@ -1,0 +1,18 @@
+//! All suites in one binary; choose one by name: `cargo test --test suites engine`.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test that can't go on ends; its name says what it is"
+)]
+
+mod cli;
+mod crash;
+mod engine;
+mod house;
+mod http;
+mod local;
+mod shipped;
+mod simulation;
+mod store;
+mod support;

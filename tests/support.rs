@@ -1,0 +1,180 @@
+//! What suites share: the real binary as a server on a folder of its own, and a client for it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Once, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest that a test waits for something that should happen soon.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary under test.
+pub fn kickoff() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kickoff"));
+    command.env_remove("KICKOFF_SERVER").env_remove("KICKOFF_TOKEN").env_remove("RUST_LOG");
+    command
+}
+
+/// A client without a proxy and without certificates of its own.
+pub fn client() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// A folder with definitions and a data folder, for one server after the other.
+pub struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    /// With one file of definitions.
+    pub fn new(definitions: &str) -> Self {
+        let home = Self { folder: tempfile::tempdir().unwrap() };
+        std::fs::create_dir(home.definitions()).unwrap();
+        home.define(definitions);
+        home
+    }
+
+    /// Replaces the definitions.
+    pub fn define(&self, definitions: &str) {
+        let file = self.definitions().join("all.yaml");
+        let next = self.folder.path().join("next.yaml");
+        std::fs::write(&next, definitions).unwrap();
+        std::fs::rename(next, file).unwrap();
+    }
+
+    pub fn definitions(&self) -> PathBuf {
+        self.folder.path().join("definitions")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts a server without authentication, with further arguments and variables.
+    pub fn serve(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
+        let mut command = kickoff();
+        command.arg("serve").arg("--definitions").arg(self.definitions()).arg("--data-dir").arg(self.data());
+        command.args(["--listen", "127.0.0.1:0", "--executor", "local"]);
+        if !arguments.contains(&"--tokens") {
+            command.arg("--insecure-no-auth");
+        }
+        command.args(arguments).envs(variables.iter().copied());
+        Server::start(command)
+    }
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    child: Child,
+    pub url: String,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn start(mut command: Command) -> Self {
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (found, address) = mpsc::channel();
+        let lines = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if let Some(url) = line.strip_prefix("listening on ") {
+                    drop(found.send(url.to_owned()));
+                }
+                lines.lock().unwrap().push(line);
+            }
+        });
+        if let Ok(url) = address.recv_timeout(PATIENCE) {
+            Self { child, url, said }
+        } else {
+            drop(child.kill());
+            let status = child.wait();
+            panic!("the server never listened ({status:?}):\n{}", said.lock().unwrap().join("\n"));
+        }
+    }
+
+    /// What it wrote to standard error.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().join("\n")
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, then waits; gives the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status.code(),
+                None if Instant::now() > until => panic!("it did not stop:\n{}", self.said()),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    /// GET of an API path, as JSON; panics on anything but 200.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = client().get(format!("{}{path}", self.url)).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert_eq!(status, 200, "GET {path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// All runs, over all pages.
+    pub async fn all_runs(&self) -> Vec<Value> {
+        let mut runs = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/api/v1/runs?limit=500{cursor}")).await;
+            runs.extend(page["items"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return runs,
+            }
+        }
+    }
+
+    /// Waits until `wanted` holds of the runs of an event, and gives them.
+    pub async fn runs_of(&self, event: &str, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let page = self.get(&format!("/api/v1/runs?event={event}")).await;
+            let runs = page["items"].as_array().unwrap();
+            if wanted(runs) {
+                return runs.clone();
+            }
+            assert!(Instant::now() < until, "the runs of {event} are {runs:#?}\n{}", self.said());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Whether every run has an outcome.
+pub fn all_ended(runs: &[Value]) -> bool {
+    !runs.is_empty() && runs.iter().all(|run| run["outcome"].is_string())
+}
