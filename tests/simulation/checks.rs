@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::ids::{EventKey, FiringId, RunId};
 use kickoff::engine::machine::{
-    DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Write,
+    DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Slot, Write,
 };
 use kickoff::engine::verdict::{Finished, Outcome, judge, worst};
 
@@ -38,6 +38,27 @@ pub fn no_group_overfills(
         let active = machine.firings().filter(same).count();
         if active > limit {
             return Err(format!("{active} of {limit} places in {}/{} are taken", slot.group, slot.key));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever waits for a place waits for a reason: no group has room while one of its firings is queued.
+pub fn no_free_place_is_left(machine: &Machine, snapshot: &Snapshot) -> Result<(), String> {
+    let in_group = |one: &Firing, state: FiringState, slot: &Slot| {
+        let same = |taken: &Slot| taken.group == slot.group && taken.key == slot.key;
+        one.state == state && one.slot.as_ref().is_some_and(same)
+    };
+    for waiting in machine.firings().filter(|firing| firing.state == FiringState::Queued) {
+        let slot = waiting.slot.as_ref().ok_or("a firing waits for no group")?;
+        let limit = snapshot.group_limits.get(&slot.group).copied().unwrap_or(slot.limit) as usize;
+        let active = machine.firings().filter(|one| in_group(one, FiringState::Active, slot)).count();
+        if active < limit {
+            let group = format!("{}/{}", slot.group, slot.key);
+            return Err(format!(
+                "firing {} waits, and {active} of {limit} places in {group} are taken",
+                waiting.id
+            ));
         }
     }
     Ok(())

@@ -268,6 +268,10 @@ impl World {
             batch.orders.extend(step.orders);
         }
         checks::no_group_overfills(&self.machine, &self.records, &batch.writes, &snapshot)?;
+        // New definitions are told apart from being in force: a wider limit counts once it was told.
+        if !self.facts.iter().any(|fact| matches!(fact, Input::Definitions)) {
+            checks::no_free_place_is_left(&self.machine, &snapshot)?;
+        }
         let fate = if self.quiet { 99 } else { self.rng.u32(0..100) };
         if fate < 3 {
             self.die("before the commit");
