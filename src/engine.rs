@@ -6,6 +6,7 @@
 pub mod definitions;
 pub mod event;
 pub mod explain;
+pub mod fixture;
 pub mod ids;
 pub mod machine;
 pub mod manual;
