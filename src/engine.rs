@@ -12,6 +12,7 @@ pub mod machine;
 pub mod manual;
 pub mod render;
 pub mod rules;
+pub mod trace;
 pub mod values;
 pub mod verdict;
 pub mod webhook;

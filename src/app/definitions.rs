@@ -65,7 +65,12 @@ struct Known {
 impl Loader {
     /// A loader for the server's `namespace`; secrets from variables come from the process.
     pub fn new(origin: Origin, namespace: impl Into<String>) -> Self {
-        Self { origin, namespace: namespace.into(), environment: Some(Arc::new(process_variable)), known: None }
+        Self {
+            origin,
+            namespace: namespace.into(),
+            environment: Some(Arc::new(process_variable)),
+            known: None,
+        }
     }
 
     /// Takes variables from `environment` in place of the process's.

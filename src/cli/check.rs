@@ -42,7 +42,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let summary = format!("{summary}, {}\n", counted(problems.len(), "problem"));
             print(&(render(&problems, &sources, colour()) + &summary))?;
         }
-        other => print_value(&json!({ "definitions": good, "tests": tests.fixtures.len(), "problems": problems }), other)?,
+        other => print_value(
+            &json!({ "definitions": good, "tests": tests.fixtures.len(), "problems": problems }),
+            other,
+        )?,
     }
     Ok(ExitCode::from(u8::from(!problems.is_empty())))
 }

@@ -129,7 +129,11 @@ pub(super) fn webhook(
     found.ok_or_else(|| unknown("webhook", &name, snapshot.webhooks.keys()))
 }
 
-pub(super) fn unknown<'a>(kind: &str, name: &ObjectName, there: impl Iterator<Item = &'a ObjectName>) -> Usage {
+pub(super) fn unknown<'a>(
+    kind: &str,
+    name: &ObjectName,
+    there: impl Iterator<Item = &'a ObjectName>,
+) -> Usage {
     let there: Vec<&str> = there.map(|name| name.name.as_str()).collect();
     let hint = match nearest(&name.name, there.iter().copied()) {
         Some(near) => format!(" (did you mean {near}?)"),

@@ -69,7 +69,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (snapshot, sources) = loader.load_once().await.with_context(unreadable)?;
     let (loaded, files) = load(&args.folder).with_context(unreadable)?;
     if loaded.fixtures.is_empty() && loaded.problems.is_empty() {
-        tell(&format!("error: there are no tests in {}: none of its files is *.test.yaml", args.folder.display()));
+        tell(&format!(
+            "error: there are no tests in {}: none of its files is *.test.yaml",
+            args.folder.display()
+        ));
         return Ok(ExitCode::from(USAGE));
     }
     let wanted = |name: &str| args.only.as_ref().is_none_or(|text| name.contains(text.as_str()));

@@ -100,7 +100,9 @@ fn read_all(folder: &Path, wanted: fn(&Path) -> bool) -> Result<Files, ReadError
 /// The state of the files below `folder` and of `others`.
 pub fn fingerprint(folder: Option<&Path>, others: &BTreeSet<PathBuf>) -> Result<Fingerprint, ReadError> {
     let below = match folder {
-        Some(folder) => list(folder, is_definition)?.into_iter().map(|relative| folder.join(relative)).collect(),
+        Some(folder) => {
+            list(folder, is_definition)?.into_iter().map(|relative| folder.join(relative)).collect()
+        }
         None => Vec::new(),
     };
     let stamp = |path: PathBuf| {

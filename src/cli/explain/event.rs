@@ -145,6 +145,7 @@ impl CloudEvent {
                 git: self.kickoff.git,
                 cause: self.kickoff.cause,
                 received_at,
+                traceparent: None,
             },
             body: Bytes::from(body),
         })
