@@ -4,3 +4,4 @@ pub mod config;
 pub mod definitions;
 pub mod serve;
 pub mod supervisor;
+pub mod telemetry;

@@ -1,6 +1,6 @@
 //! The verbs of the command line.
 //!
-//! Offline verbs (`check`, `explain`) use the engine alone; client verbs speak to a server's API as
+//! Offline verbs (`check`, `explain`, `test`) use the engine alone; client verbs speak to a server's API as
 //! any other program would. Results go to stdout, all else to stderr. Nothing here decides, and
 //! nothing is kept: a verb that is killed has done what its server had taken from it.
 
@@ -14,6 +14,7 @@ mod output;
 mod run;
 mod runs;
 mod serve;
+mod test;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,8 @@ enum Verb {
     Check(check::Args),
     /// Show what a trigger makes of an event, rule by rule, and the Job; needs no server
     Explain(explain::Args),
+    /// Run the tests that stand beside the definitions; needs no server, exit 1 if one fails
+    Test(test::Args),
 
     /// Run a trigger or a template now
     Run(run::Args),
@@ -94,6 +97,7 @@ impl Cli {
             Verb::Serve(args) => serve::run(args).await,
             Verb::Check(args) => check::run(args).await,
             Verb::Explain(args) => explain::run(args).await,
+            Verb::Test(args) => test::run(args).await,
 
             Verb::Run(args) => run::run(args).await,
             Verb::Runs(args) => runs::run(args).await,
@@ -130,6 +134,9 @@ mod tests {
             ("kickoff check", true),
             ("kickoff check examples -o json", true),
             ("kickoff check -o xml", false),
+            ("kickoff test", true),
+            ("kickoff test triggers -o junit --only push", true),
+            ("kickoff test -o yaml", false),
             ("kickoff runs --trigger smoke --outcome Failed --event abc --limit 500 -o yaml", true),
             ("kickoff runs --limit 501", false),
             ("kickoff runs --limit 0", false),

@@ -6,11 +6,13 @@
 pub mod definitions;
 pub mod event;
 pub mod explain;
+pub mod fixture;
 pub mod ids;
 pub mod machine;
 pub mod manual;
 pub mod render;
 pub mod rules;
+pub mod trace;
 pub mod values;
 pub mod verdict;
 pub mod webhook;

@@ -1,4 +1,6 @@
-//! What lies outside: the clock, receipts, HTTP clients. The only constructors of these.
+//! What lies outside: the clock, receipts, metrics, traces, HTTP clients. The only constructors of these.
 
 pub mod clock;
+pub mod metrics;
 pub mod receipt;
+pub mod traces;

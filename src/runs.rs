@@ -6,5 +6,6 @@ pub mod executor;
 pub mod launcher;
 pub mod local;
 pub mod logs;
+pub mod observe;
 pub mod retention;
 pub mod tracker;

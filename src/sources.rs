@@ -7,6 +7,8 @@
 pub mod manual;
 pub mod webhook;
 
+use tracing::debug;
+
 use crate::engine::event::Event;
 use crate::engine::ids::EventKey;
 use crate::store::inbox::{Appended, Inbox, InboxError};
@@ -23,9 +25,16 @@ pub struct Accepted {
 /// Appends one event; Ok means durable.
 async fn append(inbox: &dyn Inbox, event: Event) -> Result<Accepted, InboxError> {
     let key = event.attributes.key.clone();
+    let ingress = event.attributes.ingress.to_string();
     match inbox.append(vec![event]).await?.as_slice() {
-        [Appended::New] => Ok(Accepted { key, duplicate: false }),
-        [Appended::Known] => Ok(Accepted { key, duplicate: true }),
+        [Appended::New] => {
+            debug!(event = %key, ingress, "event stored");
+            Ok(Accepted { key, duplicate: false })
+        }
+        [Appended::Known] => {
+            debug!(event = %key, ingress, "event known already");
+            Ok(Accepted { key, duplicate: true })
+        }
         other => Err(InboxError::Unavailable(format!("it answered {} times for one event", other.len()))),
     }
 }

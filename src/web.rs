@@ -1,4 +1,4 @@
-//! The URL map: hooks, health and the API.
+//! The URL map: hooks, health, metrics and the API.
 //!
 //! Nothing in here decides: a handler turns a request into a call of a source or a read of history,
 //! and its answer into HTTP. Errors are problem details (RFC 9457). If we die while a request is
@@ -9,6 +9,7 @@ pub mod auth;
 pub mod health;
 pub mod hooks;
 pub mod listener;
+pub mod metrics;
 pub mod problem;
 pub mod state;
 
@@ -22,6 +23,7 @@ pub fn router(state: WebState) -> Router {
     Router::new()
         .merge(hooks::routes())
         .merge(health::routes())
+        .merge(metrics::routes())
         .merge(api::routes())
         .fallback(async || Problem::not_found("there is nothing at this address"))
         .with_state(state)

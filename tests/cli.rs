@@ -2,6 +2,7 @@
 
 mod api;
 mod auth;
+mod fixtures;
 mod offline;
 mod verbs;
 

@@ -2,6 +2,7 @@
 
 mod definitions;
 mod explain;
+mod fixture;
 mod render;
 mod rules;
 mod webhook;

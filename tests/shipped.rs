@@ -4,6 +4,7 @@ mod definitions;
 mod demo;
 mod readme;
 mod rendered;
+mod tested;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,8 +34,8 @@ fn yaml_files(folder: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(project(folder)).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.extension().is_some_and(|extension| extension == "yaml") && !name.ends_with(".test.yaml") {
             files.push((name, fs::read_to_string(&path).unwrap()));
         }
     }

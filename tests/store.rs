@@ -68,6 +68,7 @@ fn attributes(id: &str) -> Attributes {
         datacontenttype: "application/json".to_owned(),
         git: None,
         cause: None,
+        traceparent: None,
         received_at: NOW,
     }
 }
@@ -86,7 +87,7 @@ fn run_id(event: &str, leg: &str) -> RunId {
 
 fn event_ref(id: &str) -> EventRef {
     let Attributes { key, id, source, event_type, .. } = attributes(id);
-    EventRef { key, id, source, event_type }
+    EventRef { key, id, source, event_type, traceparent: None }
 }
 
 /// A queued run of `shop/smoke` by the template `shop/api`.

@@ -37,7 +37,7 @@ pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub enum Origin {
     /// Nowhere: an empty snapshot.
     None,
-    /// All `*.yaml` and `*.yml` below a folder.
+    /// All `*.yaml` and `*.yml` below a folder, but for tests: `*.test.yaml`, `*.test.yml`.
     Folder(PathBuf),
     /// Texts in memory by name; they never change, but their secrets' files may.
     Memory(Vec<(String, String)>),
@@ -48,7 +48,8 @@ pub enum Origin {
 pub struct Loader {
     origin: Origin,
     namespace: String,
-    environment: Environment,
+    /// `None`: no secret is looked at.
+    environment: Option<Environment>,
     known: Option<Known>,
 }
 
@@ -64,13 +65,24 @@ struct Known {
 impl Loader {
     /// A loader for the server's `namespace`; secrets from variables come from the process.
     pub fn new(origin: Origin, namespace: impl Into<String>) -> Self {
-        Self { origin, namespace: namespace.into(), environment: Arc::new(process_variable), known: None }
+        Self {
+            origin,
+            namespace: namespace.into(),
+            environment: Some(Arc::new(process_variable)),
+            known: None,
+        }
     }
 
     /// Takes variables from `environment` in place of the process's.
     #[must_use]
     pub fn with_environment(self, environment: Environment) -> Self {
-        Self { environment, ..self }
+        Self { environment: Some(environment), ..self }
+    }
+
+    /// Looks at no secret, neither in variables nor in files.
+    #[must_use]
+    pub fn without_secrets(self) -> Self {
+        Self { environment: None, ..self }
     }
 
     /// Loads once, with the texts for snippets. What was loaded before is reused where it is the same.
@@ -179,9 +191,10 @@ impl Loader {
     }
 
     fn resolve(&self, source: &SecretSource) -> Result<SecretString, String> {
+        let Some(environment) = &self.environment else { return Err("no secret is looked at".to_owned()) };
         match source {
             SecretSource::Env(name) => {
-                let value = (self.environment)(name).ok_or("it is not set, or not text")?;
+                let value = environment(name).ok_or("it is not set, or not text")?;
                 Ok(SecretString::from(value))
             }
             SecretSource::File(path) => files::secret(Path::new(path)),

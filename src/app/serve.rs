@@ -21,15 +21,19 @@ use super::config::ServeConfig;
 use super::definitions::files::ReadError;
 use super::definitions::{Loader, Origin};
 use super::supervisor::{Supervisor, TaskEnded};
+use super::telemetry::traces;
 use crate::engine::definitions::Snapshot;
 use crate::engine::machine::{Input, MachineConfig, Order};
 use crate::outside::clock::Clock;
+use crate::outside::metrics::Metrics;
+use crate::outside::traces::{Traces, TracesError};
 use crate::runs::decisions::Decisions;
 use crate::runs::dispatch::Dispatch;
 use crate::runs::executor::Executor;
 use crate::runs::launcher::Launcher;
 use crate::runs::local::{LocalExecutor, LocalOptions};
 use crate::runs::logs::Logs;
+use crate::runs::observe::Observer;
 use crate::runs::retention::Retention;
 use crate::runs::tracker::track;
 use crate::store::blobs::Blobs;
@@ -50,6 +54,8 @@ const FACTS: usize = 1_024;
 const PREDECESSOR: Duration = Duration::from_secs(30);
 /// How often is looked whether it has.
 const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
+/// How often a store that can't write is tried.
+const STORE_PROBE: Duration = Duration::from_secs(1);
 /// Largest log that is kept.
 const LOG_CAP: u64 = 64 << 20;
 
@@ -78,6 +84,9 @@ pub enum ServeError {
         "--insecure-no-auth listens on loopback only, and {0} is not: give --tokens FILE, or listen on 127.0.0.1"
     )]
     Exposed(SocketAddr),
+    /// The `OTEL_*` variables.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// Files or threads.
     #[error("can't {what}: {source}")]
     Io {
@@ -108,6 +117,8 @@ pub async fn serve(
         store = take_over(&config.data_dir, &clock) => store?,
         () = &mut stop => return Ok(()),
     };
+    let traces = traces()?;
+    let metrics = Metrics::new(clock.now());
     let mut loader = Loader::new(origin, config.namespace.clone());
     let (snapshot, _) = loader.load_once().await?;
     let (publish, snapshots) = watch::channel(snapshot);
@@ -117,16 +128,33 @@ pub async fn serve(
     let listener = listener.map_err(|source| ServeError::Listen { address: config.listen, source })?;
     let address = listener.local_addr().map_err(io("tell the address"))?;
 
-    let parts = Parts { config, clock, store, snapshots, executor, blobs, auth };
+    metrics.watch_inbox(store.arrived());
+    let health = Health::default();
+    let tasks = health.part("tasks");
+    let parts = Parts { config, clock, store, snapshots, executor, blobs, auth, metrics, health };
     let mut supervisor = Supervisor::default();
+    parts.watch_store(&mut supervisor);
+    let loaded = parts.health.part("definitions");
     supervisor.spawn("definitions", |cancel| async move {
+        // Once loaded they stay in force, whatever becomes of the folder.
+        loaded.ready();
         loader.run(publish, cancel).await;
         Ok(())
     });
-    parts.decide_and_run(&mut supervisor, address)?;
+    parts.decide_and_run(&mut supervisor, address, traces.clone())?;
     parts.listen(&mut supervisor, listener);
+    tasks.ready();
     ready(address);
-    Ok(supervisor.run(stop).await?)
+    let ended = supervisor
+        .run(async {
+            stop.await;
+            tasks.not_ready("stopping");
+        })
+        .await;
+    if let Err(error) = tokio::task::spawn_blocking(move || traces.flush()).await {
+        tracing::debug!(%error, "the last spans were not sent");
+    }
+    Ok(ended?)
 }
 
 /// Opens the data folder, once whoever has it lets go of it: a predecessor that is still stopping, or
@@ -175,10 +203,44 @@ struct Parts {
     executor: Arc<dyn Executor>,
     blobs: Blobs,
     auth: Auth,
+    metrics: Metrics,
+    health: Health,
 }
 
 impl Parts {
-    fn decide_and_run(&self, supervisor: &mut Supervisor, address: SocketAddr) -> Result<(), ServeError> {
+    /// Tells whether the store can write. While it can't, it is tried again and again: a process that is
+    /// not ready gets no deliveries that would find out.
+    fn watch_store(&self, supervisor: &mut Supervisor) {
+        let (store, part) = (self.store.clone(), self.health.part("store"));
+        supervisor.spawn("store health", |cancel| async move {
+            let mut trouble = store.trouble();
+            loop {
+                let why = trouble.borrow_and_update().clone();
+                let wait = match why {
+                    None => {
+                        part.ready();
+                        Duration::MAX
+                    }
+                    Some(why) => {
+                        part.not_ready(format!("it can't write: {why}"));
+                        STORE_PROBE
+                    }
+                };
+                tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    changed = trouble.changed() => changed?,
+                    () = tokio::time::sleep(wait) => store.probe().await,
+                }
+            }
+        });
+    }
+
+    fn decide_and_run(
+        &self,
+        supervisor: &mut Supervisor,
+        address: SocketAddr,
+        traces: Traces,
+    ) -> Result<(), ServeError> {
         let (orders, ordered) = mpsc::channel::<Order>(ORDERS);
         let (facts, told) = mpsc::channel::<Input>(FACTS);
         let launcher = Launcher {
@@ -207,6 +269,7 @@ impl Parts {
                 max_running: self.config.max_running,
                 public_url: Some(public_url),
             },
+            observer: Observer::new(self.metrics.clone(), traces),
         };
         let deciding =
             supervisor.spawn_thread("dispatch", |cancel| async move { Ok(dispatch.run(cancel).await?) });
@@ -246,7 +309,8 @@ impl Parts {
             logs: Logs { blobs: self.blobs, executor: self.executor },
             auth: Arc::new(self.auth),
             clock: self.clock,
-            health: Health::default(),
+            metrics: self.metrics,
+            health: self.health,
             intake: Intake::default(),
             instance: self.config.instance,
             namespace: self.config.namespace,

@@ -1,6 +1,6 @@
 //! `explain`: what a trigger makes of an event, rule by rule, and the Job. Needs no server.
 
-mod event;
+pub(super) mod event;
 mod text;
 
 use std::path::PathBuf;
@@ -11,9 +11,12 @@ use anyhow::Context as _;
 use kickoff::app::definitions::{Loader, Origin};
 use kickoff::engine::definitions::problem::{nearest, render};
 use kickoff::engine::definitions::{Snapshot, Trigger, Webhook};
+use kickoff::engine::event::Ingress;
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::machine::MachineConfig;
+use kickoff::outside::clock::Clock;
+use kickoff::outside::receipt::receipt;
 
 use super::output::{Format, colour, print, print_value, tell};
 use super::{ERROR, Usage};
@@ -23,7 +26,7 @@ pub(crate) struct Args {
     /// The trigger
     #[arg(long, value_name = "NAME")]
     trigger: String,
-    /// A delivery's body, or a `CloudEvent` in JSON; - reads stdin
+    /// A delivery's body, or a `CloudEvent` in JSON as `events get` gives it; - reads stdin
     #[arg(long, value_name = "FILE")]
     event: PathBuf,
     /// The delivery's headers, one `Name: value` a line
@@ -46,7 +49,7 @@ pub(crate) struct Args {
 /// Explains; exit code 0 whatever the decision. No secret is needed and no signature checked.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let origin = Origin::Folder(args.definitions.clone());
-    let mut loader = Loader::new(origin, args.namespace.clone()).with_environment(Arc::new(|_| None));
+    let mut loader = Loader::new(origin, args.namespace.clone()).without_secrets();
     let read = loader.load_once().await;
     let (snapshot, sources) =
         read.with_context(|| format!("the definitions in {} can't be read", args.definitions.display()))?;
@@ -62,8 +65,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         tell(&format!("error: trigger {} can't be explained: mend its definition first", name.name));
         return Ok(ExitCode::from(ERROR));
     };
-    let webhook = webhook(&snapshot, trigger, args.webhook.as_deref())?;
-    let event = event::read(&webhook, &args.event, args.headers.as_deref())?;
+    let headers = args.headers.as_deref().map(event::headers).transpose()?;
+    let body = event::bytes(&args.event)?.into();
+    let now = Clock::System.now();
+    let event = match event::read(body, headers.is_some())? {
+        event::Read::CloudEvent(event) => {
+            let ingress = ingress(&event, &snapshot, trigger, args.webhook.as_deref())?;
+            event.into_event(ingress, now)?
+        }
+        event::Read::Body(body) => {
+            let webhook = webhook(&snapshot, trigger, args.webhook.as_deref())?;
+            event::delivery(&webhook, headers, body, receipt, now)?
+        }
+    };
     let config = MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None };
     let explanation = explain(trigger, &event, &config);
     match args.output {
@@ -73,8 +87,25 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where a `CloudEvent` came in: as it says itself, else at the webhook that is meant.
+pub(super) fn ingress(
+    event: &event::CloudEvent,
+    snapshot: &Snapshot,
+    trigger: &Trigger,
+    wanted: Option<&str>,
+) -> Result<Ingress, Usage> {
+    match event.ingress() {
+        Some(ingress) if wanted.is_none() => Ok(ingress.clone()),
+        _ => Ok(Ingress::Webhook(webhook(snapshot, trigger, wanted)?.name.clone())),
+    }
+}
+
 /// The webhook that the delivery came to.
-fn webhook(snapshot: &Snapshot, trigger: &Trigger, wanted: Option<&str>) -> Result<Arc<Webhook>, Usage> {
+pub(super) fn webhook(
+    snapshot: &Snapshot,
+    trigger: &Trigger,
+    wanted: Option<&str>,
+) -> Result<Arc<Webhook>, Usage> {
     let name = if let Some(name) = wanted {
         ObjectName::parse(name, &trigger.name.namespace)
     } else {
@@ -98,7 +129,11 @@ fn webhook(snapshot: &Snapshot, trigger: &Trigger, wanted: Option<&str>) -> Resu
     found.ok_or_else(|| unknown("webhook", &name, snapshot.webhooks.keys()))
 }
 
-fn unknown<'a>(kind: &str, name: &ObjectName, there: impl Iterator<Item = &'a ObjectName>) -> Usage {
+pub(super) fn unknown<'a>(
+    kind: &str,
+    name: &ObjectName,
+    there: impl Iterator<Item = &'a ObjectName>,
+) -> Usage {
     let there: Vec<&str> = there.map(|name| name.name.as_str()).collect();
     let hint = match nearest(&name.name, there.iter().copied()) {
         Some(near) => format!(" (did you mean {near}?)"),

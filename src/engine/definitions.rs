@@ -11,8 +11,8 @@ pub mod load;
 pub mod model;
 pub mod problem;
 pub mod quantity;
-mod schema;
-mod yaml;
+pub(in crate::engine) mod schema;
+pub(in crate::engine) mod yaml;
 
 pub use compile::compile;
 pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};

@@ -48,6 +48,10 @@ pub struct Attributes {
     pub cause: Option<Cause>,
     /// When it was received.
     pub received_at: Millis,
+    /// The trace that it belongs to, where its sender said (CloudEvents' distributed tracing
+    /// extension, W3C Trace Context); checked by [`crate::engine::trace`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// The chain of firings that led to an event.

@@ -65,6 +65,7 @@ impl Command {
                 datacontenttype: "application/json".to_owned(),
                 git: None,
                 cause: None,
+                traceparent: None,
                 received_at: now,
             },
             body: Bytes::from(body),

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::observe::Observer;
 use crate::engine::definitions::Snapshot;
 use crate::engine::ids::EventKey;
 use crate::engine::machine::{Input, Key, Machine, MachineConfig, Order, Record, Step, Write};
@@ -49,6 +50,8 @@ pub struct Dispatch {
     pub clock: Clock,
     /// For the machine.
     pub config: MachineConfig,
+    /// Tells of what was committed.
+    pub observer: Observer,
 }
 
 /// Why dispatch can't go on. Ends the process.
@@ -140,6 +143,7 @@ impl Dispatch {
         poisoned: &mut HashSet<EventKey>,
         cancel: &CancellationToken,
     ) -> Result<End, DispatchError> {
+        self.observer.begin(&machine);
         let mut held: VecDeque<Order> = machine.outstanding().into();
         info!(term = fence.term, cursor = machine.cursor(), outstanding = held.len(), "dispatch leads");
         let mut events = self.inbox.read(machine.cursor());
@@ -155,6 +159,7 @@ impl Dispatch {
             let mut batch = Batch::default();
             while let Some(input) = inputs.pop_front() {
                 if let Err(panicked) = self.step(&mut machine, &snapshot, input, &mut batch, poisoned) {
+                    self.observer.metrics().panicked();
                     panicked.record(poisoned);
                     batch.facts.extend(inputs.into_iter().filter(|input| !is_event(input)));
                     return Ok(End::Again(batch.facts));
@@ -271,13 +276,24 @@ impl Dispatch {
         }
     }
 
-    async fn commit(&self, fence: &Fence, batch: &mut Batch) -> Result<(), CommitError> {
+    async fn commit(&mut self, fence: &Fence, batch: &mut Batch) -> Result<(), CommitError> {
         if batch.writes.is_empty() {
             return Ok(());
         }
         let writes: Arc<[Write]> =
             std::mem::take(&mut batch.writes).into_iter().map(|(key, value)| Write { key, value }).collect();
-        self.records.commit(fence, writes).await.map(|_| ())
+        let began = Instant::now();
+        match self.records.commit(fence, Arc::clone(&writes)).await {
+            Ok(_) => {
+                self.observer.metrics().committed(began.elapsed());
+                self.observer.committed(&writes);
+                Ok(())
+            }
+            Err(failed) => {
+                self.observer.metrics().commit_failed();
+                Err(failed)
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
 use crate::engine::event::Event;
@@ -129,11 +129,11 @@ impl Launcher {
             let failure = match self.try_create(&job, limits).await {
                 Ok(None) => return None,
                 Ok(Some(executor::Created::New(uid) | executor::Created::Adopted(uid))) => {
-                    info!(run = %job.run, attempt = job.attempt, uid, "Job created");
+                    debug!(run = %job.run, attempt = job.attempt, uid, "Job created");
                     return Some(Input::Created { job, result: Created::Submitted { uid } });
                 }
                 Err(CreateError::Executor(ExecutorError::Permanent { reason, message })) => {
-                    info!(run = %job.run, attempt = job.attempt, reason, message, "Job refused");
+                    debug!(run = %job.run, attempt = job.attempt, reason, message, "Job refused");
                     return Some(Input::Created { job, result: Created::Refused { reason, message } });
                 }
                 Err(failure) => failure,

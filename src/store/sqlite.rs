@@ -73,6 +73,7 @@ struct Inner {
     thread: WriterThread,
     readers: Readers,
     arrived: watch::Receiver<u64>,
+    trouble: watch::Receiver<Option<String>>,
     history: History,
     // Dropped last: the folder is free only once the writer has ended.
     _lock: Lock,
@@ -86,18 +87,37 @@ impl SqliteStore {
         let state = State::load(&opened.connection)
             .map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
         let writer = Writer::new(opened.connection, state);
-        let arrived = writer.arrived();
+        let (arrived, trouble) = (writer.arrived(), writer.trouble());
         let readers = Readers::new(path);
         let history = History::new(readers.clone(), writer.revision());
         let thread = WriterThread::start(writer, options.queue)
             .map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })?;
-        let inner = Inner { options, thread, readers, arrived, history, _lock: opened.lock };
+        let inner = Inner { options, thread, readers, arrived, trouble, history, _lock: opened.lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What API and pages read.
     pub fn history(&self) -> History {
         self.inner.history.clone()
+    }
+
+    /// The newest position of the inbox.
+    pub fn arrived(&self) -> watch::Receiver<u64> {
+        self.inner.arrived.clone()
+    }
+
+    /// Why the last write failed, while it is so.
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.inner.trouble.clone()
+    }
+
+    /// Writes something that changes nothing, to find out whether writing works again: where nobody
+    /// sends any more because of a failure, nothing else would.
+    pub async fn probe(&self) {
+        let (work, answer) = records::Probe::new();
+        if self.submit(Box::new(work), answer).await.is_none() {
+            tracing::debug!("the store's writer has ended");
+        }
     }
 
     /// Ends when the writer has ended, which it does only by dying: nothing can be stored any more.

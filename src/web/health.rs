@@ -4,13 +4,16 @@
 //! turn webhooks away.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::StatusCode;
+use axum::{Json, Router};
+use http::header::ACCEPT;
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
 
 use super::state::WebState;
 
@@ -27,6 +30,39 @@ pub struct Part {
     health: Health,
 }
 
+/// What `/readyz` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether every part is.
+    pub ready: bool,
+    /// In order of names.
+    pub parts: Vec<PartReport>,
+}
+
+/// One part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartReport {
+    /// Which.
+    pub name: &'static str,
+    /// Whether it can do its work.
+    pub ready: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match &part.reason {
+                None => writeln!(f, "{}: ready", part.name)?,
+                Some(reason) => writeln!(f, "{}: not ready: {reason}", part.name)?,
+            }
+        }
+        if self.ready { writeln!(f, "ok") } else { Ok(()) }
+    }
+}
+
 impl Health {
     /// Names a part; it is not ready until it says so.
     pub fn part(&self, name: &'static str) -> Part {
@@ -34,18 +70,14 @@ impl Health {
         Part { name, health: self.clone() }
     }
 
-    /// Whether every part is ready, and a line for each.
-    pub fn report(&self) -> (bool, String) {
+    /// Whether every part is ready, and each with the reason why it is not.
+    pub fn report(&self) -> Report {
         let parts = self.lock();
-        let mut text = String::new();
-        for (name, state) in &*parts {
-            let line = match state {
-                Ok(()) => writeln!(text, "{name}: ready"),
-                Err(reason) => writeln!(text, "{name}: not ready: {reason}"),
-            };
-            line.expect("a String takes all text");
-        }
-        (parts.values().all(Result::is_ok), text)
+        let parts: Vec<PartReport> = parts
+            .iter()
+            .map(|(name, state)| PartReport { name, ready: state.is_ok(), reason: state.clone().err() })
+            .collect();
+        Report { ready: parts.iter().all(|part| part.ready), parts }
     }
 
     fn set(&self, name: &'static str, state: Result<(), String>) {
@@ -77,12 +109,29 @@ impl Drop for Part {
 
 /// `/livez` and `/readyz`.
 pub fn routes() -> Router<WebState> {
-    Router::new().route("/livez", get(async || "ok\n")).route("/readyz", get(readyz))
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz))
 }
 
-async fn readyz(State(state): State<WebState>) -> (StatusCode, String) {
-    match state.health.report() {
-        (true, text) => (StatusCode::OK, text + "ok\n"),
-        (false, text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+async fn livez(headers: HeaderMap) -> Response {
+    let report = Report { ready: true, parts: Vec::new() };
+    answer(&report, wants_json(&headers))
+}
+
+async fn readyz(State(state): State<WebState>, headers: HeaderMap) -> Response {
+    answer(&state.health.report(), wants_json(&headers))
+}
+
+fn answer(report: &Report, as_json: bool) -> Response {
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if as_json {
+        (status, Json(report)).into_response()
+    } else {
+        (status, report.to_string()).into_response()
     }
+}
+
+/// Text is for whoever does not ask for JSON alone: probes and browsers.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json")
 }

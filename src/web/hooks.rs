@@ -60,7 +60,15 @@ async fn in_namespace(
     deliver(&state, &ObjectName::new(namespace, name), request).await
 }
 
+/// Takes a delivery in, and counts how it was answered.
 async fn deliver(state: &WebState, name: &ObjectName, request: Request<Body>) -> Result<Response, Problem> {
+    let answer = take(state, name, request).await;
+    let status = answer.as_ref().map_or_else(|problem| problem.status, Response::status);
+    state.metrics.response(status.as_u16());
+    answer
+}
+
+async fn take(state: &WebState, name: &ObjectName, request: Request<Body>) -> Result<Response, Problem> {
     let webhook: Option<Arc<Webhook>> = state.snapshots.borrow().webhooks.get(name).cloned();
     let webhook = webhook.ok_or_else(|| Problem::not_found("there is no webhook of this name"))?;
     if let Err(why) = &webhook.verifier {

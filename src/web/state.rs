@@ -9,6 +9,7 @@ use super::health::Health;
 use super::hooks::Intake;
 use crate::engine::definitions::Snapshot;
 use crate::outside::clock::Clock;
+use crate::outside::metrics::Metrics;
 use crate::runs::decisions::Decisions;
 use crate::runs::logs::Logs;
 use crate::store::history::History;
@@ -31,6 +32,8 @@ pub struct WebState {
     pub decisions: Decisions,
     /// The time.
     pub clock: Clock,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Whether the parts of this process are ready.
     pub health: Health,
     /// Bounds and counts of deliveries.

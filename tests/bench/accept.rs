@@ -80,6 +80,7 @@ async fn server(inbox: Arc<dyn Inbox>, store: &SqliteStore, folder: &Path) -> So
         logs: Logs { blobs, executor },
         auth: Arc::new(Auth::closed()),
         clock: Clock::System,
+        metrics: kickoff::outside::metrics::Metrics::default(),
         health: Health::default(),
         intake: Intake::default(),
         instance: "bench".to_owned(),

@@ -47,7 +47,7 @@ fn good_definitions_have_no_problems() {
     );
     let (code, stdout, _) = run(&home, "check {}/definitions -o json");
     let checked: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((code, checked), (0, json!({"definitions": 4, "problems": []})));
+    assert_eq!((code, checked), (0, json!({"definitions": 4, "tests": 0, "problems": []})));
 }
 
 #[test]

@@ -97,6 +97,7 @@ fn facts(git: &Git, data: Value) -> Facts {
         datacontenttype: "application/json".to_owned(),
         git: Some(git.clone()),
         cause: None,
+        traceparent: None,
         received_at: 0,
     };
     Facts::from_parts(&attributes, data)

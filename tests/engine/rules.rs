@@ -22,6 +22,7 @@ fn facts(data: Value) -> Facts {
         datacontenttype: "application/json".to_owned(),
         git: Some(Git { branch: Some("main".to_owned()), number: Some(7), ..Git::default() }),
         cause: None,
+        traceparent: None,
         received_at: 0,
     };
     Facts::from_parts(&attributes, data)

@@ -16,6 +16,7 @@ use kickoff::engine::ids::{EventKey, ObjectName};
 use kickoff::engine::machine::{JobId, JobState};
 use kickoff::engine::webhook::{Naming, Verifier};
 use kickoff::outside::clock::Clock;
+use kickoff::outside::metrics::Metrics;
 use kickoff::runs::decisions::Decisions;
 use kickoff::runs::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
 use kickoff::runs::logs::Logs;
@@ -158,6 +159,7 @@ impl App {
                 executor: Arc::new(NoJobs),
             },
             clock,
+            metrics: Metrics::default(),
             health: health.clone(),
             intake: intake.clone(),
             instance: "kickoff".to_owned(),

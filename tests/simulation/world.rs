@@ -163,6 +163,7 @@ impl World {
             datacontenttype: "application/json".to_owned(),
             git: None,
             cause: None,
+            traceparent: None,
             received_at: self.now,
         };
         self.append(Event { attributes, body: Bytes::from(format!(r#"{{"ref":"{name}"}}"#)) });

@@ -2,7 +2,8 @@
 //!
 //! A mounted `ConfigMap` is a folder of links into `..data`, itself a link to a folder that is
 //! swapped as a whole. Hidden entries are skipped, so that each file counts once; links to files and
-//! folders are followed, and the fingerprint is that of what they lead to.
+//! folders are followed, and the fingerprint is that of what they lead to. Tests of definitions stand
+//! beside them and are told from them by their names alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
@@ -11,6 +12,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+
+use crate::engine::fixture::is_fixture;
 
 /// The largest file of definitions, and of a secret.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -65,8 +68,26 @@ impl Stamp {
 
 /// All definitions' files below `folder`.
 pub fn read(folder: &Path) -> Result<Files, ReadError> {
+    read_all(folder, is_definition)
+}
+
+/// All files of tests below `folder`.
+pub fn read_tests(folder: &Path) -> Result<Files, ReadError> {
+    read_all(folder, is_test)
+}
+
+/// A file of tests is never a file of definitions.
+fn is_definition(name: &Path) -> bool {
+    name.extension().is_some_and(|end| end == "yaml" || end == "yml") && !is_test(name)
+}
+
+fn is_test(name: &Path) -> bool {
+    name.file_name().is_some_and(|name| is_fixture(&name.to_string_lossy()))
+}
+
+fn read_all(folder: &Path, wanted: fn(&Path) -> bool) -> Result<Files, ReadError> {
     let mut files = Files::default();
-    for relative in list(folder)? {
+    for relative in list(folder, wanted)? {
         let name = relative.to_string_lossy().into_owned();
         match text(&folder.join(&relative), LARGEST_FILE) {
             Ok(text) => files.texts.push((name, text)),
@@ -79,7 +100,9 @@ pub fn read(folder: &Path) -> Result<Files, ReadError> {
 /// The state of the files below `folder` and of `others`.
 pub fn fingerprint(folder: Option<&Path>, others: &BTreeSet<PathBuf>) -> Result<Fingerprint, ReadError> {
     let below = match folder {
-        Some(folder) => list(folder)?.into_iter().map(|relative| folder.join(relative)).collect(),
+        Some(folder) => {
+            list(folder, is_definition)?.into_iter().map(|relative| folder.join(relative)).collect()
+        }
         None => Vec::new(),
     };
     let stamp = |path: PathBuf| {
@@ -116,11 +139,11 @@ fn text(path: &Path, largest: u64) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
 }
 
-/// Relative paths of `*.yaml` and `*.yml`, sorted.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, ReadError> {
+/// Relative paths of the files that are `wanted`, sorted.
+fn list(folder: &Path, wanted: fn(&Path) -> bool) -> Result<Vec<PathBuf>, ReadError> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
-    walk(folder, Path::new(""), DEEPEST, &mut seen, &mut found)?;
+    walk(folder, Path::new(""), DEEPEST, wanted, &mut seen, &mut found)?;
     found.sort();
     Ok(found)
 }
@@ -129,6 +152,7 @@ fn walk(
     root: &Path,
     relative: &Path,
     depth: usize,
+    wanted: fn(&Path) -> bool,
     seen: &mut BTreeSet<(u64, u64)>,
     found: &mut Vec<PathBuf>,
 ) -> Result<(), ReadError> {
@@ -145,12 +169,11 @@ fn walk(
             continue;
         }
         let path = relative.join(&name);
-        let is_definition = name.extension().is_some_and(|end| end == "yaml" || end == "yml");
         match std::fs::metadata(root.join(&path)) {
-            Ok(file) if file.is_dir() => walk(root, &path, depth - 1, seen, found)?,
+            Ok(file) if file.is_dir() => walk(root, &path, depth - 1, wanted, seen, found)?,
             // A link that leads nowhere is listed, so that reading it says so.
             Ok(file) if !file.is_file() => {}
-            _ if is_definition => found.push(path),
+            _ if wanted(&name) => found.push(path),
             _ => {}
         }
     }

@@ -1,4 +1,5 @@
-//! The event of `explain`: a delivery as its webhook would read it, or a `CloudEvent` in JSON.
+//! The event of `explain` and `test`: a delivery as its webhook would read it, or a `CloudEvent` in
+//! JSON, also as `events get` gives a stored one.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -9,10 +10,9 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kickoff::engine::definitions::Webhook;
-use kickoff::engine::event::{Attributes, Event, Ingress};
+use kickoff::engine::event::{Attributes, Cause, Event, Git, Ingress, Millis};
 use kickoff::engine::ids::EventKey;
 use kickoff::engine::webhook::Delivery;
-use kickoff::outside::clock::Clock;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,33 +20,40 @@ use crate::cli::Usage;
 
 /// A `CloudEvent` in structured mode (`CloudEvents` 1.0, JSON event format).
 #[derive(Deserialize)]
-struct CloudEvent {
+pub(in crate::cli) struct CloudEvent {
     specversion: String,
     id: String,
     source: String,
     #[serde(rename = "type")]
     event_type: String,
     subject: Option<String>,
+    time: Option<String>,
     datacontenttype: Option<String>,
     data: Option<Value>,
     data_base64: Option<String>,
+    #[serde(default)]
+    kickoff: Kept,
 }
 
-/// Reads the event from its files.
-pub(super) fn read(webhook: &Webhook, event: &Path, headers: Option<&Path>) -> anyhow::Result<Event> {
-    let body = Bytes::from(bytes(event)?);
-    let Some(file) = headers else {
-        if let Some(event) = cloud_event(webhook, &body)? {
-            return Ok(event);
-        }
-        return delivery(webhook, HeaderMap::new(), body, " (give the delivery's headers with --headers)");
-    };
-    let text = String::from_utf8(bytes(file)?).context("the headers are not text")?;
-    let headers = parse_headers(&text).map_err(|fault| Usage(format!("{}:{fault}", file.display())))?;
-    delivery(webhook, headers, body, "")
+/// What a stored event has beyond `CloudEvents`; an event from elsewhere has nothing of it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    git: Option<Git>,
+    cause: Option<Cause>,
+    ingress: Option<Ingress>,
 }
 
-fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
+/// What a file holds.
+pub(in crate::cli) enum Read {
+    /// A `CloudEvent`, which says all of itself.
+    CloudEvent(Box<CloudEvent>),
+    /// The body of a delivery: its webhook and its headers say the rest.
+    Body(Bytes),
+}
+
+/// Reads a file whole; `-` is stdin.
+pub(super) fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
         let mut read = Vec::new();
         std::io::stdin().read_to_end(&mut read).context("stdin can't be read")?;
@@ -55,54 +62,94 @@ fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))
 }
 
-fn delivery(webhook: &Webhook, mut headers: HeaderMap, body: Bytes, hint: &str) -> anyhow::Result<Event> {
-    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    let receipt = kickoff::outside::receipt::receipt;
-    let read = Delivery::read(webhook, &headers, body, receipt, Clock::System.now());
-    read.map_err(|error| {
-        Usage(format!("webhook {} would refuse this delivery: {error}{hint}", webhook.name.name)).into()
-    })
+/// The headers in a file.
+pub(in crate::cli) fn headers(file: &Path) -> anyhow::Result<HeaderMap> {
+    let text = String::from_utf8(bytes(file)?).context("the headers are not text")?;
+    Ok(parse_headers(&text).map_err(|fault| Usage(format!("{}:{fault}", file.display())))?)
 }
 
-/// `None` where the body is no `CloudEvent` at all; an error where it is a bad one.
-fn cloud_event(webhook: &Webhook, body: &[u8]) -> anyhow::Result<Option<Event>> {
-    let Ok(value @ Value::Object(_)) = serde_json::from_slice::<Value>(body) else { return Ok(None) };
+/// Tells a `CloudEvent` from the body of a delivery, which may be anything; an error where it is a bad
+/// one. What came with headers is a delivery.
+pub(in crate::cli) fn read(body: Bytes, with_headers: bool) -> Result<Read, Usage> {
+    if with_headers {
+        return Ok(Read::Body(body));
+    }
+    let Ok(value @ Value::Object(_)) = serde_json::from_slice::<Value>(&body) else {
+        return Ok(Read::Body(body));
+    };
     if value.get("specversion").is_none() {
-        return Ok(None);
+        return Ok(Read::Body(body));
     }
     let event: CloudEvent =
         serde_json::from_value(value).map_err(|error| Usage(format!("this is no CloudEvent: {error}")))?;
     if event.specversion != "1.0" {
-        return Err(Usage(format!("specversion: {:?} is not known: write 1.0", event.specversion)).into());
+        return Err(Usage(format!("specversion: {:?} is not known: write 1.0", event.specversion)));
     }
-    let json_type = || "application/json".to_owned();
-    let body = match (event.data, event.data_base64) {
-        (Some(_), Some(_)) => {
-            return Err(Usage("a CloudEvent has data or data_base64, not both".to_owned()).into());
-        }
-        (None, Some(text)) => base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .map_err(|error| Usage(format!("data_base64: {error}")))?,
-        (Some(Value::String(text)), None) if !is_json(event.datacontenttype.as_deref()) => text.into_bytes(),
-        (Some(data), None) => serde_json::to_vec(&data)?,
-        (None, None) => Vec::new(),
-    };
-    let ingress = Ingress::Webhook(webhook.name.clone());
-    Ok(Some(Event {
-        attributes: Attributes {
-            key: EventKey::derive(&ingress.to_string(), &event.source, &event.id),
-            ingress,
-            id: event.id,
-            source: event.source,
-            event_type: event.event_type,
-            subject: event.subject,
-            datacontenttype: event.datacontenttype.unwrap_or_else(json_type),
-            git: None,
-            cause: None,
-            received_at: Clock::System.now(),
-        },
-        body: Bytes::from(body),
-    }))
+    Ok(Read::CloudEvent(Box::new(event)))
+}
+
+/// The event that `webhook` would make of a delivery, whose signature is not checked.
+pub(in crate::cli) fn delivery(
+    webhook: &Webhook,
+    headers: Option<HeaderMap>,
+    body: Bytes,
+    receipt: impl FnOnce() -> String,
+    now: Millis,
+) -> Result<Event, Usage> {
+    let hint = if headers.is_none() { " (give the delivery's headers with --headers)" } else { "" };
+    let mut headers = headers.unwrap_or_default();
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    let read = Delivery::read(webhook, &headers, body, receipt, now);
+    read.map_err(|error| {
+        Usage(format!("webhook {} would refuse this delivery: {error}{hint}", webhook.name.name))
+    })
+}
+
+impl CloudEvent {
+    /// Where a stored event came in.
+    pub(in crate::cli) fn ingress(&self) -> Option<&Ingress> {
+        self.kickoff.ingress.as_ref()
+    }
+
+    /// As an event that came in through `ingress`.
+    pub(in crate::cli) fn into_event(self, ingress: Ingress, now: Millis) -> Result<Event, Usage> {
+        let body = match (self.data, self.data_base64) {
+            (Some(_), Some(_)) => {
+                return Err(Usage("a CloudEvent has data or data_base64, not both".to_owned()));
+            }
+            (None, Some(text)) => base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .map_err(|error| Usage(format!("data_base64: {error}")))?,
+            (Some(Value::String(text)), None) if !is_json(self.datacontenttype.as_deref()) => {
+                text.into_bytes()
+            }
+            (Some(data), None) => data.to_string().into_bytes(),
+            (None, None) => Vec::new(),
+        };
+        let received_at = match &self.time {
+            None => now,
+            Some(time) => time
+                .parse::<jiff::Timestamp>()
+                .map_err(|error| Usage(format!("time: {error}")))?
+                .as_millisecond(),
+        };
+        Ok(Event {
+            attributes: Attributes {
+                key: EventKey::derive(&ingress.to_string(), &self.source, &self.id),
+                ingress,
+                id: self.id,
+                source: self.source,
+                event_type: self.event_type,
+                subject: self.subject,
+                datacontenttype: self.datacontenttype.unwrap_or_else(|| "application/json".to_owned()),
+                git: self.kickoff.git,
+                cause: self.kickoff.cause,
+                received_at,
+                traceparent: None,
+            },
+            body: Bytes::from(body),
+        })
+    }
 }
 
 /// A missing media type is JSON.

@@ -189,6 +189,10 @@ fn envelope(value: &Value) -> Vec<Finding> {
             format!("a definition must be a map with apiVersion and kind, is {is}"),
         )];
     }
+    if value.get("apiVersion").is_none() && value.get("trigger").is_some() && value.get("expect").is_some() {
+        let message = "this is a test, and only files *.test.yaml hold tests: rename the file";
+        return vec![Finding::value("", message)];
+    }
     let mut findings = Vec::new();
     let mut expect = |field: &str, allowed: &[&str]| match value.get(field) {
         None => findings.push(Finding::key(field, format!("is missing: write {}", allowed.join(" or ")))),

@@ -22,29 +22,30 @@ pub(super) const KINDS: [&str; 3] = ["Webhook", "JobTemplate", "Trigger"];
 
 /// A problem before its place is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Finding {
-    pub(super) field: String,
+pub(in crate::engine) struct Finding {
+    pub(in crate::engine) field: String,
     /// The key is at fault, not the value.
-    pub(super) at_key: bool,
-    pub(super) message: String,
-    pub(super) suggestion: Option<String>,
+    pub(in crate::engine) at_key: bool,
+    pub(in crate::engine) message: String,
+    pub(in crate::engine) suggestion: Option<String>,
 }
 
 impl Finding {
-    pub(super) fn value(field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(in crate::engine) fn value(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), at_key: false, message: message.into(), suggestion: None }
     }
 
-    pub(super) fn key(field: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(in crate::engine) fn key(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { at_key: true, ..Self::value(field, message) }
     }
 
-    pub(super) fn near(self, suggestion: Option<String>) -> Self {
+    pub(in crate::engine) fn near(self, suggestion: Option<String>) -> Self {
         Self { suggestion, ..self }
     }
 }
 
-struct KindSchema {
+/// A JSON Schema with its validator, for documents that are worded as definitions are.
+pub(in crate::engine) struct KindSchema {
     schema: Value,
     validator: Validator,
 }
@@ -55,13 +56,17 @@ static SCHEMAS: LazyLock<Vec<KindSchema>> = LazyLock::new(|| {
         schemars::schema_for!(Resource<JobTemplateSpec>),
         schemars::schema_for!(Resource<TriggerSpec>),
     ];
-    schemas.into_iter().map(|schema| KindSchema::of(schema.to_value())).collect()
+    let of_kind = |schema: schemars::Schema| {
+        let mut schema = schema.to_value();
+        schema["properties"]["kind"] = json!({ "type": "string" });
+        KindSchema::of(schema)
+    };
+    schemas.into_iter().map(of_kind).collect()
 });
 
 impl KindSchema {
-    fn of(mut schema: Value) -> Self {
+    pub(in crate::engine) fn of(mut schema: Value) -> Self {
         simplify(&mut schema);
-        schema["properties"]["kind"] = json!({ "type": "string" });
         let validator = jsonschema::options()
             .should_validate_formats(true)
             .with_format(SPAN_FORMAT, |text: &str| Span::parse(text).is_ok())
@@ -70,18 +75,22 @@ impl KindSchema {
             .expect("the schema of a kind is valid");
         Self { schema, validator }
     }
+
+    /// Everything that is wrong with `document`.
+    pub(in crate::engine) fn findings(&self, document: &Value) -> Vec<Finding> {
+        let mut findings = BTreeSet::new();
+        for error in self.validator.iter_errors(document) {
+            findings.extend(word(&error, &self.schema));
+        }
+        broken_integers(document, &self.schema, &self.schema, String::new(), &mut findings);
+        findings.into_iter().collect()
+    }
 }
 
 /// Everything that is wrong with `document`, whose kind is known.
 pub(super) fn check(kind: &str, document: &Value) -> Vec<Finding> {
     let Some(known) = KINDS.iter().position(|known| *known == kind) else { return Vec::new() };
-    let KindSchema { schema, validator } = &SCHEMAS[known];
-    let mut findings = BTreeSet::new();
-    for error in validator.iter_errors(document) {
-        findings.extend(word(&error, schema));
-    }
-    broken_integers(document, schema, schema, String::new(), &mut findings);
-    findings.into_iter().collect()
+    SCHEMAS[known].findings(document)
 }
 
 fn word(error: &ValidationError<'_>, root: &Value) -> Vec<Finding> {
@@ -213,7 +222,7 @@ fn wanted(kind: &TypeKind) -> String {
 }
 
 /// A value in a message: its kind, and its text where that is short.
-pub(super) fn described(value: &Value) -> String {
+pub(in crate::engine) fn described(value: &Value) -> String {
     match value {
         Value::Null => "empty".to_owned(),
         Value::Array(_) => "a list".to_owned(),

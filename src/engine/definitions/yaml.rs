@@ -16,9 +16,9 @@ use node::{Kind, Node, spot};
 
 /// A cut of a file: one document with the number of the lines before it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Piece<'a> {
-    pub(super) text: &'a str,
-    pub(super) lines_before: u32,
+pub(in crate::engine) struct Piece<'a> {
+    pub(in crate::engine) text: &'a str,
+    pub(in crate::engine) lines_before: u32,
 }
 
 /// Where the fields of a document stand.
@@ -29,11 +29,11 @@ pub struct Places {
 
 /// A document that could be parsed.
 #[derive(Debug)]
-pub(super) struct Parsed {
-    pub(super) value: Value,
-    pub(super) places: Places,
+pub(in crate::engine) struct Parsed {
+    pub(in crate::engine) value: Value,
+    pub(in crate::engine) places: Places,
     /// Keys that stand twice in their map, as field paths.
-    pub(super) repeated: Vec<(String, Spot)>,
+    pub(in crate::engine) repeated: Vec<(String, Spot)>,
 }
 
 impl Places {
@@ -84,7 +84,7 @@ pub fn child(parent: &str, key: &str) -> String {
 }
 
 /// Cuts a file into its documents; a piece without anything but comments is left out.
-pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(in crate::engine) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut found = Vec::new();
     let (mut start, mut start_line) = (0, 0);
     let (mut at, mut line_number) = (0, 0);
@@ -115,7 +115,7 @@ fn says_nothing(text: &str) -> bool {
 }
 
 /// Parses one piece; `None` where its root is null. An error is a message with its place.
-pub(super) fn parse(piece: &Piece<'_>) -> Result<Option<Parsed>, (String, Spot)> {
+pub(in crate::engine) fn parse(piece: &Piece<'_>) -> Result<Option<Parsed>, (String, Spot)> {
     let below = |at: Spot| Spot { line: at.line + piece.lines_before, ..at };
     let options = serde_saphyr::options! {
         strict_booleans: true,

@@ -288,6 +288,7 @@ fn event_ref(event: &Attributes) -> EventRef {
         id: event.id.clone(),
         source: event.source.clone(),
         event_type: event.event_type.clone(),
+        traceparent: event.traceparent.clone(),
     }
 }
 

@@ -9,6 +9,7 @@ use super::state::{Turn, append};
 use super::types::{Created, JobId, JobSeen, JobState, Order, Settled};
 use crate::engine::event::{Attributes, Cause, Ingress, Millis};
 use crate::engine::ids::EventKey;
+use crate::engine::trace::Trace;
 use crate::engine::verdict::{Finished, Judgement, Outcome, judge, worst};
 
 /// Type of the event that tells a firing's verdict.
@@ -241,6 +242,10 @@ impl Turn<'_> {
             git: firing.git.clone(),
             cause: Some(Cause { firing: firing.id.clone(), depth }),
             received_at: self.now,
+            traceparent: Some(
+                Trace::of_event(&firing.event.key, firing.event.traceparent.as_deref())
+                    .below(firing.id.as_str()),
+            ),
         };
         let data = json!({
             "firing": firing.id,

@@ -247,6 +247,9 @@ pub struct EventRef {
     /// CloudEvents `type`.
     #[serde(rename = "type")]
     pub event_type: String,
+    /// The trace that its sender said it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// A run within its firing.

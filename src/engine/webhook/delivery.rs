@@ -7,6 +7,7 @@ use crate::engine::definitions::Webhook;
 use crate::engine::definitions::config::Provider;
 use crate::engine::event::{Attributes, Event, Git, Ingress, Millis, is_json};
 use crate::engine::ids::EventKey;
+use crate::engine::trace;
 
 use super::headers::one;
 use super::payload::{Object, Payload, Text, payload};
@@ -85,6 +86,7 @@ impl Delivery {
             git: said.git,
             cause: None,
             received_at: now,
+            traceparent: one(headers, "traceparent").ok().flatten().and_then(trace::accepted),
         };
         Ok(Event { attributes, body })
     }

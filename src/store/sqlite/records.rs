@@ -55,6 +55,34 @@ impl Work for Lead {
     }
 }
 
+/// A write that changes nothing.
+pub(super) struct Probe {
+    reply: oneshot::Sender<()>,
+}
+
+impl Probe {
+    /// A probe, answered whatever comes of it: the writer tells how it went.
+    pub(super) fn new() -> (Self, oneshot::Receiver<()>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { reply }, answer)
+    }
+}
+
+impl Work for Probe {
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn carry_out(&mut self, savepoint: &Savepoint<'_>, _: &mut State) -> rusqlite::Result<()> {
+        savepoint.execute("UPDATE state SET revision = revision", []).map(|_| ())
+    }
+
+    fn answer(self: Box<Self>, _: Result<(), Failure>) {
+        // Who asked may have gone.
+        self.reply.send(()).ok();
+    }
+}
+
 /// Writes of one commit.
 pub(super) struct Commit {
     term: u64,

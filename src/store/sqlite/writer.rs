@@ -62,7 +62,7 @@ pub(super) struct Writer {
     state: State,
     arrived: watch::Sender<u64>,
     revision: watch::Sender<u64>,
-    failing: bool,
+    trouble: watch::Sender<Option<String>>,
 }
 
 impl Writer {
@@ -73,7 +73,7 @@ impl Writer {
             state,
             arrived: watch::Sender::new(state.arrived),
             revision: watch::Sender::new(state.revision),
-            failing: false,
+            trouble: watch::Sender::new(None),
         }
     }
 
@@ -85,6 +85,11 @@ impl Writer {
     /// The newest revision of the records.
     pub(super) fn revision(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
+    }
+
+    /// Why the last write failed, while it is so.
+    pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
     }
 
     /// Writes what comes until nobody can send any more.
@@ -151,9 +156,10 @@ impl Writer {
 
     /// Logs the change between working and failing, and tries to win room in a full log of writes.
     fn note(&mut self, failure: Option<&Failure>) {
+        let failing = self.trouble.borrow().is_some();
         match failure {
             Some(Failure::NotWritten(why) | Failure::Unknown(why)) => {
-                if !self.failing {
+                if !failing {
                     tracing::error!(%why, "the store can't write");
                 }
                 let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
@@ -161,10 +167,13 @@ impl Writer {
                     tracing::debug!(%error, "the checkpoint failed too");
                 }
             }
-            None if self.failing => tracing::info!("the store writes again"),
+            None if failing => tracing::info!("the store writes again"),
             None => {}
         }
-        self.failing = failure.is_some();
+        let why = failure.map(|failure| match failure {
+            Failure::NotWritten(why) | Failure::Unknown(why) => why.clone(),
+        });
+        self.trouble.send_if_modified(|known| std::mem::replace(known, why.clone()) != why);
     }
 }
 

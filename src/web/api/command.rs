@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::error::ApiError;
 use crate::engine::ids::EventKey;
@@ -28,6 +29,7 @@ pub(super) async fn give(
     let event = command.event(&principal.name, key, state.clock.now());
     let id = event.attributes.key.clone();
     let appended = state.inbox.append(vec![event]).await?;
+    debug!(event = %id, ingress = "manual", ?appended, "command stored");
     if appended.contains(&Appended::Known) {
         let earlier = state.inbox.get(&id).await?;
         let same = |body: &[u8]| serde_json::from_slice::<Command>(body).is_ok_and(|it| it == *command);

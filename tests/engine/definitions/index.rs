@@ -22,6 +22,7 @@ fn event(webhook: &str, event_type: &str) -> Attributes {
         datacontenttype: "application/json".to_owned(),
         git: None,
         cause: None,
+        traceparent: None,
         received_at: 0,
     }
 }
