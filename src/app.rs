@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod definitions;
+pub mod open_files;
 pub mod serve;
 pub mod supervisor;

@@ -22,10 +22,21 @@ pub struct Accepted {
 
 /// Appends one event; Ok means durable.
 async fn append(inbox: &dyn Inbox, event: Event) -> Result<Accepted, InboxError> {
-    let key = event.attributes.key.clone();
-    match inbox.append(vec![event]).await?.as_slice() {
-        [Appended::New] => Ok(Accepted { key, duplicate: false }),
-        [Appended::Known] => Ok(Accepted { key, duplicate: true }),
-        other => Err(InboxError::Unavailable(format!("it answered {} times for one event", other.len()))),
+    let mut accepted = append_all(inbox, vec![event]).await?;
+    accepted.pop().ok_or_else(|| InboxError::Unavailable("it gave no answer for an event".to_owned()))
+}
+
+/// Appends several events at once; Ok means that all of them are durable, an error that none is.
+async fn append_all(inbox: &dyn Inbox, events: Vec<Event>) -> Result<Vec<Accepted>, InboxError> {
+    let keys: Vec<EventKey> = events.iter().map(|event| event.attributes.key.clone()).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
     }
+    let answers = inbox.append(events).await?;
+    if answers.len() != keys.len() {
+        let text = format!("it gave {} answers for {} events", answers.len(), keys.len());
+        return Err(InboxError::Unavailable(text));
+    }
+    let accepted = |(key, answer)| Accepted { key, duplicate: answer == Appended::Known };
+    Ok(keys.into_iter().zip(answers).map(accepted).collect())
 }

@@ -159,6 +159,7 @@ impl World {
             subject: None,
             datacontenttype: "application/json".to_owned(),
             git: None,
+            extensions: BTreeMap::new(),
             cause: None,
             received_at: self.now,
         };

@@ -1,5 +1,6 @@
 //! The event of `explain`: a delivery as its webhook would read it, or a `CloudEvent` in JSON.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use kickoff::engine::definitions::Webhook;
 use kickoff::engine::event::{Attributes, Event, Ingress};
 use kickoff::engine::ids::EventKey;
-use kickoff::engine::webhook::Delivery;
+use kickoff::engine::webhook::{Delivery, Received};
 use kickoff::outside::clock::Clock;
 use serde::Deserialize;
 use serde_json::Value;
@@ -59,8 +60,23 @@ fn delivery(webhook: &Webhook, mut headers: HeaderMap, body: Bytes, hint: &str) 
     headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     let receipt = kickoff::outside::receipt::receipt;
     let read = Delivery::read(webhook, &headers, body, receipt, Clock::System.now());
-    read.map_err(|error| {
-        Usage(format!("webhook {} would refuse this delivery: {error}{hint}", webhook.name.name)).into()
+    let received = read.map_err(|error| {
+        Usage(format!("webhook {} would refuse this delivery: {error}{hint}", webhook.name.name))
+    })?;
+    Ok(match received {
+        Received::Event(event) => *event,
+        Received::Batch(events) => match <[Event; 1]>::try_from(events) {
+            Ok([event]) => event,
+            Err(events) => {
+                let text = format!("this is a batch of {} events: explain one of them", events.len());
+                return Err(Usage(text).into());
+            }
+        },
+        Received::Challenge(_) => {
+            let text =
+                "this delivery only asks whether the address is ours: it is answered and makes no event";
+            return Err(Usage(text.to_owned()).into());
+        }
     })
 }
 
@@ -98,6 +114,7 @@ fn cloud_event(webhook: &Webhook, body: &[u8]) -> anyhow::Result<Option<Event>> 
             subject: event.subject,
             datacontenttype: event.datacontenttype.unwrap_or_else(json_type),
             git: None,
+            extensions: BTreeMap::new(),
             cause: None,
             received_at: Clock::System.now(),
         },
