@@ -24,17 +24,26 @@ pub struct Accepted {
 
 /// Appends one event; Ok means durable.
 async fn append(inbox: &dyn Inbox, event: Event) -> Result<Accepted, InboxError> {
-    let key = event.attributes.key.clone();
-    let ingress = event.attributes.ingress.to_string();
-    match inbox.append(vec![event]).await?.as_slice() {
-        [Appended::New] => {
-            debug!(event = %key, ingress, "event stored");
-            Ok(Accepted { key, duplicate: false })
-        }
-        [Appended::Known] => {
-            debug!(event = %key, ingress, "event known already");
-            Ok(Accepted { key, duplicate: true })
-        }
-        other => Err(InboxError::Unavailable(format!("it answered {} times for one event", other.len()))),
+    let mut accepted = append_all(inbox, vec![event]).await?;
+    accepted.pop().ok_or_else(|| InboxError::Unavailable("it gave no answer for an event".to_owned()))
+}
+
+/// Appends several events at once; Ok means that all of them are durable, an error that none is.
+async fn append_all(inbox: &dyn Inbox, events: Vec<Event>) -> Result<Vec<Accepted>, InboxError> {
+    let arrived = |event: &Event| (event.attributes.key.clone(), event.attributes.ingress.to_string());
+    let keys: Vec<(EventKey, String)> = events.iter().map(arrived).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
     }
+    let answers = inbox.append(events).await?;
+    if answers.len() != keys.len() {
+        let text = format!("it gave {} answers for {} events", answers.len(), keys.len());
+        return Err(InboxError::Unavailable(text));
+    }
+    let accepted = |((key, ingress), answer)| {
+        let duplicate = answer == Appended::Known;
+        debug!(event = %key, ingress, duplicate, "event stored");
+        Accepted { key, duplicate }
+    };
+    Ok(keys.into_iter().zip(answers).map(accepted).collect())
 }

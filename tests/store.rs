@@ -67,6 +67,7 @@ fn attributes(id: &str) -> Attributes {
         subject: None,
         datacontenttype: "application/json".to_owned(),
         git: None,
+        extensions: BTreeMap::new(),
         cause: None,
         traceparent: None,
         received_at: NOW,

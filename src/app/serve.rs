@@ -20,6 +20,7 @@ use tracing::warn;
 use super::config::ServeConfig;
 use super::definitions::files::ReadError;
 use super::definitions::{Loader, Origin};
+use super::open_files;
 use super::supervisor::{Supervisor, TaskEnded};
 use super::telemetry::traces;
 use crate::engine::definitions::Snapshot;
@@ -317,8 +318,10 @@ impl Parts {
             decisions,
         };
         let router = crate::web::router(state);
+        let limits = Limits::default();
+        let limits = Limits { connections: open_files::make_room(limits.connections), ..limits };
         supervisor.spawn("http", |cancel| async move {
-            listener::serve(listener, router, Limits::default(), cancel).await;
+            listener::serve(listener, router, limits, cancel).await;
             Ok(())
         });
     }

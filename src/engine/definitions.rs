@@ -2,8 +2,9 @@
 //!
 //! `config` is what is read (strict), `model` is what it compiles to, `load` turns text into
 //! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
-//! triggers of an event.
+//! triggers of an event, `clause` says whether a trigger's sources take one.
 
+pub mod clause;
 pub mod compile;
 pub mod config;
 pub mod index;
@@ -14,6 +15,7 @@ pub mod quantity;
 pub(in crate::engine) mod schema;
 pub(in crate::engine) mod yaml;
 
+pub use clause::WebhookSource;
 pub use compile::compile;
 pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};
 pub use problem::{Place, Problem};

@@ -1,5 +1,6 @@
 //! Events: CloudEvents 1.0 attributes, what a forge said about its repository, and the raw body.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -43,6 +44,9 @@ pub struct Attributes {
     /// What the forge's payload says about the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// `CloudEvents` attributes beyond these: `time`, `dataschema` and extensions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, Value>,
     /// The firing that caused this event, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -134,7 +138,7 @@ pub struct Git {
     /// Login, or name where there is no login, of who made the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
-    /// Message of the head commit, or title of the pull request.
+    /// Message of the head commit, title of the pull request, or name of the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

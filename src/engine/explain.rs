@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::definitions::Trigger;
-use super::event::{Event, Ingress};
+use super::event::{Event, Git, Ingress};
 use super::ids::{FiringId, ObjectName, RunId};
 use super::machine::plan::{self, PlannedRun, Refusal};
 use super::machine::{DecisionKind, MachineConfig};
@@ -26,6 +26,9 @@ pub struct Explanation {
     pub reason: String,
     /// Rule by rule, also where an earlier check decided.
     pub rules: Vec<Check>,
+    /// What the runs are about, where the trigger says so and not the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
     /// What would run; empty unless it fires.
     pub runs: Vec<ExplainedRun>,
 }
@@ -63,19 +66,23 @@ pub fn explain(trigger: &Trigger, event: &Event, config: &MachineConfig) -> Expl
         return refused(DecisionKind::Filtered, deaf(trigger, event), rules);
     }
     let firing = FiringId::derive(&config.instance, &trigger.name, &event.attributes.key);
-    match plan::consider(trigger, &facts, &firing, config) {
+    match plan::consider(trigger, &event.attributes, &facts, &firing, config) {
         Err(Refusal { kind, reason }) => refused(kind, reason, rules),
         Ok(plan) => Explanation {
             decision: DecisionKind::Fired,
-            reason: "all rules hold".to_owned(),
+            reason: match plan.note {
+                Some(note) => format!("all rules hold; {note}"),
+                None => "all rules hold".to_owned(),
+            },
             rules,
+            git: plan.git,
             runs: plan.runs.into_iter().map(explained).collect(),
         },
     }
 }
 
 fn refused(decision: DecisionKind, reason: String, rules: Vec<Check>) -> Explanation {
-    Explanation { decision, reason, rules, runs: Vec::new() }
+    Explanation { decision, reason, rules, git: None, runs: Vec::new() }
 }
 
 fn explained(run: PlannedRun) -> ExplainedRun {

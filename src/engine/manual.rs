@@ -64,6 +64,7 @@ impl Command {
                 subject: None,
                 datacontenttype: "application/json".to_owned(),
                 git: None,
+                extensions: BTreeMap::new(),
                 cause: None,
                 traceparent: None,
                 received_at: now,

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
-use super::event::{Attributes, Event, rfc3339};
+use super::event::{Attributes, Event, Git, rfc3339};
+use super::webhook::Change;
 
 /// What is known of one event: the JSON root for paths, and the same as template values, made on
 /// first use.
@@ -14,6 +15,7 @@ use super::event::{Attributes, Event, rfc3339};
 pub struct Facts {
     root: Value,
     view: OnceLock<minijinja::Value>,
+    change: OnceLock<Change>,
 }
 
 impl Facts {
@@ -37,16 +39,40 @@ impl Facts {
         if let Some(subject) = &attributes.subject {
             event.insert("subject".to_owned(), json!(subject));
         }
+        for (name, value) in &attributes.extensions {
+            // The sender's own time is the event's; of the others none may stand in for what is known.
+            if name == "time" || !event.contains_key(name) {
+                event.insert(name.clone(), value.clone());
+            }
+        }
         event.insert("data".to_owned(), data);
         root.insert("event".to_owned(), Value::Object(event));
         let git = attributes.git.as_ref().and_then(|git| serde_json::to_value(git).ok());
         root.insert("git".to_owned(), git.unwrap_or_else(|| json!({})));
-        Self { root: Value::Object(root), view: OnceLock::new() }
+        Self { root: Value::Object(root), view: OnceLock::new(), change: OnceLock::new() }
     }
 
     /// The root that paths start from.
     pub fn root(&self) -> &Value {
         &self.root
+    }
+
+    /// What the event's data says about what changed, worked out on first use.
+    pub fn change(&self) -> &Change {
+        self.change.get_or_init(|| {
+            let event = &self.root["event"];
+            Change::of(event["type"].as_str().unwrap_or_default(), &event["data"])
+        })
+    }
+
+    /// The same event about another commit, to render with: `event` is shared as it is in the view, and
+    /// is not in the root.
+    #[must_use]
+    pub fn about(&self, git: &Git) -> Self {
+        let git = serde_json::to_value(git).unwrap_or_else(|_| json!({}));
+        let event = self.view().get_attr("event").unwrap_or_default();
+        let view = minijinja::Value::from_pairs([("event", event), ("git", template_value(&git))]);
+        Self { root: json!({ "git": git }), view: OnceLock::from(view), change: OnceLock::new() }
     }
 
     /// The root as template values. Null counts as missing, so it becomes undefined.

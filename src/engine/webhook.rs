@@ -2,7 +2,8 @@
 //!
 //! [`Verifier`] decides whether a delivery comes from who it says, before anything in it is parsed.
 //! [`Delivery`] then makes an event of it: type, source and subject follow the adapters
-//! of GitHub and GitLab (`cloudevents/spec`, `adapters/github.md`, `adapters/gitlab.md`).
+//! of GitHub and GitLab (`cloudevents/spec`, `adapters/github.md`, `adapters/gitlab.md`). [`Change`]
+//! says later, of an event's data, which files it changed and whether its branch is gone.
 //!
 //! Everything in a delivery is hostile input: what is known of a payload is read field by field, a
 //! field of another shape counts as missing, and lengths are bounded. Nothing here may panic, keep a
@@ -10,7 +11,12 @@
 //! nothing half done.
 
 mod auth;
+mod bitbucket;
+mod change;
+mod cloudevents;
 mod delivery;
+mod form;
+mod gitea;
 mod github;
 mod gitlab;
 mod headers;
@@ -18,8 +24,12 @@ mod keys;
 mod naming;
 mod path;
 mod payload;
+mod slack;
+mod stripe;
 mod verifier;
 
-pub use delivery::{Delivery, Unreadable};
+pub use change::{Change, Paths};
+pub use cloudevents::MAX_BATCH;
+pub use delivery::{Delivery, Received, Unreadable};
 pub use naming::Naming;
 pub use verifier::{Refused, Verifier};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Accepted, append};
+use super::{Accepted, append, append_all};
 use crate::engine::definitions::Webhook;
-use crate::engine::event::{Event, Millis};
-use crate::engine::webhook::{Delivery, Refused, Unreadable};
+use crate::engine::event::Millis;
+use crate::engine::webhook::{Delivery, Received, Refused, Unreadable};
 use crate::outside::clock::Clock;
 use crate::outside::receipt::receipt;
 use crate::store::inbox::{Inbox, InboxError};
@@ -39,6 +39,17 @@ pub enum DeliveryError {
     Panicked,
 }
 
+/// What came of a delivery.
+#[derive(Debug)]
+pub enum Taken {
+    /// Its event is durable.
+    Event(Accepted),
+    /// All its events are durable.
+    Batch(Vec<Accepted>),
+    /// It holds no event; its sender wants this text back.
+    Challenge(String),
+}
+
 /// Takes one delivery in; Ok means durable.
 pub async fn accept(
     inbox: &dyn Inbox,
@@ -46,19 +57,23 @@ pub async fn accept(
     webhook: &Arc<Webhook>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Accepted, DeliveryError> {
+) -> Result<Taken, DeliveryError> {
     let now = clock.now();
-    let event = if body.len() <= INLINE {
+    let received = if body.len() <= INLINE {
         open(webhook, &headers, body, now)?
     } else {
         let webhook = webhook.clone();
         let opened = tokio::task::spawn_blocking(move || open(&webhook, &headers, body, now)).await;
         opened.map_err(|_| DeliveryError::Panicked)??
     };
-    Ok(append(inbox, event).await?)
+    Ok(match received {
+        Received::Event(event) => Taken::Event(append(inbox, *event).await?),
+        Received::Batch(events) => Taken::Batch(append_all(inbox, events).await?),
+        Received::Challenge(text) => Taken::Challenge(text),
+    })
 }
 
-fn open(webhook: &Webhook, headers: &HeaderMap, body: Bytes, now: Millis) -> Result<Event, DeliveryError> {
+fn open(webhook: &Webhook, headers: &HeaderMap, body: Bytes, now: Millis) -> Result<Received, DeliveryError> {
     let verifier = webhook.verifier.as_ref().map_err(|why| DeliveryError::NoVerifier(why.clone()))?;
     verifier.verify(headers, &body, now)?;
     Ok(Delivery::read(webhook, headers, body, receipt, now)?)

@@ -28,6 +28,8 @@ pub struct Limits {
     pub connections: usize,
     /// Longest time until a request's header is there, also on a connection that is kept open.
     pub header_timeout: Duration,
+    /// Longest time that a peer may take no byte of its answer.
+    pub write_timeout: Duration,
     /// Most bytes of a header.
     pub header_bytes: usize,
     /// Most fields of a header.
@@ -39,8 +41,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1_024,
+            connections: 8_192,
             header_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             header_bytes: 64 << 10,
             header_fields: 100,
             shutdown: Duration::from_secs(5),
@@ -105,7 +108,7 @@ async fn converse(
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits.header_fields)
         .max_header_size(limits.header_bytes)
-        .serve_connection(TokioIo::new(Linger::new(stream)), service);
+        .serve_connection(TokioIo::new(Linger::new(stream, limits.write_timeout)), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }

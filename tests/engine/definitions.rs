@@ -4,6 +4,7 @@ mod changes;
 mod index;
 mod problems;
 mod reload;
+mod sources;
 
 use std::sync::Arc;
 

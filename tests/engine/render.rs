@@ -96,6 +96,7 @@ fn facts(git: &Git, data: Value) -> Facts {
         subject: None,
         datacontenttype: "application/json".to_owned(),
         git: Some(git.clone()),
+        extensions: BTreeMap::new(),
         cause: None,
         traceparent: None,
         received_at: 0,

@@ -3,6 +3,8 @@
 mod operators;
 mod paths;
 
+use std::collections::BTreeMap;
+
 use kickoff::engine::definitions::config::RuleConfig;
 use kickoff::engine::event::{Attributes, Git, Ingress};
 use kickoff::engine::ids::{EventKey, ObjectName};
@@ -21,6 +23,7 @@ fn facts(data: Value) -> Facts {
         subject: None,
         datacontenttype: "application/json".to_owned(),
         git: Some(Git { branch: Some("main".to_owned()), number: Some(7), ..Git::default() }),
+        extensions: BTreeMap::new(),
         cause: None,
         traceparent: None,
         received_at: 0,

@@ -1,7 +1,11 @@
 //! Webhooks: signatures and deliveries.
 
+mod change;
+mod cloudevents;
 mod deliveries;
+mod git;
 mod hostile;
+mod providers;
 mod refusals;
 mod signatures;
 

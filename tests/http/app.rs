@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use kickoff::engine::definitions::config::Provider;
+use kickoff::engine::definitions::config::{Forks, Provider};
 use kickoff::engine::definitions::{Snapshot, Webhook};
 use kickoff::engine::event::Event;
 use kickoff::engine::ids::{EventKey, ObjectName};
@@ -120,7 +120,8 @@ fn webhook(namespace: &str, name: &str, provider: Provider, secret: Option<&str>
         None => Err("the secret in the file /hush can't be read".to_owned()),
     };
     let name = ObjectName::new(namespace, name);
-    Arc::new(Webhook { name, provider, max_body: MAX_BODY, verifier, naming: Naming::default() })
+    let (forks, naming) = (Forks::Deny, Naming::default());
+    Arc::new(Webhook { name, provider, forks, max_body: MAX_BODY, verifier, naming })
 }
 
 impl App {
@@ -137,6 +138,9 @@ impl App {
             webhook("team", "github", Provider::Github, Some("another")),
             webhook("default", "plain", Provider::Token, Some("s3cret")),
             webhook("default", "broken", Provider::Github, None),
+            webhook("default", "events", Provider::Cloudevents, Some("s3cret")),
+            webhook("default", "gitea", Provider::Gitea, Some(SECRET)),
+            webhook("default", "slack", Provider::Slack, Some(SECRET)),
         ];
         let webhooks = webhooks.into_iter().map(|webhook| (webhook.name.clone(), webhook)).collect();
         let (_, snapshots) = watch::channel(Arc::new(Snapshot { webhooks, ..Snapshot::default() }));

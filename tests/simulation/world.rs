@@ -162,6 +162,7 @@ impl World {
             subject: None,
             datacontenttype: "application/json".to_owned(),
             git: None,
+            extensions: BTreeMap::new(),
             cause: None,
             traceparent: None,
             received_at: self.now,

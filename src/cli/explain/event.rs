@@ -1,6 +1,7 @@
 //! The event of `explain` and `test`: a delivery as its webhook would read it, or a `CloudEvent` in
 //! JSON, also as `events get` gives a stored one.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use kickoff::engine::definitions::Webhook;
 use kickoff::engine::event::{Attributes, Cause, Event, Git, Ingress, Millis};
 use kickoff::engine::ids::EventKey;
-use kickoff::engine::webhook::Delivery;
+use kickoff::engine::webhook::{Delivery, Received};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -99,10 +100,22 @@ pub(in crate::cli) fn delivery(
     let hint = if headers.is_none() { " (give the delivery's headers with --headers)" } else { "" };
     let mut headers = headers.unwrap_or_default();
     headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    let read = Delivery::read(webhook, &headers, body, receipt, now);
-    read.map_err(|error| {
+    let received = Delivery::read(webhook, &headers, body, receipt, now).map_err(|error| {
         Usage(format!("webhook {} would refuse this delivery: {error}{hint}", webhook.name.name))
-    })
+    })?;
+    match received {
+        Received::Event(event) => Ok(*event),
+        Received::Batch(events) => match <[Event; 1]>::try_from(events) {
+            Ok([event]) => Ok(event),
+            Err(events) => {
+                Err(Usage(format!("this is a batch of {} events: explain one of them", events.len())))
+            }
+        },
+        Received::Challenge(_) => Err(Usage(
+            "this delivery only asks whether the address is ours: it is answered and makes no event"
+                .to_owned(),
+        )),
+    }
 }
 
 impl CloudEvent {
@@ -143,6 +156,7 @@ impl CloudEvent {
                 subject: self.subject,
                 datacontenttype: self.datacontenttype.unwrap_or_else(|| "application/json".to_owned()),
                 git: self.kickoff.git,
+                extensions: BTreeMap::new(),
                 cause: self.kickoff.cause,
                 received_at,
                 traceparent: None,

@@ -7,6 +7,7 @@
 mod groups;
 mod legs;
 mod names;
+mod sources;
 mod template;
 mod trigger;
 mod webhook;
@@ -241,6 +242,7 @@ fn out_of_order(old: &Trigger, reason: String) -> Trigger {
         hash: old.hash.clone(),
         suspend: old.suspend,
         sources: old.sources.clone(),
+        git: None,
         rule: Rule::compile(&[]).expect("no rules always hold"),
         legs: Vec::new(),
         concurrency: None,

@@ -17,10 +17,10 @@ pub use template::{
     ParamConfig, ParamType, ResultsConfig, RetentionConfig, RetriesConfig,
 };
 pub use trigger::{
-    ConcurrencyConfig, PolicyConfig, RuleConfig, RunConfig, SourceConfig, TriggerSpec, WebhookSourceConfig,
-    WhenFull,
+    ConcurrencyConfig, GitConfig, PolicyConfig, RuleConfig, RunConfig, SourceConfig, TriggerSpec,
+    WebhookSourceConfig, WhenFull,
 };
-pub use webhook::{Algorithm, AuthConfig, Encoding, Provider, Scheme, SecretSource, WebhookSpec};
+pub use webhook::{Algorithm, AuthConfig, Encoding, Forks, Provider, Scheme, SecretSource, WebhookSpec};
 
 /// The only `apiVersion`.
 pub const API_VERSION: &str = "kickoff.dev/v1alpha1";

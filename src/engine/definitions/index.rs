@@ -117,7 +117,7 @@ impl OfWebhook {
     fn build(webhook: &ObjectName, positions: &[usize], triggers: &[Arc<Trigger>]) -> Self {
         let equalities: Vec<(usize, Vec<Equality>)> = positions
             .iter()
-            .map(|position| (*position, usable(triggers[*position].rule.equalities())))
+            .map(|position| (*position, usable(equalities(&triggers[*position], webhook))))
             .collect();
         let mut values: HashMap<&str, BTreeSet<String>> = HashMap::new();
         for (path, wanted) in equalities.iter().flat_map(|(_, all)| all) {
@@ -137,6 +137,16 @@ impl OfWebhook {
         built.paths = paths.into_values().collect();
         built
     }
+}
+
+/// What must hold for the trigger to fire on an event of this webhook: equalities of its rules, and the
+/// repositories of its source clauses, where all of them name some.
+fn equalities(trigger: &Trigger, webhook: &ObjectName) -> Vec<Equality> {
+    let clauses = trigger.sources.iter().filter(|source| source.webhook == *webhook);
+    let named: Option<Vec<&[String]>> = clauses.map(|source| source.repositories.literals()).collect();
+    let repositories = named.map(|named| named.concat().into_iter().map(Value::String).collect());
+    let of_sources = repositories.map(|repositories| ("git.repository".to_owned(), repositories));
+    trigger.rule.equalities().into_iter().chain(of_sources).collect()
 }
 
 /// Equalities that a look-up can answer: of scalars, null not being one.

@@ -7,10 +7,10 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::{Provider, WhenFull};
+use super::clause::WebhookSource;
+use super::config::{Forks, Provider, WhenFull};
 use super::index::Index;
 use super::problem::Problem;
-use crate::engine::event::{Attributes, Ingress};
 use crate::engine::ids::ObjectName;
 use crate::engine::render::{ManifestTemplate, ParamSchema, Text};
 use crate::engine::rules::Rule;
@@ -69,6 +69,8 @@ pub struct Webhook {
     pub name: ObjectName,
     /// Who sends.
     pub provider: Provider,
+    /// What becomes of pull requests from forks.
+    pub forks: Forks,
     /// Largest body, bytes.
     pub max_body: usize,
     /// Checks signatures; `Err` says which secret could not be resolved: answer 503, never 401.
@@ -141,6 +143,8 @@ pub struct Trigger {
     pub sources: Vec<WebhookSource>,
     /// All of `match`.
     pub rule: Rule,
+    /// What an event is about that has no commit of its own.
+    pub git: Option<GitTemplate>,
     /// One for each entry of `runs` and cell of its matrix.
     pub legs: Vec<Leg>,
     /// Limit of firings.
@@ -152,13 +156,15 @@ pub struct Trigger {
     pub broken: Option<String>,
 }
 
-/// A source clause: which deliveries of which Webhook.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebhookSource {
-    /// The Webhook.
+/// What an event without a commit of its own is about.
+#[derive(Debug)]
+pub struct GitTemplate {
+    /// The forge's Webhook.
     pub webhook: ObjectName,
-    /// Event types with `com.<provider>.` in front; empty means all. `a.b` also covers `a.b.c`.
-    pub events: Vec<String>,
+    /// `owner/name`.
+    pub repository: Text,
+    /// The commit.
+    pub sha: Text,
 }
 
 /// One thing to run: an entry of `runs` with one cell of its matrix.
@@ -202,24 +208,4 @@ pub struct Concurrency {
     pub max_queued: u32,
     /// How long one may wait, milliseconds.
     pub max_wait_ms: i64,
-}
-
-impl Trigger {
-    /// Whether a source clause takes this event.
-    pub fn listens(&self, event: &Attributes) -> bool {
-        let Ingress::Webhook(webhook) = &event.ingress else { return false };
-        self.sources.iter().any(|source| source.webhook == *webhook && source.takes(&event.event_type))
-    }
-}
-
-impl WebhookSource {
-    /// Whether `event_type` is one of the clause's types, or an action of one.
-    pub fn takes(&self, event_type: &str) -> bool {
-        let covers = |wanted: &String| {
-            event_type
-                .strip_prefix(wanted.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.events.is_empty() || self.events.iter().any(covers)
-    }
 }

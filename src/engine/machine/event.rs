@@ -104,11 +104,12 @@ impl Turn<'_> {
             let firing =
                 FiringId::derive(&self.machine.config.instance, &trigger.name, &event.attributes.key);
             let runner = Runner { name: &trigger.name, is_trigger: true };
-            let decision = match plan::consider(trigger, &facts, &firing, &self.machine.config) {
-                Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
-                Err(refusal) => refused(&trigger.name, refusal),
-                Ok(plan) => self.place(&runner, firing, plan, &event.attributes, &mut places),
-            };
+            let decision =
+                match plan::consider(trigger, &event.attributes, &facts, &firing, &self.machine.config) {
+                    Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
+                    Err(refusal) => refused(&trigger.name, refusal),
+                    Ok(plan) => self.place(&runner, firing, plan, &event.attributes, &mut places),
+                };
             decisions.push(decision);
         }
         let filtered = candidates.listening.saturating_sub(decisions.len());
@@ -151,6 +152,7 @@ impl Turn<'_> {
             }
             _ => "all rules hold".to_owned(),
         };
+        let reason = plan.note.as_ref().map_or(reason.clone(), |note| format!("{reason}; {note}"));
         self.fire(runner, id.clone(), plan, event, places);
         for older in replaced.unwrap_or_default() {
             self.cancel_firing(&older, &format!("replaced by firing {id}"));
@@ -199,11 +201,13 @@ impl Turn<'_> {
         places: &mut Places,
     ) {
         let slot = plan.slot.map(|(slot, _)| slot);
+        let git = plan.git.or_else(|| event.git.clone());
         let ordinal = (places.position, places.next);
         let summaries = plan.runs.iter().map(summary).collect();
         for planned in plan.runs {
             let manifest = planned.rendered.manifest.clone();
             let run = self.new_run(runner, &id, planned, plan.priority, event, places.take());
+            let run = Run { git: git.clone(), ..run };
             self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
             self.put_run(run);
         }
@@ -212,7 +216,7 @@ impl Turn<'_> {
             id,
             trigger: runner.name.clone(),
             event: event_ref(event),
-            git: event.git.clone(),
+            git,
             cause: event.cause.clone(),
             state: if waits { FiringState::Queued } else { FiringState::Active },
             slot,

@@ -1,6 +1,6 @@
 //! What executors report about Jobs, and what it means for attempts, runs and firings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -240,6 +240,7 @@ impl Turn<'_> {
             subject: Some(firing.trigger.to_string()),
             datacontenttype: "application/json".to_owned(),
             git: firing.git.clone(),
+            extensions: BTreeMap::new(),
             cause: Some(Cause { firing: firing.id.clone(), depth }),
             received_at: self.now,
             traceparent: Some(

@@ -12,9 +12,9 @@ use super::record::{Decision, DecisionKind, Slot};
 use super::state::MachineConfig;
 use crate::engine::definitions::model::Concurrency;
 use crate::engine::definitions::{JobTemplate, Leg, Snapshot, Trigger};
-use crate::engine::event::Event;
+use crate::engine::event::{Attributes, Event, Git};
 use crate::engine::ids::{FiringId, ObjectName, RunId};
-use crate::engine::render::{self, Rendered, RunContext};
+use crate::engine::render::{self, Rendered, RunContext, Text};
 use crate::engine::values::Facts;
 
 /// A firing may have up to this many runs.
@@ -31,6 +31,10 @@ pub struct Plan {
     pub slot: Option<(Slot, u32)>,
     /// Higher goes first.
     pub priority: i32,
+    /// What it is about, where the trigger says so and not the event.
+    pub git: Option<Git>,
+    /// What of the source clause could not be checked.
+    pub note: Option<String>,
 }
 
 /// One leg, ready to be recorded.
@@ -72,13 +76,15 @@ fn refuse<T>(kind: DecisionKind, reason: impl Into<String>) -> Result<T, Refusal
     Err(Refusal { kind, reason: reason.into() })
 }
 
-/// What `trigger`, whose source clause took the event, makes of it.
+/// What `trigger`, which listens for events of this type, makes of it.
 pub fn consider(
     trigger: &Trigger,
+    event: &Attributes,
     facts: &Facts,
     firing: &FiringId,
     config: &MachineConfig,
 ) -> Result<Plan, Refusal> {
+    let note = trigger.admits(event, facts).or_else(|reason| refuse(DecisionKind::Filtered, reason))?;
     if let Some(broken) = &trigger.broken {
         return refuse(DecisionKind::Invalid, broken);
     }
@@ -88,7 +94,8 @@ pub fn consider(
     if let Err(reason) = trigger.rule.holds(facts) {
         return refuse(DecisionKind::Filtered, reason);
     }
-    freeze(trigger, facts, firing, &Given::default(), config)
+    let plan = freeze(trigger, facts, firing, &Given::default(), config)?;
+    Ok(Plan { note, ..plan })
 }
 
 /// The frozen plan of `trigger`, without asking whether it listens.
@@ -102,10 +109,13 @@ pub fn freeze(
     if let Some(broken) = &trigger.broken {
         return refuse(DecisionKind::Invalid, broken);
     }
+    let git = git(trigger, facts)?;
+    let about = git.as_ref().map(|git| facts.about(git));
+    let facts = about.as_ref().unwrap_or(facts);
     let legs: Vec<&Leg> = trigger.legs.iter().collect();
     let runs = render_legs(&legs, Some(&trigger.name), facts, firing, given, config)?;
     let slot = trigger.concurrency.as_ref().map(|limit| slot(limit, facts, &trigger.name)).transpose()?;
-    Ok(Plan { runs, slot, priority: trigger.priority })
+    Ok(Plan { runs, slot, priority: trigger.priority, git, note: None })
 }
 
 /// The frozen plan of one run of a template, by hand.
@@ -125,7 +135,7 @@ pub fn freeze_template(
         matrix: BTreeMap::new(),
     };
     let runs = render_legs(&[&leg], None, facts, firing, given, config)?;
-    Ok(Plan { runs, slot: None, priority: 0 })
+    Ok(Plan { runs, slot: None, priority: 0, git: None, note: None })
 }
 
 fn render_legs(
@@ -199,6 +209,40 @@ fn render_leg(
     })
 }
 
+/// The trigger's own `git`, for an event without a commit. An empty text says that there is none.
+fn git(trigger: &Trigger, facts: &Facts) -> Result<Option<Git>, Refusal> {
+    let Some(template) = &trigger.git else { return Ok(None) };
+    let own: Git =
+        facts.root().get("git").cloned().and_then(|git| serde_json::from_value(git).ok()).unwrap_or_default();
+    if own.sha.is_some() {
+        return Ok(None);
+    }
+    let invalid = |field: &str, reason: String| Refusal {
+        kind: DecisionKind::Invalid,
+        reason: format!("git.{field}: {reason}"),
+    };
+    let render =
+        |field: &str, text: &Text| text.render(facts, &trigger.name).map_err(|reason| invalid(field, reason));
+    let (repository, sha) = (render("repository", &template.repository)?, render("sha", &template.sha)?);
+    if sha.is_empty() {
+        return Ok(None);
+    }
+    let hex = sha.bytes().all(|b| b.is_ascii_hexdigit());
+    if !hex || !(7..=64).contains(&sha.len()) {
+        return Err(invalid("sha", format!("{sha:.80?} is no commit: 7 to 64 hex digits")));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain);
+    if repository.len() > 255 || !repository.contains('/') || !repository.split('/').all(part) {
+        return Err(invalid(
+            "repository",
+            format!("{repository:.80?} is no repository: write for instance acme/shop"),
+        ));
+    }
+    let rest = if own.repository.as_ref() == Some(&repository) { own } else { Git::default() };
+    Ok(Some(Git { repository: Some(repository), sha: Some(sha), ..rest }))
+}
+
 fn slot(limit: &Concurrency, facts: &Facts, trigger: &ObjectName) -> Result<(Slot, u32), Refusal> {
     let key = match &limit.key {
         Some(key) => key
@@ -225,7 +269,8 @@ pub fn filtered(snapshot: &Snapshot, event: &Event, known: &[Decision]) -> Vec<D
     let others = others.filter(|trigger| !known.contains(&trigger.name));
     others
         .filter_map(|trigger| {
-            let reason = trigger.rule.holds(&facts).err()?;
+            let admitted = trigger.admits(&event.attributes, &facts);
+            let reason = admitted.err().or_else(|| trigger.rule.holds(&facts).err())?;
             Some(Decision {
                 trigger: trigger.name.clone(),
                 decision: DecisionKind::Filtered,

@@ -21,6 +21,18 @@ pub(super) enum Scheme {
         /// How far the timestamp may be off, milliseconds.
         tolerance_ms: Millis,
     },
+    /// Gitea and Forgejo: an HMAC over the JSON of the body, whether it comes alone or in a form.
+    Gitea,
+    /// Slack: an HMAC over `v0:TIMESTAMP:BODY`.
+    Slack {
+        /// How far the timestamp may be off, milliseconds.
+        tolerance_ms: Millis,
+    },
+    /// Stripe: an HMAC over `TIMESTAMP.BODY`, both in one header.
+    Stripe {
+        /// How far the timestamp may be off, milliseconds.
+        tolerance_ms: Millis,
+    },
     /// The secret itself.
     Token {
         /// Header that holds it.
@@ -40,6 +52,19 @@ pub(super) struct HmacScheme {
     pub(super) timestamp: Option<TimestampHeader>,
 }
 
+impl HmacScheme {
+    /// `sha256=<hex>` over the body.
+    fn hub(header: &str) -> Self {
+        Self {
+            header: header.to_owned(),
+            prefix: "sha256=".to_owned(),
+            algorithm: Algorithm::Sha256,
+            encoding: Encoding::Hex,
+            timestamp: None,
+        }
+    }
+}
+
 /// Where the time of signing stands.
 #[derive(Debug, Clone)]
 pub(super) struct TimestampHeader {
@@ -52,13 +77,15 @@ impl Scheme {
     pub(super) fn of(provider: Provider, auth: &AuthConfig) -> Self {
         let tolerance_ms = auth.tolerance.unwrap_or(DEFAULT_TOLERANCE).as_millis();
         match provider {
-            Provider::Github => Self::Hmac(HmacScheme {
-                header: "x-hub-signature-256".to_owned(),
-                prefix: "sha256=".to_owned(),
-                algorithm: Algorithm::Sha256,
-                encoding: Encoding::Hex,
-                timestamp: None,
-            }),
+            Provider::Github => Self::Hmac(HmacScheme::hub("x-hub-signature-256")),
+            // SHA-256 under the header that elsewhere holds SHA-1.
+            Provider::Bitbucket => Self::Hmac(HmacScheme::hub("x-hub-signature")),
+            Provider::Gitea => Self::Gitea,
+            Provider::Slack => Self::Slack { tolerance_ms },
+            Provider::Stripe => Self::Stripe { tolerance_ms },
+            Provider::Cloudevents => {
+                Self::Token { header: "authorization".to_owned(), prefix: "Bearer ".to_owned() }
+            }
             Provider::Gitlab if auth.scheme == Some(GitLab::Token) => {
                 Self::Token { header: "x-gitlab-token".to_owned(), prefix: String::new() }
             }
@@ -92,7 +119,7 @@ pub(super) fn check(provider: Provider, auth: Option<&AuthConfig>) -> Vec<(Strin
     check_scheme(provider, auth, &mut problems);
     for (field, _) in given(auth).into_iter().filter(|(field, given)| *given && !takes(provider, auth, field))
     {
-        let message = format!("a webhook of provider {} has no {field} here", name(provider));
+        let message = format!("a webhook of provider {} has no {field} here", provider.name());
         problems.push((format!("auth.{field}"), message));
     }
     check_values(auth, &mut problems);
@@ -155,21 +182,10 @@ fn given(auth: &AuthConfig) -> [(&'static str, bool); 10] {
 
 fn takes(provider: Provider, auth: &AuthConfig, field: &str) -> bool {
     match provider {
-        Provider::Github => false,
+        Provider::Github | Provider::Bitbucket | Provider::Gitea | Provider::Cloudevents => false,
         Provider::Gitlab => field == "scheme" || (field == "tolerance" && auth.scheme != Some(GitLab::Token)),
-        Provider::Standard => field == "tolerance",
+        Provider::Standard | Provider::Slack | Provider::Stripe => field == "tolerance",
         Provider::Hmac => field != "scheme",
         Provider::Token => matches!(field, "header" | "prefix" | "idHeader" | "idPath" | "typeHeader"),
-    }
-}
-
-/// The provider as definitions and event types have it.
-pub(super) fn name(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Github => "github",
-        Provider::Gitlab => "gitlab",
-        Provider::Standard => "standard",
-        Provider::Hmac => "hmac",
-        Provider::Token => "token",
     }
 }

@@ -1,5 +1,7 @@
 //! What a delivery says, as an event.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -11,11 +13,11 @@ use crate::engine::trace;
 
 use super::headers::one;
 use super::payload::{Object, Payload, Text, payload};
-use super::{auth, github, gitlab};
+use super::{bitbucket, cloudevents, form, gitea, github, gitlab, slack, stripe};
 
 const MAX_ID: usize = 256;
-const MAX_NAME: usize = 128;
-const MAX_URL: usize = 1_024;
+pub(super) const MAX_NAME: usize = 128;
+pub(super) const MAX_URL: usize = 1_024;
 
 /// What a delivery says of itself. Read it only after its signature holds.
 #[derive(Debug, Default)]
@@ -32,6 +34,17 @@ pub struct Delivery {
     pub(super) git: Option<Git>,
 }
 
+/// What came in.
+#[derive(Debug)]
+pub enum Received {
+    /// One event.
+    Event(Box<Event>),
+    /// Several `CloudEvents` of one delivery: all of them are stored, or none.
+    Batch(Vec<Event>),
+    /// No event: the sender asks whether we are the ones, and wants this text back.
+    Challenge(String),
+}
+
 /// Why no event can be made of a delivery; worded for the sender.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -41,6 +54,9 @@ pub enum Unreadable {
     /// A media type that can't be read: 415.
     #[error("{0}")]
     MediaType(String),
+    /// More events than one delivery may hold: 413.
+    #[error("{0}")]
+    TooMany(String),
 }
 
 impl From<serde_json::Error> for Unreadable {
@@ -50,29 +66,40 @@ impl From<serde_json::Error> for Unreadable {
 }
 
 impl Delivery {
-    /// Makes the event of a delivery that arrived at `now`.
+    /// Makes an event, or several, of a delivery that arrived at `now`.
     ///
     /// Its id is the sender's. Where the definition names no place for one, it is a `receipt`, and a
-    /// redelivery is a new event. The body is checked to its end, so it can be parsed later.
+    /// redelivery is a new event. The body is checked to its end, so it can be parsed later; of a form
+    /// the event's body is the JSON that it holds.
     pub fn read(
         webhook: &Webhook,
         headers: &HeaderMap,
         body: Bytes,
         receipt: impl FnOnce() -> String,
         now: Millis,
-    ) -> Result<Event, Unreadable> {
-        let datacontenttype = media_type(headers)?;
+    ) -> Result<Received, Unreadable> {
+        let ingress = Ingress::Webhook(webhook.name.clone());
+        if webhook.provider == Provider::Cloudevents {
+            return cloudevents::read(&ingress, headers, &body, now);
+        }
+        let (datacontenttype, body) = content(webhook.provider, headers, body)?;
         let said = match webhook.provider {
             Provider::Github => github::read(headers, &body)?,
             Provider::Gitlab => gitlab::read(headers, &body)?,
+            Provider::Bitbucket => bitbucket::read(headers, &body)?,
+            Provider::Gitea => gitea::read(headers, &body)?,
+            Provider::Slack => match slack::read(&body)? {
+                slack::Said::Challenge(text) => return Ok(Received::Challenge(text)),
+                slack::Said::Delivery(delivery) => *delivery,
+            },
+            Provider::Stripe => stripe::read(&body)?,
             Provider::Standard => read_standard(headers, &body)?,
-            Provider::Hmac | Provider::Token => Self {
+            Provider::Hmac | Provider::Token | Provider::Cloudevents => Self {
                 id: webhook.naming.id(headers, &body)?,
                 event: webhook.naming.event(headers)?,
                 ..Self::default()
             },
         };
-        let ingress = Ingress::Webhook(webhook.name.clone());
         let id = said.id.unwrap_or_else(receipt);
         let source = said.source.unwrap_or_else(|| format!("/hooks/{}", webhook.name.name));
         let attributes = Attributes {
@@ -80,29 +107,39 @@ impl Delivery {
             ingress,
             id,
             source,
-            event_type: format!("com.{}.{}", auth::name(webhook.provider), said.event),
+            event_type: format!("{}{}", webhook.provider.type_prefix(), said.event),
             subject: said.subject,
             datacontenttype,
             git: said.git,
+            extensions: BTreeMap::new(),
             cause: None,
             received_at: now,
             traceparent: one(headers, "traceparent").ok().flatten().and_then(trace::accepted),
         };
-        Ok(Event { attributes, body })
+        Ok(Received::Event(Box::new(Event { attributes, body })))
     }
 }
 
-fn media_type(headers: &HeaderMap) -> Result<String, Unreadable> {
+/// The media type and the JSON of a delivery, out of its form where it comes as one.
+fn content(provider: Provider, headers: &HeaderMap, body: Bytes) -> Result<(String, Bytes), Unreadable> {
     let value = one(headers, "content-type").map_err(Unreadable::Malformed)?.unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if is_json(&essence) && essence.len() <= MAX_NAME {
-        return Ok(essence);
+        return Ok((essence, body));
     }
-    Err(Unreadable::MediaType(if essence == "application/x-www-form-urlencoded" {
-        "forms are not read: choose application/json as the content type of the webhook".to_owned()
-    } else {
-        "only JSON is read: send it with Content-Type: application/json".to_owned()
-    }))
+    if essence != form::FORM {
+        let text = "only JSON is read: send it with Content-Type: application/json";
+        return Err(Unreadable::MediaType(text.to_owned()));
+    }
+    let json = match provider {
+        Provider::Github | Provider::Gitea => form::payload(&body).map(|json| Bytes::from(json.into_owned())),
+        Provider::Slack => slack::of_form(&body).map(Bytes::from),
+        _ => {
+            let text = "forms are not read: choose application/json as the content type of the webhook";
+            return Err(Unreadable::MediaType(text.to_owned()));
+        }
+    };
+    Ok(("application/json".to_owned(), json.map_err(Unreadable::Malformed)?))
 }
 
 payload! {
@@ -134,6 +171,17 @@ pub(super) fn required(headers: &HeaderMap, names: &[&str]) -> Result<String, Un
     for name in names {
         if let Some(id) = one(headers, name).map_err(Unreadable::Malformed)? {
             return clean_id(id);
+        }
+    }
+    Err(Unreadable::Malformed(format!("the header {} is missing", names.join(" or "))))
+}
+
+/// The name of the event in the first of these headers that is there.
+pub(super) fn named<'a>(headers: &'a HeaderMap, names: &[&str]) -> Result<&'a str, Unreadable> {
+    for name in names {
+        if let Some(text) = one(headers, name).map_err(Unreadable::Malformed)? {
+            let wrong = || Unreadable::Malformed(format!("the header {name} is no name of an event"));
+            return event_name(text).ok_or_else(wrong);
         }
     }
     Err(Unreadable::Malformed(format!("the header {} is missing", names.join(" or "))))
@@ -177,4 +225,14 @@ pub(super) fn web_url(text: Option<&str>) -> Option<String> {
 /// A commit's id; forges write zeros where there is none.
 pub(super) fn commit_id(text: Option<&str>) -> Option<String> {
     text.filter(|sha| sha.bytes().any(|b| b != b'0')).map(str::to_owned)
+}
+
+/// The branch that a full reference names.
+pub(super) fn branch_of(reference: Option<&str>) -> Option<String> {
+    reference.and_then(|name| name.strip_prefix("refs/heads/")).map(str::to_owned)
+}
+
+/// `git`, unless nothing is known.
+pub(super) fn some_git(git: Git) -> Option<Git> {
+    (git != Git::default()).then_some(git)
 }

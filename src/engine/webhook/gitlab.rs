@@ -4,9 +4,11 @@ use http::HeaderMap;
 
 use crate::engine::event::Git;
 
-use super::delivery::{Delivery, Unreadable, commit_id, event_name, event_type, object, required, web_url};
+use super::delivery::{
+    Delivery, Unreadable, branch_of, commit_id, event_name, event_type, object, required, some_git, web_url,
+};
 use super::headers::one;
-use super::payload::{List, Number, Object, Opening, Text, payload};
+use super::payload::{List, Number, Object, Opening, Text, TextOrTruth, Truth, payload};
 
 payload! {
     /// What is read of any delivery.
@@ -16,19 +18,31 @@ payload! {
         "build_id" => build_id: Number,
         "build_status" => build_status: Text,
         "checkout_sha" => checkout_sha: Text,
+        "commit" => commit: Object<Commit>,
         "commits" => commits: List<Commit>,
         "event_name" => event_name: Text,
+        "merge_request" => merge_request: Object<Attributes>,
+        "name" => name: Opening,
         "object_attributes" => attributes: Object<Attributes>,
         "object_kind" => object_kind: Text,
         "project" => project: Object<Project>,
         "ref" => reference: Text,
         "repository" => repository: Object<Repository>,
+        "sha" => sha: Text,
+        "tag" => tag: TextOrTruth,
         "user" => user: Object<User>,
         "user_name" => user_name: Text,
         "user_username" => user_username: Text,
     }
 }
-payload! { Commit { "id" => id: Text, "message" => message: Opening, } }
+payload! {
+    Commit {
+        "author" => author: Object<User>,
+        "id" => id: Text,
+        "message" => message: Opening,
+        "sha" => sha: Text,
+    }
+}
 payload! { Project { "path_with_namespace" => path: Text, "web_url" => web_url: Text, } }
 payload! { Repository { "homepage" => homepage: Text, } }
 payload! { User { "name" => name: Text, "username" => username: Text, } }
@@ -39,11 +53,14 @@ payload! {
         "iid" => iid: Number,
         "last_commit" => last_commit: Object<Commit>,
         "noteable_type" => noteable_type: Text,
+        "ref" => reference: Text,
+        "sha" => sha: Text,
         "slug" => slug: Text,
         "source_branch" => source_branch: Text,
         "source_project_id" => source_project_id: Number,
         "state" => state: Text,
         "status" => status: Text,
+        "tag" => tag: Truth,
         "target_branch" => target_branch: Text,
         "target_project_id" => target_project_id: Number,
         "title" => title: Opening,
@@ -119,12 +136,74 @@ fn subject(kind: &str, hook: &Hook) -> Option<String> {
 fn git(kind: &str, hook: &Hook, url: Option<String>) -> Option<Git> {
     let repository = hook.project.get().and_then(|project| project.path.0.clone());
     let git = Git { repository, url, ..Git::default() };
-    let git = match (kind, hook.attributes.get()) {
+    some_git(match (kind, hook.attributes.get()) {
         ("push" | "tag_push", _) => pushed(hook, git),
         ("merge_request", Some(attributes)) => merge_request(hook, attributes, git),
+        ("note", _) => commented(hook, git),
+        ("pipeline", Some(attributes)) => pipeline(hook, attributes, git),
+        ("build" | "job", _) => job(hook, git),
+        ("release", _) => released(hook, git),
         _ => git,
+    })
+}
+
+/// A comment on a merge request is about its head; on anything else, about no commit that is told.
+fn commented(hook: &Hook, git: Git) -> Git {
+    let Some(merge) = hook.merge_request.get() else { return git };
+    merge_request(hook, merge, git)
+}
+
+/// A pipeline runs for a branch, a tag, or a merge request, which has both sides and may be of a fork.
+fn pipeline(hook: &Hook, attributes: &Attributes, git: Git) -> Git {
+    let git = Git {
+        sha: commit_id(attributes.sha.0.as_deref()),
+        author: hook.user.get().and_then(User::called),
+        message: hook.commit.get().and_then(|commit| commit.message.0.clone()),
+        ..git
     };
-    (git != Git::default()).then_some(git)
+    match hook.merge_request.get() {
+        Some(merge) => Git {
+            sha: git.sha.clone(),
+            author: git.author.clone(),
+            message: git.message.clone(),
+            ..merge_request(hook, merge, git)
+        },
+        None => referred(attributes.reference.0.as_deref(), attributes.tag.0, git),
+    }
+}
+
+fn job(hook: &Hook, git: Git) -> Git {
+    let sha = hook.sha.0.as_deref().or_else(|| hook.commit.get()?.sha.0.as_deref());
+    let git = Git {
+        sha: commit_id(sha),
+        author: hook.user.get().and_then(User::called),
+        message: hook.commit.get().and_then(|commit| commit.message.0.clone()),
+        ..git
+    };
+    referred(hook.reference.0.as_deref(), hook.tag.truth, git)
+}
+
+fn released(hook: &Hook, git: Git) -> Git {
+    let commit = hook.commit.get();
+    Git {
+        sha: commit.and_then(|commit| commit_id(commit.id.0.as_deref())),
+        reference: hook.tag.text.as_ref().map(|tag| format!("refs/tags/{tag}")),
+        author: commit.and_then(|commit| commit.author.get()).and_then(User::called),
+        message: hook.name.0.clone(),
+        ..git
+    }
+}
+
+/// The short name of a branch or tag; a full one stands for itself.
+fn referred(name: Option<&str>, tag: Option<bool>, git: Git) -> Git {
+    let Some(name) = name else { return git };
+    let reference = match tag {
+        _ if name.starts_with("refs/") => Some(name.to_owned()),
+        Some(true) => Some(format!("refs/tags/{name}")),
+        Some(false) => Some(format!("refs/heads/{name}")),
+        None => None,
+    };
+    Git { branch: branch_of(reference.as_deref()), reference, ..git }
 }
 
 fn pushed(hook: &Hook, git: Git) -> Git {
@@ -133,7 +212,7 @@ fn pushed(hook: &Hook, git: Git) -> Git {
     let commits = &hook.commits.0;
     let head = commits.iter().find(|commit| commit.id.0.is_some() && commit.id.0 == sha);
     Git {
-        branch: reference.as_deref().and_then(|name| name.strip_prefix("refs/heads/")).map(str::to_owned),
+        branch: branch_of(reference.as_deref()),
         reference,
         author: hook.user_username.0.clone().or_else(|| hook.user_name.0.clone()),
         message: head.or_else(|| commits.last()).and_then(|commit| commit.message.0.clone()),
@@ -144,7 +223,6 @@ fn pushed(hook: &Hook, git: Git) -> Git {
 
 fn merge_request(hook: &Hook, attributes: &Attributes, git: Git) -> Git {
     let (source, target) = (attributes.source_project_id.0, attributes.target_project_id.0);
-    let user = hook.user.get();
     Git {
         sha: attributes.last_commit.get().and_then(|commit| commit_id(commit.id.0.as_deref())),
         reference: attributes.iid.0.map(|iid| format!("refs/merge-requests/{iid}/head")),
@@ -152,9 +230,15 @@ fn merge_request(hook: &Hook, attributes: &Attributes, git: Git) -> Git {
         base_branch: attributes.target_branch.0.clone(),
         number: attributes.iid.0,
         fork: source.zip(target).map(|(source, target)| source != target),
-        author: user.and_then(|user| user.username.0.clone().or_else(|| user.name.0.clone())),
+        author: hook.user.get().and_then(User::called),
         message: attributes.title.0.clone(),
         ..git
+    }
+}
+
+impl User {
+    fn called(&self) -> Option<String> {
+        self.username.0.clone().or_else(|| self.name.0.clone())
     }
 }
 

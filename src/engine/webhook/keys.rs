@@ -38,6 +38,13 @@ impl Key {
         Ok(match scheme {
             Scheme::Token { .. } => Self::Token(Sha256::digest(secret).into()),
             Scheme::Standard { .. } => Self::Sha256(keyed(&standard_key(secret)?)?),
+            Scheme::Stripe { .. } if secret == "whsec_" => {
+                return Err("the secret is empty after whsec_".to_owned());
+            }
+            // Stripe's key is the whole text, `whsec_` included.
+            Scheme::Gitea | Scheme::Slack { .. } | Scheme::Stripe { .. } => {
+                Self::Sha256(keyed(secret.as_bytes())?)
+            }
             Scheme::Hmac(hmac) => match hmac.algorithm {
                 Algorithm::Sha256 => Self::Sha256(keyed(secret.as_bytes())?),
                 Algorithm::Sha512 => Self::Sha512(keyed(secret.as_bytes())?),

@@ -25,8 +25,8 @@ macro_rules! payload {
     ($(#[$doc:meta])* $name:ident { $($key:literal => $field:ident: $shape:ty,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
-        pub(super) struct $name {
-            $(pub(super) $field: $shape,)*
+        pub(in crate::engine::webhook) struct $name {
+            $(pub(in crate::engine::webhook) $field: $shape,)*
         }
 
         impl $crate::engine::webhook::payload::Payload for $name {
@@ -55,6 +55,31 @@ pub(super) struct Checked;
 /// A text, or nothing.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Text(pub(super) Option<String>);
+
+/// A text that may also be `null`, where that says something.
+#[derive(Debug, Default, Clone)]
+pub(super) enum Nullable {
+    /// Not there, or of another shape.
+    #[default]
+    Missing,
+    /// There, as `null`.
+    Null,
+    /// There.
+    Found(String),
+}
+
+/// True or false, or nothing.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Truth(pub(super) Option<bool>);
+
+/// A text, or true or false: GitLab has both under one name.
+#[derive(Debug, Default, Clone)]
+pub(super) struct TextOrTruth {
+    /// The text.
+    pub(super) text: Option<String>,
+    /// The truth.
+    pub(super) truth: Option<bool>,
+}
 
 /// The beginning of a text, up to 4,096 bytes, or nothing.
 #[derive(Debug, Default, Clone)]
@@ -90,6 +115,16 @@ impl<T> Object<T> {
     }
 }
 
+impl Nullable {
+    /// What was found.
+    pub(super) fn get(&self) -> Option<&str> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::Missing | Self::Null => None,
+        }
+    }
+}
+
 impl<T> Default for List<T> {
     fn default() -> Self {
         Self(Vec::new())
@@ -106,6 +141,9 @@ trait Shape: Sized {
         Self::nothing()
     }
     fn number(_: u64) -> Self {
+        Self::nothing()
+    }
+    fn truth(_: bool) -> Self {
         Self::nothing()
     }
     fn object<'de, A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
@@ -130,6 +168,39 @@ impl Shape for Text {
     }
     fn text(text: &str) -> Self {
         Self((text.len() <= MAX_TEXT).then(|| text.to_owned()))
+    }
+}
+
+impl Shape for Nullable {
+    fn nothing() -> Self {
+        Self::Missing
+    }
+    fn null() -> Self {
+        Self::Null
+    }
+    fn text(text: &str) -> Self {
+        if text.len() <= MAX_TEXT { Self::Found(text.to_owned()) } else { Self::Missing }
+    }
+}
+
+impl Shape for Truth {
+    fn nothing() -> Self {
+        Self(None)
+    }
+    fn truth(truth: bool) -> Self {
+        Self(Some(truth))
+    }
+}
+
+impl Shape for TextOrTruth {
+    fn nothing() -> Self {
+        Self::default()
+    }
+    fn text(text: &str) -> Self {
+        Self { text: Text::text(text).0, truth: None }
+    }
+    fn truth(truth: bool) -> Self {
+        Self { text: None, truth: Some(truth) }
     }
 }
 
@@ -193,8 +264,8 @@ impl<'de, S: Shape> Visitor<'de> for AnyShape<S> {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
-    fn visit_bool<E: Error>(self, _: bool) -> Result<S, E> {
-        Ok(S::nothing())
+    fn visit_bool<E: Error>(self, truth: bool) -> Result<S, E> {
+        Ok(S::truth(truth))
     }
     fn visit_i64<E: Error>(self, _: i64) -> Result<S, E> {
         Ok(S::nothing())
@@ -231,7 +302,10 @@ macro_rules! deserialize {
 deserialize! {
     Checked;
     Text;
+    Nullable;
     Opening;
+    Truth;
+    TextOrTruth;
     Number;
     Object<T>, T;
     List<T>, T;

@@ -1,5 +1,7 @@
 //! Whether a delivery comes from who it says.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -10,6 +12,7 @@ use crate::engine::definitions::config::{AuthConfig, Encoding, Provider};
 use crate::engine::event::Millis;
 
 use super::auth::{self, HmacScheme, Scheme};
+use super::form;
 use super::headers::one;
 use super::keys::{Key, any_match};
 
@@ -69,6 +72,9 @@ impl Verifier {
         match &self.scheme {
             Scheme::Hmac(scheme) => self.verify_hmac(scheme, headers, body, now),
             Scheme::Standard { tolerance_ms } => self.verify_standard(*tolerance_ms, headers, body, now),
+            Scheme::Gitea => self.verify_gitea(headers, body),
+            Scheme::Slack { tolerance_ms } => self.verify_slack(*tolerance_ms, headers, body, now),
+            Scheme::Stripe { tolerance_ms } => self.verify_stripe(*tolerance_ms, headers, body, now),
             Scheme::Token { header, prefix } => self.verify_token(header, prefix, headers),
         }
     }
@@ -113,6 +119,68 @@ impl Verifier {
             .filter_map(|encoded| STANDARD.decode(encoded).ok())
             .collect();
         self.decide(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body], &signatures)
+    }
+
+    /// Forgejo sends its signature under both names; each that is there must hold. What is signed is
+    /// the JSON, also where the hook sends it as a form (`deliver.go` of Gitea): nothing of it is read
+    /// before the signature holds but where the text of the one field begins and ends.
+    fn verify_gitea(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
+        let form = form::is_form(headers).map_err(Refused::Malformed)?;
+        let payload =
+            if form { form::payload(body).map_err(Refused::Malformed)? } else { Cow::Borrowed(body) };
+        let names = ["x-gitea-signature", "x-forgejo-signature"];
+        let present = names.iter().filter(|name| headers.contains_key(**name));
+        let mut checked = false;
+        for name in present {
+            let signature = required(headers, name)?;
+            let signature =
+                decode(Encoding::Hex, signature).ok_or_else(|| bad(format!("{name} is not hex")))?;
+            self.decide(&[&payload], &[signature])?;
+            checked = true;
+        }
+        if checked { Ok(()) } else { Err(Refused::Unsigned(format!("the header {} is missing", names[0]))) }
+    }
+
+    /// <https://docs.slack.dev/authentication/verifying-requests-from-slack>
+    fn verify_slack(
+        &self,
+        tolerance_ms: Millis,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Result<(), Refused> {
+        let (header, time) = ("x-slack-signature", "x-slack-request-timestamp");
+        let signature = required(headers, header)?;
+        let timestamp = required(headers, time)?;
+        check_time(time, timestamp, tolerance_ms, now)?;
+        let signature = signature.strip_prefix("v0=").and_then(|hex| decode(Encoding::Hex, hex));
+        let signature = signature.ok_or_else(|| bad(format!("{header} is not v0= and hex")))?;
+        self.decide(&[b"v0:", timestamp.as_bytes(), b":", body], &[signature])
+    }
+
+    /// <https://docs.stripe.com/webhooks#verify-manually>: one `t`, and a `v1` for each secret that is
+    /// in use; other schemes count for nothing.
+    fn verify_stripe(
+        &self,
+        tolerance_ms: Millis,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Millis,
+    ) -> Result<(), Refused> {
+        let header = "stripe-signature";
+        let (mut times, mut signatures) = (Vec::new(), Vec::new());
+        for part in required(headers, header)?.split(',') {
+            match part.trim().split_once('=') {
+                Some(("t", time)) => times.push(time),
+                Some(("v1", signature)) => signatures.extend(decode(Encoding::Hex, signature)),
+                _ => {}
+            }
+        }
+        let [timestamp] = times.as_slice() else {
+            return Err(Refused::Malformed(format!("the header {header} has no time t, or several")));
+        };
+        check_time(header, timestamp, tolerance_ms, now)?;
+        self.decide(&[timestamp.as_bytes(), b".", body], &signatures)
     }
 
     fn verify_token(&self, header: &str, prefix: &str, headers: &HeaderMap) -> Result<(), Refused> {

@@ -180,6 +180,9 @@ pub(super) struct EventView<'a> {
     ingress: String,
     datacontenttype: &'a str,
     git: Option<&'a Git>,
+    /// Further attributes of a `CloudEvent`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: &'a BTreeMap<String, Value>,
     cause: Option<&'a Cause>,
     received_at: String,
     /// Missing until it is decided.
@@ -214,6 +217,7 @@ impl<'a> EventView<'a> {
             ingress: attributes.ingress.to_string(),
             datacontenttype: &attributes.datacontenttype,
             git: attributes.git.as_ref(),
+            extensions: &attributes.extensions,
             cause: attributes.cause.as_ref(),
             received_at: rfc3339(attributes.received_at),
             decided_at: None,

@@ -1,4 +1,4 @@
-//! A socket that closes slowly, so that an early answer arrives.
+//! A socket that closes slowly, so that an early answer arrives, and gives up on a peer that does not read.
 //!
 //! Closing a socket with unread bytes resets it, and a reset can overtake the answer: a sender of a
 //! body that is too large would see a broken connection in place of 413. So what still comes in is
@@ -24,11 +24,26 @@ pub(super) struct Linger {
     stream: TcpStream,
     closing: Option<Pin<Box<Sleep>>>,
     dropped: usize,
+    /// Runs while the peer takes nothing: else its connection would hold a place for ever.
+    stalled: Option<Pin<Box<Sleep>>>,
+    write_timeout: Duration,
 }
 
 impl Linger {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, closing: None, dropped: 0 }
+    pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+        Self { stream, closing: None, dropped: 0, stalled: None, write_timeout }
+    }
+
+    /// Passes a write on, and makes an error of one that waits too long.
+    fn bounded(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let longest = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no byte of its answer")))
     }
 
     fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -56,7 +71,8 @@ impl AsyncRead for Linger {
 
 impl AsyncWrite for Linger {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
+        let written = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.bounded(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -80,7 +96,8 @@ impl AsyncWrite for Linger {
         cx: &mut Context<'_>,
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, data)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.bounded(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

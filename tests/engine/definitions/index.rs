@@ -1,9 +1,10 @@
 //! The index leaves out only triggers whose rules can't hold, and does not ask each.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use kickoff::engine::definitions::Snapshot;
-use kickoff::engine::event::{Attributes, Ingress};
+use kickoff::engine::event::{Attributes, Git, Ingress};
 use kickoff::engine::ids::{EventKey, ObjectName};
 use kickoff::engine::values::Facts;
 use proptest::prelude::*;
@@ -21,6 +22,7 @@ fn event(webhook: &str, event_type: &str) -> Attributes {
         subject: None,
         datacontenttype: "application/json".to_owned(),
         git: None,
+        extensions: BTreeMap::new(),
         cause: None,
         traceparent: None,
         received_at: 0,
@@ -46,8 +48,11 @@ fn check(snapshot: &Snapshot, attributes: &Attributes, data: Value) {
     let seen = snapshot.index.candidates(attributes, facts.root());
     let listening: Vec<usize> =
         (0..snapshot.triggers.len()).filter(|at| snapshot.triggers[*at].listens(attributes)).collect();
-    let fire: Vec<usize> =
-        listening.iter().copied().filter(|at| snapshot.triggers[*at].rule.holds(&facts).is_ok()).collect();
+    let fires = |at: &usize| {
+        let trigger = &snapshot.triggers[*at];
+        trigger.admits(attributes, &facts).is_ok() && trigger.rule.holds(&facts).is_ok()
+    };
+    let fire: Vec<usize> = listening.iter().copied().filter(fires).collect();
     assert_eq!(seen.listening, listening.len());
     assert_eq!(snapshot.index.listens(attributes), !listening.is_empty());
     assert!(seen.positions.is_sorted_by(|a, b| a < b), "{:?}", seen.positions);
@@ -86,8 +91,20 @@ fn rule() -> impl Strategy<Value = Value> {
 
 fn sources() -> impl Strategy<Value = Value> {
     let types = prop::sample::select(vec!["push", "push.a", "push.a.b", "pull", "pus"]);
-    let source = (prop::sample::select(vec!["github", "other"]), prop::collection::vec(types, 0..4))
-        .prop_map(|(name, events)| json!({"webhook": {"name": name, "events": events}}));
+    let globs = |texts: &[&'static str]| prop::collection::vec(prop::sample::select(texts.to_vec()), 0..3);
+    let repositories = globs(&["acme/shop", "acme/*", "acme/web", "**", "acme/sho?"]);
+    let branches = globs(&["main", "m*", "dev"]);
+    let source = (
+        prop::sample::select(vec!["github", "other"]),
+        prop::collection::vec(types, 0..4),
+        repositories,
+        branches,
+    )
+        .prop_map(|(name, events, repositories, branches)| {
+            json!({"webhook": {
+                "name": name, "events": events, "repositories": repositories, "branches": branches,
+            }})
+        });
     prop::collection::vec(source, 0..3).prop_map(Value::from)
 }
 
@@ -108,6 +125,7 @@ proptest! {
             prop::sample::select(vec!["github", "other", "nobody"]),
             prop::sample::select(vec!["com.github.push", "com.github.push.a", "com.github.push.a.b", "com.github.pull.x", "com.github"]),
             data(),
+            prop::sample::select(vec!["", "acme/shop", "acme/web", "acme/x/y"]),
         ), 8),
     ) {
         let texts: Vec<String> = triggers
@@ -116,8 +134,14 @@ proptest! {
             .map(|(at, (sources, rules))| trigger(&format!("t{at}"), sources, &json!(rules)))
             .collect();
         let snapshot = of(&texts);
-        for (webhook, event_type, data) in events {
-            check(&snapshot, &event(webhook, event_type), data);
+        for (webhook, event_type, data, repository) in events {
+            let git = Git {
+                repository: Some(repository.to_owned()),
+                branch: Some("main".to_owned()),
+                ..Git::default()
+            };
+            let git = Some(git).filter(|_| !repository.is_empty());
+            check(&snapshot, &Attributes { git, ..event(webhook, event_type) }, data);
         }
     }
 }
@@ -128,6 +152,21 @@ fn an_event_that_did_not_come_by_a_webhook_has_no_candidates() {
     for ingress in [Ingress::Manual("me".to_owned()), Ingress::Verdict] {
         check(&snapshot, &Attributes { ingress, ..event("github", "com.github.push") }, json!({}));
     }
+}
+
+#[test]
+fn ten_thousand_triggers_told_apart_by_their_repository_are_one_look_up() {
+    let sources =
+        |at: usize| json!([{"webhook": {"name": "github", "repositories": [format!("acme/{at}")]}}]);
+    let triggers: Vec<String> =
+        (0..10_000).map(|at| trigger(&format!("t{at}"), &sources(at), &json!([]))).collect();
+    let snapshot = of(&triggers);
+    let git = Git { repository: Some("acme/7".to_owned()), ..Git::default() };
+    let attributes = Attributes { git: Some(git), ..event("github", "com.github.push") };
+    let facts = Facts::from_parts(&attributes, json!({}));
+    let seen = snapshot.index.candidates(&attributes, facts.root());
+    assert_eq!(seen.positions, vec![snapshot.trigger_positions[&ObjectName::new("default", "t7")]]);
+    assert_eq!(seen.listening, 10_000);
 }
 
 #[test]

@@ -69,12 +69,12 @@ fn unknown_fields_and_words_have_a_suggestion() {
   maxBodi: 1Mi
   auth: {algorithm: sha256, tolerance: 5 m}
 "), @r#"
-        a.yaml:5:13: spec.provider: "guthub" is not one of github, gitlab, standard, hmac, token (did you mean github?)
+        a.yaml:5:13: spec.provider: "guthub" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token (did you mean github?)
         a.yaml:6:14: spec.secrets[0].envv: unknown field; the fields here are env, file (did you mean env?)
         a.yaml:6:24: spec.secrets[1]: may have only one of env, file
         a.yaml:6:44: spec.secrets[2]: needs exactly one of env, file
         a.yaml:6:48: spec.secrets[3]: must be a map, is "plain"
-        a.yaml:7:3: spec.maxBodi: unknown field; the fields here are auth, maxBody, provider, secrets (did you mean maxBody?)
+        a.yaml:7:3: spec.maxBodi: unknown field; the fields here are auth, forks, maxBody, provider, secrets (did you mean maxBody?)
         a.yaml:8:21: spec.auth.algorithm: "sha256" is not one of Sha256, Sha512 (did you mean Sha256?)
         a.yaml:8:40: spec.auth.tolerance: "5 m" is not a duration: write for instance 30s, 5m, 1h30m or 500ms
         "#);
@@ -128,7 +128,7 @@ fn what_a_later_version_has_is_unknown() {
   runs: []
 "), @r"
         a.yaml:5:14: spec.sources[0].schedule: unknown field; the only one here is webhook
-        a.yaml:6:3: spec.gate: unknown field; the fields here are match, policy, runs, sources, suspend
+        a.yaml:6:3: spec.gate: unknown field; the fields here are git, match, policy, runs, sources, suspend
         a.yaml:7:9: spec.runs: needs at least 1 entry
         ");
 }
@@ -344,7 +344,7 @@ fn problems_are_shown_with_their_line() {
     let loaded = loaded(&[("hooks/a.yaml", text)]);
     let sources = BTreeMap::from([("hooks/a.yaml".to_owned(), text.to_owned())]);
     insta::assert_snapshot!(render(&loaded.problems, &sources, false), @r#"
-        error: spec.provider: "guthub" is not one of github, gitlab, standard, hmac, token
+        error: spec.provider: "guthub" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token
          --> hooks/a.yaml:5:13
           |
         5 |   provider: guthub # déjà
@@ -352,7 +352,7 @@ fn problems_are_shown_with_their_line() {
           |
         help: did you mean github?
         "#);
-    insta::assert_snapshot!(render(&loaded.problems, &BTreeMap::new(), false), @r#"error: hooks/a.yaml:5:13: spec.provider: "guthub" is not one of github, gitlab, standard, hmac, token"#);
+    insta::assert_snapshot!(render(&loaded.problems, &BTreeMap::new(), false), @r#"error: hooks/a.yaml:5:13: spec.provider: "guthub" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token"#);
     assert!(render(&loaded.problems, &sources, true).contains("\u{1b}["));
 }
 

@@ -2,23 +2,25 @@
 
 use bytes::Bytes;
 use kickoff::engine::definitions::Webhook;
+use kickoff::engine::definitions::config::Forks;
 use kickoff::engine::event::Event;
 use kickoff::engine::ids::ObjectName;
-use kickoff::engine::webhook::{Delivery, Naming, Unreadable};
+use kickoff::engine::webhook::{Delivery, Naming, Received, Unreadable};
 use serde_json::{Value, json};
 
 use super::{auth, headers, provider};
 
 /// Reads a delivery of media type JSON at a fixed time; its receipt would be `receipt`.
-pub(super) fn read(
+pub(super) fn receive(
     name: &str,
     config: &Value,
     fields: &[(&str, &str)],
     body: impl Into<Bytes>,
-) -> Result<Event, Unreadable> {
+) -> Result<Received, Unreadable> {
     let webhook = Webhook {
         name: ObjectName::new("default", "in"),
         provider: provider(name),
+        forks: Forks::Deny,
         max_body: usize::MAX,
         verifier: Err("not asked for".to_owned()),
         naming: Naming::compile(auth(config).as_ref()).unwrap(),
@@ -26,6 +28,19 @@ pub(super) fn read(
     let mut headers = headers(fields);
     headers.entry("content-type").or_insert("application/json".parse().unwrap());
     Delivery::read(&webhook, &headers, body.into(), || "receipt".to_owned(), 7)
+}
+
+/// Reads a delivery that must be one event.
+pub(super) fn read(
+    name: &str,
+    config: &Value,
+    fields: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<Event, Unreadable> {
+    match receive(name, config, fields, body)? {
+        Received::Event(event) => Ok(*event),
+        other => panic!("{other:?} is not one event"),
+    }
 }
 
 /// The type after `com.`, subject and git.

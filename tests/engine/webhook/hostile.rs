@@ -3,9 +3,12 @@
 use kickoff::engine::webhook::Unreadable;
 use serde_json::{Value, json};
 
-use super::deliveries::read;
+use super::deliveries::{read, receive};
 
 const GITHUB: [(&str, &str); 2] = [("X-GitHub-Event", "push"), ("X-GitHub-Delivery", "d-1")];
+
+const GITEA: [(&str, &str); 2] = [("X-Gitea-Event", "push"), ("X-Gitea-Delivery", "d-1")];
+const BITBUCKET: [(&str, &str); 2] = [("X-Event-Key", "repo:push"), ("X-Request-UUID", "d-1")];
 
 /// Must be refused with a text that begins with `wanted`.
 fn refuses(name: &str, config: &Value, fields: &[(&str, &str)], body: &[u8], wanted: &str) {
@@ -33,6 +36,7 @@ fn what_is_no_json_is_refused_wherever_it_is_broken() {
         b"{\"a\":\"\n\"}",
         &deep,
     ];
+    let cloud = [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/"), ("ce-type", "t")];
     for body in bodies {
         let wanted = "the body is not valid JSON";
         refuses("github", &Value::Null, &GITHUB, body, wanted);
@@ -40,6 +44,18 @@ fn what_is_no_json_is_refused_wherever_it_is_broken() {
         refuses("standard", &Value::Null, &[("webhook-id", "1")], body, wanted);
         refuses("token", &Value::Null, &[], body, wanted);
         refuses("token", &json!({"idPath": "a"}), &[], body, wanted);
+        refuses("bitbucket", &Value::Null, &BITBUCKET, body, wanted);
+        refuses("gitea", &Value::Null, &GITEA, body, wanted);
+        refuses("slack", &Value::Null, &[], body, wanted);
+        refuses("stripe", &Value::Null, &[], body, wanted);
+        // Without a body there is no data.
+        if !body.is_empty() {
+            refuses("cloudevents", &Value::Null, &cloud, body, wanted);
+        }
+        for mode in ["application/cloudevents+json", "application/cloudevents-batch+json"] {
+            let read = receive("cloudevents", &Value::Null, &[("content-type", mode)], body.to_vec());
+            assert!(matches!(read, Err(Unreadable::Malformed(_))), "{mode}: {read:?}");
+        }
     }
 }
 
@@ -74,11 +90,39 @@ fn fields_of_other_shapes_count_as_missing() {
             "action": shape, "ref": shape, "after": shape, "number": shape, "repository": shape, "sender": shape,
             "pull_request": shape, "head_commit": shape, "project": shape, "commits": shape,
             "object_attributes": shape, "object_kind": shape, "issue": shape, "type": shape,
+            "workflow_run": shape, "check_suite": shape, "check_run": shape, "release": shape, "branches": shape,
+            "deployment": shape, "merge_group": shape, "commit": shape, "tag": shape, "merge_request": shape,
+            "push": shape, "pullrequest": shape, "commit_status": shape, "actor": shape, "event": shape,
+            "command": shape, "data": shape, "sha": shape, "state": shape,
         });
-        for event in ["push", "pull_request", "issues", "create"] {
+        for event in [
+            "push",
+            "pull_request",
+            "issues",
+            "create",
+            "delete",
+            "workflow_run",
+            "workflow_job",
+            "check_suite",
+            "check_run",
+            "release",
+            "status",
+            "deployment",
+            "merge_group",
+        ] {
             let fields = [("X-GitHub-Event", event), GITHUB[1]];
             assert!(read("github", &Value::Null, &fields, body.to_string()).is_ok(), "{event} {shape}");
+            let fields = [("X-Gitea-Event", event), GITEA[1]];
+            assert!(read("gitea", &Value::Null, &fields, body.to_string()).is_ok(), "{event} {shape}");
         }
+        for kind in ["pipeline", "build", "release", "note", "merge_request", "tag_push"] {
+            let mut body = body.clone();
+            body["object_kind"] = json!(kind);
+            let fields = [("webhook-id", "1")];
+            assert!(read("gitlab", &Value::Null, &fields, body.to_string()).is_ok(), "{kind} {shape}");
+        }
+        assert!(read("bitbucket", &Value::Null, &BITBUCKET, body.to_string()).is_ok(), "{shape}");
+        assert!(receive("slack", &Value::Null, &[], body.to_string()).is_ok(), "{shape}");
         let fields = [("webhook-id", "1"), ("X-Gitlab-Event", "Push Hook")];
         assert!(read("gitlab", &Value::Null, &fields, body.to_string()).is_ok(), "{shape}");
         assert!(read("standard", &Value::Null, &fields, body.to_string()).is_ok(), "{shape}");
@@ -111,6 +155,13 @@ fn what_a_provider_always_sends_must_be_there() {
         ),
         ("gitlab", json!(null), vec![("webhook-id", "u")], "neither object_kind nor"),
         ("standard", json!(null), vec![], "the header webhook-id is missing"),
+        ("bitbucket", json!(null), vec![BITBUCKET[0]], "the header x-request-uuid is missing"),
+        ("bitbucket", json!(null), vec![BITBUCKET[1]], "the header x-event-key is missing"),
+        ("gitea", json!(null), vec![GITEA[0]], "the header x-gitea-delivery or x-forgejo-delivery is"),
+        ("gitea", json!(null), vec![GITEA[1]], "the header x-gitea-event or x-forgejo-event is missing"),
+        ("gitea", json!(null), vec![GITEA[0], GITEA[1], GITEA[1]], "the header x-gitea-delivery comes more"),
+        ("stripe", json!(null), vec![], "the body has no id"),
+        ("cloudevents", json!(null), vec![], "there is no CloudEvent"),
         ("hmac", json!({"idHeader": "X-Id"}), vec![], "the header X-Id is missing"),
         ("hmac", json!({"idPath": "id"}), vec![], "the body has no id"),
         ("hmac", json!({"typeHeader": "X-Type"}), vec![("X-Type", "a b")], "the header X-Type is no type"),
@@ -134,7 +185,6 @@ fn only_json_is_read() {
         ("Application/JSON; charset=utf-8", true),
         ("application/vnd.acme+json", true),
         ("text/plain", false),
-        ("application/x-www-form-urlencoded", false),
         ("application/jsonp", false),
         ("", false),
     ] {

@@ -1,8 +1,10 @@
 //! What is refused, as what, and what a definition may not say.
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderValue;
 use kickoff::engine::webhook::{Refused, Verifier};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use super::signatures::vectors;
 use super::{auth, headers, provider, verifier};
@@ -64,6 +66,93 @@ fn a_replay_is_refused_outside_the_window_on_both_sides() {
         (9_999_999, Kind::Bad),
     ] {
         check(SIGNATURE, off, wanted);
+    }
+}
+
+#[test]
+fn slack_and_stripe_have_the_same_window() {
+    for vector in vectors().into_iter().filter(|vector| matches!(vector.provider, "slack" | "stripe")) {
+        let verifier = verifier(vector.provider, &vector.auth, &[vector.secret]).unwrap();
+        let fields = headers(&vector.headers);
+        for (off, wanted) in
+            [(300, Kind::Accepted), (-300, Kind::Accepted), (301, Kind::Bad), (-301, Kind::Bad)]
+        {
+            let verdict = verifier.verify(&fields, vector.body.as_bytes(), vector.now + off * 1_000);
+            assert_eq!(kind(&verdict), wanted, "{} {off}: {verdict:?}", vector.provider);
+        }
+    }
+}
+
+#[test]
+fn a_header_of_stripe_has_one_time_and_any_number_of_signatures() {
+    let good = "00cd8805b6dfb4317048892c492f8ff769e2075ec20013c6ed546e639a4e20ba";
+    let verifier = verifier("stripe", &Value::Null, &["whsec_test_secret"]).unwrap();
+    let other = "ab".repeat(32);
+    for (header, wanted) in [
+        (format!("t=1614265330,v1={other},v1={good}"), Kind::Accepted),
+        (format!("t=1614265330, v1={good}, v0={other}"), Kind::Accepted),
+        (format!("v1={good},t=1614265330"), Kind::Accepted),
+        (format!("t=1614265330,v0={good}"), Kind::Bad),
+        ("t=1614265330,v1=".to_owned(), Kind::Bad),
+        ("t=1614265330".to_owned(), Kind::Bad),
+        (format!("t=1614265330,v1={}", good.to_uppercase()), Kind::Bad),
+        (format!("t=1614265330,t=1614265330,v1={good}"), Kind::Malformed),
+        (format!("t=,v1={good}"), Kind::Malformed),
+        (format!("v1={good}"), Kind::Malformed),
+        (String::new(), Kind::Unsigned),
+    ] {
+        let fields = headers(&[("Stripe-Signature", &header)]);
+        let verdict = verifier.verify(&fields, br#"{"id":"evt_test"}"#, SIGNED_AT * 1_000);
+        assert_eq!(kind(&verdict), wanted, "{header}: {verdict:?}");
+    }
+}
+
+#[test]
+fn both_signatures_of_forgejo_must_hold_and_an_empty_one_is_none() {
+    let good = "7804d460f7eadad206a6d4c5a760b15defa80add90a31069e5ab2df85f18bcfa";
+    let bad = "00".repeat(32);
+    let verifier = verifier("gitea", &Value::Null, &["topsecret"]).unwrap();
+    let (gitea, forgejo) = ("X-Gitea-Signature", "X-Forgejo-Signature");
+    for (fields, wanted) in [
+        (vec![(gitea, good), (forgejo, good)], Kind::Accepted),
+        (vec![(gitea, good), (forgejo, bad.as_str())], Kind::Bad),
+        (vec![(gitea, bad.as_str()), (forgejo, good)], Kind::Bad),
+        (vec![(gitea, ""), (forgejo, good)], Kind::Unsigned),
+        (vec![(gitea, "")], Kind::Unsigned),
+        (vec![("X-Hub-Signature-256", good)], Kind::Unsigned),
+        (vec![], Kind::Unsigned),
+    ] {
+        let verdict = verifier.verify(&headers(&fields), br#"{"ref":"refs/heads/main"}"#, 0);
+        assert_eq!(kind(&verdict), wanted, "{fields:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_form_of_gitea_is_signed_by_its_json_and_one_of_github_by_the_form() {
+    let json = br#"{"ref":"refs/heads/main"}"#;
+    let form = b"payload=%7B%22ref%22%3A%22refs%2Fheads%2Fmain%22%7D";
+    let encoded = ("Content-Type", "application/x-www-form-urlencoded");
+    let signed = |body: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(b"topsecret").unwrap();
+        mac.update(body);
+        hex::encode(mac.finalize().into_bytes())
+    };
+    let github = |signature: &str| format!("sha256={signature}");
+    for (name, header, signature, wanted) in [
+        ("gitea", "X-Gitea-Signature", signed(json), Kind::Accepted),
+        ("gitea", "X-Gitea-Signature", signed(form), Kind::Bad),
+        ("github", "X-Hub-Signature-256", github(&signed(form)), Kind::Accepted),
+        ("github", "X-Hub-Signature-256", github(&signed(json)), Kind::Bad),
+    ] {
+        let verifier = verifier(name, &Value::Null, &["topsecret"]).unwrap();
+        let verdict = verifier.verify(&headers(&[encoded, (header, &signature)]), form, 0);
+        assert_eq!(kind(&verdict), wanted, "{name} {signature}: {verdict:?}");
+    }
+    for form in ["", "payload", "a=b", "payload=%7B&payload=%7B", "payload=%7", "payload=%zz"] {
+        let verifier = verifier("gitea", &Value::Null, &["topsecret"]).unwrap();
+        let fields = headers(&[encoded, ("X-Gitea-Signature", &signed(form.as_bytes()))]);
+        let verdict = verifier.verify(&fields, form.as_bytes(), 0);
+        assert_eq!(kind(&verdict), Kind::Malformed, "{form}: {verdict:?}");
     }
 }
 
@@ -144,6 +233,11 @@ fn a_secret_that_proves_nothing_is_refused_and_never_shown() {
     for (name, config, secrets, wanted) in [
         ("github", Value::Null, vec![], "there is no secret"),
         ("github", Value::Null, vec![""], "secrets[0]: the secret is empty"),
+        ("bitbucket", Value::Null, vec![""], "secrets[0]: the secret is empty"),
+        ("gitea", Value::Null, vec![""], "secrets[0]: the secret is empty"),
+        ("slack", Value::Null, vec![""], "secrets[0]: the secret is empty"),
+        ("stripe", Value::Null, vec!["whsec_"], "secrets[0]: the secret is empty after whsec_"),
+        ("cloudevents", Value::Null, vec![""], "secrets[0]: the secret is empty"),
         ("github", Value::Null, vec!["good", ""], "secrets[1]: the secret is empty"),
         ("token", Value::Null, vec![""], "secrets[0]: the secret is empty"),
         ("standard", Value::Null, vec!["whsec_"], "secrets[0]: the secret is empty after whsec_"),
@@ -177,6 +271,11 @@ fn every_problem_of_auth_is_found() {
         ("gitlab", Value::Null, vec!["auth.scheme"]),
         ("gitlab", json!({"scheme": "SigningToken", "tolerance": "1m"}), vec![]),
         ("gitlab", json!({"scheme": "Token", "tolerance": "1m"}), vec!["auth.tolerance"]),
+        ("bitbucket", json!({"header": "X-A"}), vec!["auth.header"]),
+        ("gitea", json!({"tolerance": "1m"}), vec!["auth.tolerance"]),
+        ("slack", json!({"tolerance": "1m", "prefix": "v0="}), vec!["auth.prefix"]),
+        ("stripe", json!({"tolerance": "1m"}), vec![]),
+        ("cloudevents", json!({"header": "X-A"}), vec!["auth.header"]),
         ("standard", json!({"tolerance": "1m"}), vec![]),
         ("standard", json!({"tolerance": "0s", "prefix": "x"}), vec!["auth.prefix", "auth.tolerance"]),
         ("hmac", Value::Null, vec![]),

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use super::Problems;
 use super::names;
+use super::sources::sources;
 use super::template::Template;
-use crate::engine::definitions::config::{
-    ConcurrencyConfig, Provider, SourceConfig, TriggerSpec, WebhookSourceConfig,
-};
-use crate::engine::definitions::model::{Concurrency, Snapshot, Trigger, Webhook, WebhookSource};
+use crate::engine::definitions::config::{ConcurrencyConfig, SourceConfig, TriggerSpec};
+use crate::engine::definitions::model::{Concurrency, GitTemplate, Snapshot, Trigger, Webhook};
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
@@ -47,6 +46,7 @@ pub(super) fn compile(
     let sources = sources(spec, world, &mut findings);
     let rule =
         Rule::compile(&spec.rules).map_err(|wrong| findings.extend(wrong.into_iter().map(below_match)));
+    let git = git(spec, world, &mut findings);
     let legs = super::legs::compile(spec, world.templates, &mut findings);
     let concurrency =
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
@@ -57,6 +57,7 @@ pub(super) fn compile(
         suspend: spec.suspend,
         sources,
         rule,
+        git,
         legs,
         concurrency,
         priority: spec.policy.priority,
@@ -77,12 +78,20 @@ fn hash(document: &str, spec: &TriggerSpec, world: &World<'_>) -> String {
         parts.insert(format!("template {} {}", run.template, template.unwrap_or_default()));
     }
     for SourceConfig::Webhook(source) in &spec.sources {
-        let provider = world.webhooks.get(&source.name).map(|webhook| prefix(webhook.provider));
-        parts.insert(format!("webhook {} {}", source.name, provider.unwrap_or_default()));
+        parts.insert(format!("webhook {}", told(&source.name, world)));
     }
+    parts.extend(spec.git.iter().map(|git| format!("git {}", told(&git.webhook, world))));
     let parts: Vec<&[u8]> =
         std::iter::once(document).chain(parts.iter().map(String::as_str)).map(str::as_bytes).collect();
     h_hex("trigger", &parts, 32)
+}
+
+/// What a trigger takes over from a Webhook.
+fn told(name: &str, world: &World<'_>) -> String {
+    match world.webhooks.get(name) {
+        Some(webhook) => format!("{name} {} {:?}", webhook.provider.name(), webhook.forks),
+        None => name.to_owned(),
+    }
 }
 
 fn references(spec: &TriggerSpec, world: &World<'_>, problems: &Problems) -> Vec<Finding> {
@@ -91,6 +100,10 @@ fn references(spec: &TriggerSpec, world: &World<'_>, problems: &Problems) -> Vec
         let field = format!("spec.sources[{index}].webhook.name");
         let known = world.webhooks.keys().map(String::as_str);
         findings.extend(dangling(field, "Webhook", &source.name, known, problems));
+    }
+    if let Some(git) = &spec.git {
+        let known = world.webhooks.keys().map(String::as_str);
+        findings.extend(dangling("spec.git.webhook".to_owned(), "Webhook", &git.webhook, known, problems));
     }
     for (index, run) in spec.runs.iter().enumerate() {
         let field = format!("spec.runs[{index}].template");
@@ -118,46 +131,19 @@ fn dangling<'a>(
     Some(Finding::value(field, format!("there is no {kind} called {name:?}")).near(near))
 }
 
-fn sources(spec: &TriggerSpec, world: &World<'_>, findings: &mut Vec<Finding>) -> Vec<WebhookSource> {
-    let mut sources = Vec::new();
-    for (index, SourceConfig::Webhook(config)) in spec.sources.iter().enumerate() {
-        let Some(webhook) = world.webhooks.get(&config.name) else { continue };
-        let prefix = prefix(webhook.provider);
-        for (at, event) in config.events.iter().enumerate() {
-            let field = format!("spec.sources[{index}].webhook.events[{at}]");
-            findings.extend(event_type(event, prefix).map(|message| Finding::value(field, message)));
-        }
-        sources.push(source(config, webhook.name.clone(), prefix));
+fn git(spec: &TriggerSpec, world: &World<'_>, findings: &mut Vec<Finding>) -> Option<GitTemplate> {
+    let config = spec.git.as_ref()?;
+    let webhook = world.webhooks.get(&config.webhook)?;
+    if !webhook.provider.is_forge() {
+        let message = format!("a webhook of provider {} holds no repositories", webhook.provider.name());
+        findings.push(Finding::value("spec.git.webhook", message));
     }
-    sources
-}
-
-fn source(config: &WebhookSourceConfig, webhook: ObjectName, prefix: &str) -> WebhookSource {
-    let events = config.events.iter().map(|event| format!("com.{prefix}.{event}")).collect();
-    WebhookSource { webhook, events }
-}
-
-fn prefix(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Github => "github",
-        Provider::Gitlab => "gitlab",
-        Provider::Standard => "standard",
-        Provider::Hmac => "hmac",
-        Provider::Token => "token",
-    }
-}
-
-/// What is wrong with an entry of `events`.
-fn event_type(event: &str, prefix: &str) -> Option<String> {
-    if event.starts_with(&format!("com.{prefix}.")) {
-        return Some(format!("is written without com.{prefix}. in front"));
-    }
-    if event.contains('*') {
-        return Some("takes no *: a bare name covers all its actions".to_owned());
-    }
-    let inner = |c: char| !c.is_whitespace() && !c.is_control();
-    let good = event.split('.').all(|part| !part.is_empty() && part.chars().all(inner));
-    (!good).then(|| format!("{event:?} is not an event type: write for instance push or pull_request.opened"))
+    let mut text = |field: &str, text: &str| {
+        let wrong = |message: String| findings.push(Finding::value(format!("spec.git.{field}"), message));
+        Text::compile_key(text).map_err(wrong).ok()
+    };
+    let (repository, sha) = (text("repository", &config.repository), text("sha", &config.sha));
+    Some(GitTemplate { webhook: webhook.name.clone(), repository: repository?, sha: sha? })
 }
 
 fn concurrency(

@@ -24,6 +24,10 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
     if spec.max_body.is_some_and(|size| usize::try_from(size.as_bytes()).is_err()) {
         findings.push(Finding::value("spec.maxBody", "is more than this machine can hold"));
     }
+    if spec.forks.is_some() && !spec.provider.is_forge() {
+        let message = format!("a webhook of provider {} tells of no pull requests", spec.provider.name());
+        findings.push(Finding::key("spec.forks", message));
+    }
     for (index, source) in spec.secrets.iter().enumerate() {
         let (field, text) = match source {
             SecretSource::Env(name) => ("env", name),
@@ -59,6 +63,7 @@ pub(super) fn compile(
     Ok(Webhook {
         name,
         provider: spec.provider,
+        forks: spec.forks.unwrap_or_default(),
         max_body: usize::try_from(max_body).unwrap_or(usize::MAX),
         verifier: resolved.and_then(|secrets| Verifier::compile(spec.provider, auth, &secrets)),
         naming,
@@ -70,6 +75,7 @@ pub(super) fn out_of_order(old: &Webhook, reason: &str) -> Webhook {
     Webhook {
         name: old.name.clone(),
         provider: old.provider,
+        forks: old.forks,
         max_body: old.max_body,
         verifier: Err(reason.to_owned()),
         naming: old.naming.clone(),

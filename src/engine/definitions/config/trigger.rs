@@ -24,6 +24,9 @@ pub struct TriggerSpec {
     /// All must hold.
     #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,
+    /// What an event is about that has no commit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitConfig>,
     /// What runs.
     #[schemars(length(min = 1))]
     pub runs: Vec<RunConfig>,
@@ -49,6 +52,28 @@ pub struct WebhookSourceConfig {
     /// Types without `com.<provider>.`; a bare name covers all its actions; none means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
+    /// Globs of `git.repository`; none means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<String>,
+    /// Globs of `git.baseBranch` where there is one (a pull request), else of `git.branch`; none means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<String>,
+    /// Globs of files of which a push must have changed one; none means any. Where a payload doesn't
+    /// tell, it fires and the decision says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+}
+
+/// A commit for events that have none of their own. Rendered when the trigger fires.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitConfig {
+    /// Name of a Webhook of the forge that holds the repository.
+    pub webhook: String,
+    /// `owner/name`; may hold `{{ }}`.
+    pub repository: String,
+    /// The commit's id; may hold `{{ }}`.
+    pub sha: String,
 }
 
 /// One rule: `all`, `any`, `not`, or a `path` with one operator.

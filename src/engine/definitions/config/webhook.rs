@@ -14,9 +14,12 @@ pub struct WebhookSpec {
     /// Any of them may match, so that a secret can be rotated.
     #[serde(default)]
     pub secrets: Vec<SecretSource>,
-    /// How `gitlab`, `hmac` and `token` deliveries prove themselves.
+    /// How `gitlab`, `hmac` and `token` deliveries prove themselves, and how far timestamps may be off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthConfig>,
+    /// What becomes of pull requests from forks; default `Deny`. For forges only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forks: Option<Forks>,
     /// The largest body that is read; default 25Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<ByteSize>,
@@ -30,12 +33,63 @@ pub enum Provider {
     Github,
     /// GitLab.
     Gitlab,
+    /// Bitbucket Cloud.
+    Bitbucket,
+    /// Gitea and Forgejo.
+    Gitea,
+    /// Slack: events, commands and interactions.
+    Slack,
+    /// Stripe.
+    Stripe,
     /// Standard Webhooks 1.0.0.
     Standard,
+    /// `CloudEvents` 1.0 over HTTP: binary, structured and batch mode; the secret is a Bearer token.
+    Cloudevents,
     /// Any sender that signs the body with an HMAC.
     Hmac,
     /// Any sender that sends a shared token.
     Token,
+}
+
+impl Provider {
+    /// As definitions have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Bitbucket => "bitbucket",
+            Self::Gitea => "gitea",
+            Self::Slack => "slack",
+            Self::Stripe => "stripe",
+            Self::Standard => "standard",
+            Self::Cloudevents => "cloudevents",
+            Self::Hmac => "hmac",
+            Self::Token => "token",
+        }
+    }
+
+    /// What stands before the name of an event in its type. `CloudEvents` bring their own types.
+    pub fn type_prefix(self) -> String {
+        match self {
+            Self::Cloudevents => String::new(),
+            other => format!("com.{}.", other.name()),
+        }
+    }
+
+    /// Whether it hosts repositories, and so tells `git`.
+    pub fn is_forge(self) -> bool {
+        matches!(self, Self::Github | Self::Gitlab | Self::Bitbucket | Self::Gitea)
+    }
+}
+
+/// What becomes of pull requests from forks: they carry code of strangers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Forks {
+    /// They are filtered, and the decision says so.
+    #[default]
+    Deny,
+    /// They are as any other.
+    Allow,
 }
 
 /// Where a secret comes from: exactly one of the fields.

@@ -1,0 +1,205 @@
+//! Source clauses: which deliveries of which Webhook a trigger listens to.
+//!
+//! What the type alone tells is [`WebhookSource::takes`], which the index counts by. The rest needs the
+//! event itself: forks, repositories, branches, paths. It filters with a reason, and where a payload
+//! can't tell it lets the event pass and says so.
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::config::Forks;
+use super::model::Trigger;
+use crate::engine::event::{Attributes, Git, Ingress};
+use crate::engine::ids::ObjectName;
+use crate::engine::values::Facts;
+use crate::engine::webhook::Change;
+
+/// Longest value that a reason shows, characters.
+const SHOWN: usize = 100;
+
+/// A source clause: which deliveries of which Webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSource {
+    /// The Webhook.
+    pub webhook: ObjectName,
+    /// Event types with `com.<provider>.` in front; empty means all. `a.b` also covers `a.b.c`.
+    pub events: Vec<String>,
+    /// What its Webhook says of pull requests from forks.
+    pub forks: Forks,
+    /// Repositories; none means all.
+    pub repositories: Globs,
+    /// Branches; none means all.
+    pub branches: Globs,
+    /// Files of which one must have changed; none means any.
+    pub paths: Globs,
+}
+
+/// Globs, any of which may match; `*` stops at `/`, `**` does not.
+#[derive(Debug, Clone, Default)]
+pub struct Globs {
+    texts: Vec<String>,
+    set: GlobSet,
+}
+
+impl PartialEq for Globs {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts == other.texts
+    }
+}
+
+impl Eq for Globs {}
+
+impl Globs {
+    /// Compiles; every problem as (position, message).
+    pub fn compile(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
+        let (mut problems, mut builder) = (Vec::new(), GlobSetBuilder::new());
+        for (at, text) in texts.iter().enumerate() {
+            match GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build() {
+                _ if text.is_empty() => problems.push((at, "is empty".to_owned())),
+                Ok(glob) => drop(builder.add(glob)),
+                Err(error) => problems.push((at, format!("is not a glob: {}", error.kind()))),
+            }
+        }
+        let set = builder.build().map_err(|error| vec![(0, format!("is not a glob: {}", error.kind()))]);
+        if problems.is_empty() { Ok(Self { texts: texts.to_vec(), set: set? }) } else { Err(problems) }
+    }
+
+    /// As they are written.
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// The texts, where each matches only itself.
+    pub fn literals(&self) -> Option<&[String]> {
+        let plain = |text: &String| !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!']);
+        (!self.texts.is_empty() && self.texts.iter().all(plain)).then_some(&self.texts[..])
+    }
+
+    fn any(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    fn wanted(&self) -> String {
+        self.texts.join(" or ")
+    }
+}
+
+impl Trigger {
+    /// Whether a source clause takes events of this type of this Webhook.
+    pub fn listens(&self, event: &Attributes) -> bool {
+        self.clauses(event).next().is_some()
+    }
+
+    /// Whether a clause that listens lets the event pass. `Ok` may say what could not be checked,
+    /// `Err` why none does.
+    pub fn admits(&self, event: &Attributes, facts: &Facts) -> Result<Option<String>, String> {
+        let mut passed: Option<String> = None;
+        let mut refused: Vec<String> = Vec::new();
+        for clause in self.clauses(event) {
+            match clause.admits(event.git.as_ref(), &event.event_type, facts) {
+                Ok(None) => return Ok(None),
+                Ok(note) => passed = passed.or(note),
+                Err(reason) if !refused.contains(&reason) => refused.push(reason),
+                Err(_) => {}
+            }
+        }
+        match passed {
+            Some(note) => Ok(Some(note)),
+            None => Err(format!("sources: {}", refused.join("; "))),
+        }
+    }
+
+    fn clauses<'a>(&'a self, event: &'a Attributes) -> impl Iterator<Item = &'a WebhookSource> {
+        let webhook = match &event.ingress {
+            Ingress::Webhook(webhook) => Some(webhook),
+            _ => None,
+        };
+        let of = move |source: &&WebhookSource| Some(&source.webhook) == webhook;
+        self.sources.iter().filter(of).filter(|source| source.takes(&event.event_type))
+    }
+}
+
+impl WebhookSource {
+    /// Whether `event_type` is one of the clause's types, or an action of one.
+    pub fn takes(&self, event_type: &str) -> bool {
+        let covers = |wanted: &String| {
+            event_type
+                .strip_prefix(wanted.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.events.is_empty() || self.events.iter().any(covers)
+    }
+
+    fn admits(&self, git: Option<&Git>, event_type: &str, facts: &Facts) -> Result<Option<String>, String> {
+        let none = Git::default();
+        let git = git.unwrap_or(&none);
+        if let Some(what) = &facts.change().deleted {
+            return Err(format!("the {} was deleted: there is no commit to test", cut(what)));
+        }
+        let fork = self.fork(git, event_type)?;
+        matching("repository", git.repository.as_deref(), &self.repositories)?;
+        let branch = self.branch(git, facts.change())?;
+        let paths = self.paths(facts.change())?;
+        let notes: Vec<String> = [fork, branch, paths].into_iter().flatten().collect();
+        Ok((!notes.is_empty()).then(|| notes.join("; ")))
+    }
+
+    fn fork(&self, git: &Git, event_type: &str) -> Result<Option<String>, String> {
+        let denied = format!("webhook {} denies them (forks: Deny)", self.webhook.name);
+        match (self.forks, git.fork, git.number) {
+            (Forks::Allow, ..) | (_, Some(false), _) => Ok(None),
+            (_, Some(true), _) => Err(format!("it comes from a fork, and {denied}")),
+            (_, None, Some(_)) => Err(format!("whether it comes from a fork is not told, and {denied}")),
+            // Told by no payload of these types, although a fork can cause them.
+            (_, None, None) if event_type.starts_with("com.github.workflow_job") => {
+                Ok(Some("forks not checked: the payload does not tell".to_owned()))
+            }
+            (_, None, None) => Ok(None),
+        }
+    }
+
+    /// Of a pull request the branch that it goes into counts, of all else its own.
+    fn branch(&self, git: &Git, change: &Change) -> Result<Option<String>, String> {
+        let branch = git.base_branch.as_deref().or(git.branch.as_deref());
+        let refused = match matching("branch", branch, &self.branches) {
+            Ok(()) => return Ok(None),
+            Err(reason) => reason,
+        };
+        match change.branches.iter().find(|branch| self.branches.set.is_match(branch)) {
+            Some(other) => Ok(Some(format!(
+                "the push also moved {}; git is that of {}",
+                cut(other),
+                cut(branch.unwrap_or("another reference"))
+            ))),
+            None => Err(refused),
+        }
+    }
+
+    fn paths(&self, change: &Change) -> Result<Option<String>, String> {
+        let paths = &change.paths;
+        if self.paths.any() || paths.listed.iter().any(|path| self.paths.set.is_match(path)) {
+            return Ok(None);
+        }
+        match &paths.untold {
+            Some(why) => Ok(Some(format!("paths not checked: {why}"))),
+            None => Err(format!(
+                "none of {} changed files matches, wanted {}",
+                paths.listed.len(),
+                self.paths.wanted()
+            )),
+        }
+    }
+}
+
+fn matching(what: &str, seen: Option<&str>, globs: &Globs) -> Result<(), String> {
+    match seen {
+        _ if globs.any() => Ok(()),
+        Some(seen) if globs.set.is_match(seen) => Ok(()),
+        Some(seen) => Err(format!("the {what} is {}, wanted {}", cut(seen), globs.wanted())),
+        None => Err(format!("the event has no {what}, wanted {}", globs.wanted())),
+    }
+}
+
+fn cut(text: &str) -> String {
+    let short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() { format!("{short}...") } else { short }
+}

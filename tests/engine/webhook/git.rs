@@ -1,0 +1,104 @@
+//! `git` of GitHub's events beyond pushes and pull requests.
+
+use serde_json::{Value, json};
+
+use super::deliveries::read;
+
+fn repository() -> Value {
+    json!({"id": 1, "full_name": "acme/shop", "html_url": "https://github.com/acme/shop"})
+}
+
+/// `git` beside repository and address must be `wanted`.
+fn check(event: &str, body: Value, wanted_subject: Option<&str>, wanted: Value) {
+    let mut body = body;
+    body["repository"] = repository();
+    body["sender"] = json!({"login": "bot"});
+    let fields = [("X-GitHub-Event", event), ("X-GitHub-Delivery", "d-1")];
+    let said = read("github", &Value::Null, &fields, body.to_string()).unwrap().attributes;
+    let mut git = wanted;
+    git["repository"] = json!("acme/shop");
+    git["url"] = json!("https://github.com/acme/shop");
+    assert_eq!(serde_json::to_value(&said.git).unwrap(), git, "{event}: {body}");
+    assert_eq!(said.subject.as_deref(), wanted_subject, "{event}");
+}
+
+fn pull(number: u64) -> Value {
+    json!({"number": number, "head": {"ref": "tax", "sha": "abc1"}, "base": {"ref": "main", "sha": "abc0"}})
+}
+
+#[test]
+fn a_workflow_tells_its_head_and_whether_it_is_of_a_fork() {
+    for (head, fork) in [
+        (repository(), json!(false)),
+        (json!({"id": 2, "full_name": "mallory/shop"}), json!(true)),
+        (Value::Null, json!(true)),
+    ] {
+        let run = json!({
+            "id": 30433642, "head_branch": "tax", "head_sha": "acb5", "pull_requests": [pull(7)],
+            "actor": {"login": "kim"}, "head_commit": {"id": "acb5", "message": "Tax"}, "head_repository": head,
+        });
+        let git = json!({
+            "sha": "acb5", "branch": "tax", "baseBranch": "main", "number": 7, "fork": fork, "author": "kim",
+            "message": "Tax",
+        });
+        check("workflow_run", json!({"action": "completed", "workflow_run": run}), Some("30433642"), git);
+    }
+    let run = json!({"head_branch": "main", "head_sha": "acb5", "pull_requests": [pull(7), pull(8)]});
+    let git = json!({"sha": "acb5", "branch": "main", "author": "bot"});
+    check("workflow_run", json!({ "workflow_run": run }), None, git);
+    let job = json!({"id": 5, "head_branch": "main", "head_sha": "acb5"});
+    let git = json!({"sha": "acb5", "branch": "main", "author": "bot"});
+    check("workflow_job", json!({"action": "completed", "workflow_job": job}), Some("5"), git);
+}
+
+#[test]
+fn a_suite_without_a_branch_is_of_a_fork() {
+    for (branch, further) in [
+        (json!("main"), json!({"branch": "main"})),
+        (Value::Null, json!({"fork": true})),
+        (json!(7), json!({})),
+    ] {
+        let mut git = json!({"sha": "acb5", "author": "bot"});
+        git.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        let suite = json!({"id": 118, "head_branch": branch, "head_sha": "acb5", "pull_requests": []});
+        check("check_suite", json!({"action": "completed", "check_suite": suite}), Some("118"), git.clone());
+        let run = json!({"id": 128, "head_sha": "acb5", "check_suite": {"head_branch": branch}, "pull_requests": []});
+        check("check_run", json!({"action": "completed", "check_run": run}), Some("128"), git);
+    }
+}
+
+#[test]
+fn statuses_releases_deployments_and_queues_tell_what_they_are_about() {
+    let status = |branches: Value| {
+        let commit = json!({"author": {"login": "kim"}, "commit": {"message": "Tax"}});
+        json!({"sha": "acb5", "state": "success", "branches": branches, "commit": commit})
+    };
+    let known = json!({"sha": "acb5", "branch": "main", "author": "kim", "message": "Tax"});
+    check("status", status(json!([{"name": "main"}])), Some("acb5"), known);
+    let several = json!([{"name": "main"}, {"name": "dev"}]);
+    let known = json!({"sha": "acb5", "author": "kim", "message": "Tax"});
+    check("status", status(several), Some("acb5"), known);
+    let release = json!({"id": 9, "tag_name": "v1", "target_commitish": "main", "name": "First", "author": {"login": "kim"}});
+    let known = json!({"ref": "refs/tags/v1", "author": "kim", "message": "First"});
+    check("release", json!({"action": "published", "release": release}), Some("9"), known);
+    let deployment = json!({"id": 8, "sha": "acb5", "ref": "main", "creator": {"login": "kim"}});
+    let known = json!({"sha": "acb5", "author": "kim"});
+    check("deployment", json!({"action": "created", "deployment": deployment}), Some("8"), known.clone());
+    check(
+        "deployment_status",
+        json!({"deployment_status": {"state": "success"}, "deployment": deployment}),
+        None,
+        known,
+    );
+    let group = json!({
+        "head_sha": "acb5", "head_ref": "refs/heads/gh-readonly-queue/main/pr-1", "base_ref": "refs/heads/main",
+        "head_commit": {"message": "Tax"},
+    });
+    let known = json!({
+        "sha": "acb5", "ref": "refs/heads/gh-readonly-queue/main/pr-1", "branch": "gh-readonly-queue/main/pr-1",
+        "baseBranch": "main", "author": "bot", "message": "Tax",
+    });
+    check("merge_group", json!({"action": "checks_requested", "merge_group": group}), None, known);
+    let known = json!({"ref": "refs/heads/old", "branch": "old", "author": "bot"});
+    check("delete", json!({"ref": "old", "ref_type": "branch"}), Some("old"), known);
+}
