@@ -13,7 +13,7 @@ use kickoff::engine::definitions::problem::{nearest, render};
 use kickoff::engine::definitions::{Snapshot, Trigger, Webhook};
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
-use kickoff::engine::machine::MachineConfig;
+use kickoff::engine::machine::{MachineConfig, series};
 
 use super::output::{Format, colour, print, print_value, tell};
 use super::{ERROR, Usage};
@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// A delivery's body, or a `CloudEvent` in JSON; - reads stdin
     #[arg(long, value_name = "FILE")]
     event: PathBuf,
+    /// The event before in its series, for rules that ask for `changed`: as --event, with the same headers
+    #[arg(long, value_name = "FILE")]
+    previous: Option<PathBuf>,
     /// The delivery's headers, one `Name: value` a line
     #[arg(long, value_name = "FILE")]
     headers: Option<PathBuf>,
@@ -65,7 +68,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let webhook = webhook(&snapshot, trigger, args.webhook.as_deref())?;
     let event = event::read(&webhook, &args.event, args.headers.as_deref())?;
     let config = MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None };
-    let explanation = explain(trigger, &event, &config);
+    let previous = args.previous.as_deref();
+    let previous = previous.map(|file| event::read(&webhook, file, args.headers.as_deref())).transpose()?;
+    if let Some(previous) = &previous {
+        series::before(trigger, &event, previous).map_err(|reason| Usage(format!("--previous: {reason}")))?;
+    }
+    let explanation = explain(trigger, &event, previous.as_ref(), &config);
     match args.output {
         Format::Table => print(&text::write(&name, &event, &explanation)?)?,
         other => print_value(&explanation, other)?,

@@ -41,6 +41,8 @@ pub struct World {
     /// How each Job truly ended.
     pub truth: BTreeMap<JobId, Ended>,
     pub deleted_by_hand: BTreeSet<JobId>,
+    /// Jobs that the executor once refused: one that is there all the same is late, and deleted.
+    pub refused: BTreeSet<JobId>,
     pub edition: usize,
     // The process.
     machine: Machine,
@@ -72,6 +74,7 @@ impl World {
             created: BTreeMap::new(),
             truth: BTreeMap::new(),
             deleted_by_hand: BTreeSet::new(),
+            refused: BTreeSet::new(),
             edition: 0,
             machine: machine(),
             lanes: BTreeMap::new(),
@@ -162,7 +165,9 @@ impl World {
             cause: None,
             received_at: self.now,
         };
-        self.append(Event { attributes, body: Bytes::from(format!(r#"{{"ref":"{name}"}}"#)) });
+        let version = attributes.id.len() + self.inbox.len() % 2;
+        let body = format!(r#"{{"ref":"{name}","version":{version}}}"#);
+        self.append(Event { attributes, body: Bytes::from(body) });
     }
 
     fn by_hand(&mut self) {
@@ -430,6 +435,7 @@ impl World {
         if self.rng.u32(0..20) == 0 && !self.jobs.contains_key(&job) {
             let refused =
                 Created::Refused { reason: "unsupported".to_owned(), message: "on purpose".to_owned() };
+            self.refused.insert(job.clone());
             return Some(Input::Created { job, result: refused });
         }
         if !self.jobs.contains_key(&job) {

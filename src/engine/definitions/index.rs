@@ -115,10 +115,8 @@ impl Index {
 
 impl OfWebhook {
     fn build(webhook: &ObjectName, positions: &[usize], triggers: &[Arc<Trigger>]) -> Self {
-        let equalities: Vec<(usize, Vec<Equality>)> = positions
-            .iter()
-            .map(|position| (*position, usable(triggers[*position].rule.equalities())))
-            .collect();
+        let equalities: Vec<(usize, Vec<Equality>)> =
+            positions.iter().map(|position| (*position, equalities(&triggers[*position]))).collect();
         let mut values: HashMap<&str, BTreeSet<String>> = HashMap::new();
         for (path, wanted) in equalities.iter().flat_map(|(_, all)| all) {
             values.entry(path).or_default().extend(wanted.iter().map(Value::to_string));
@@ -137,6 +135,11 @@ impl OfWebhook {
         built.paths = paths.into_values().collect();
         built
     }
+}
+
+/// None of a trigger that asks for `changed`: it must see every event of its series.
+fn equalities(trigger: &Trigger) -> Vec<Equality> {
+    if trigger.watches() { Vec::new() } else { usable(trigger.rule.equalities()) }
 }
 
 /// Equalities that a look-up can answer: of scalars, null not being one.

@@ -141,6 +141,8 @@ pub struct Trigger {
     pub sources: Vec<WebhookSource>,
     /// All of `match`.
     pub rule: Rule,
+    /// What `changed` takes together; missing for the default.
+    pub series: Option<Text>,
     /// One for each entry of `runs` and cell of its matrix.
     pub legs: Vec<Leg>,
     /// Limit of firings.
@@ -205,6 +207,11 @@ pub struct Concurrency {
 }
 
 impl Trigger {
+    /// Whether a rule asks for `changed`, so that every event of a series counts.
+    pub fn watches(&self) -> bool {
+        self.broken.is_none() && self.rule.watches()
+    }
+
     /// Whether a source clause takes this event.
     pub fn listens(&self, event: &Attributes) -> bool {
         let Ingress::Webhook(webhook) = &event.ingress else { return false };

@@ -5,6 +5,7 @@ use std::time::Instant;
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::{Attributes, Ingress};
 use kickoff::engine::ids::{EventKey, ObjectName};
+use kickoff::engine::rules::Before;
 use kickoff::engine::values::Facts;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -45,8 +46,11 @@ fn check(snapshot: &Snapshot, attributes: &Attributes, data: Value) {
     let seen = snapshot.index.candidates(attributes, facts.root());
     let listening: Vec<usize> =
         (0..snapshot.triggers.len()).filter(|at| snapshot.triggers[*at].listens(attributes)).collect();
-    let fire: Vec<usize> =
-        listening.iter().copied().filter(|at| snapshot.triggers[*at].rule.holds(&facts).is_ok()).collect();
+    let fire: Vec<usize> = listening
+        .iter()
+        .copied()
+        .filter(|at| snapshot.triggers[*at].rule.holds(&facts, &Before::default()).is_ok())
+        .collect();
     assert_eq!(seen.listening, listening.len());
     assert_eq!(snapshot.index.listens(attributes), !listening.is_empty());
     assert!(seen.positions.is_sorted_by(|a, b| a < b), "{:?}", seen.positions);

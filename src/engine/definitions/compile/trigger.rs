@@ -47,6 +47,9 @@ pub(super) fn compile(
     let sources = sources(spec, world, &mut findings);
     let rule =
         Rule::compile(&spec.rules).map_err(|wrong| findings.extend(wrong.into_iter().map(below_match)));
+    let series = spec.series.as_deref().map(Text::compile_key).transpose();
+    let series =
+        series.map_err(|message| findings.push(Finding::value("spec.series".to_owned(), message))).ok();
     let legs = super::legs::compile(spec, world.templates, &mut findings);
     let concurrency =
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
@@ -57,6 +60,7 @@ pub(super) fn compile(
         suspend: spec.suspend,
         sources,
         rule,
+        series: series.flatten(),
         legs,
         concurrency,
         priority: spec.policy.priority,
