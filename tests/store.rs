@@ -173,6 +173,7 @@ fn event_record(id: &str, position: u64, decisions: &[(&str, DecisionKind)], fil
         revision: "r1".to_owned(),
         decisions: decisions.iter().map(decision).collect(),
         filtered,
+        before: BTreeMap::new(),
         decided_at: NOW,
     }
 }

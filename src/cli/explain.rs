@@ -3,7 +3,7 @@
 pub(super) mod event;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use kickoff::engine::definitions::{Snapshot, Trigger, Webhook};
 use kickoff::engine::event::Ingress;
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
-use kickoff::engine::machine::MachineConfig;
+use kickoff::engine::machine::{MachineConfig, series};
 use kickoff::outside::clock::Clock;
 use kickoff::outside::receipt::receipt;
 
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// A delivery's body, or a `CloudEvent` in JSON as `events get` gives it; - reads stdin
     #[arg(long, value_name = "FILE")]
     event: PathBuf,
+    /// The event before in its series, for rules that ask for `changed`: as --event, with the same headers
+    #[arg(long, value_name = "FILE")]
+    previous: Option<PathBuf>,
     /// The delivery's headers, one `Name: value` a line
     #[arg(long, value_name = "FILE")]
     headers: Option<PathBuf>,
@@ -66,20 +69,27 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(ERROR));
     };
     let headers = args.headers.as_deref().map(event::headers).transpose()?;
-    let body = event::bytes(&args.event)?.into();
-    let now = Clock::System.now();
-    let event = match event::read(body, headers.is_some())? {
-        event::Read::CloudEvent(event) => {
-            let ingress = ingress(&event, &snapshot, trigger, args.webhook.as_deref())?;
-            event.into_event(ingress, now)?
-        }
-        event::Read::Body(body) => {
-            let webhook = webhook(&snapshot, trigger, args.webhook.as_deref())?;
-            event::delivery(&webhook, headers, body, receipt, now)?
-        }
+    let read = |file: &Path| {
+        let body = event::bytes(file)?.into();
+        let now = Clock::System.now();
+        anyhow::Ok(match event::read(body, headers.is_some())? {
+            event::Read::CloudEvent(event) => {
+                let ingress = ingress(&event, &snapshot, trigger, args.webhook.as_deref())?;
+                event.into_event(ingress, now)?
+            }
+            event::Read::Body(body) => {
+                let webhook = webhook(&snapshot, trigger, args.webhook.as_deref())?;
+                event::delivery(&webhook, headers.clone(), body, receipt, now)?
+            }
+        })
     };
+    let event = read(&args.event)?;
     let config = MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None };
-    let explanation = explain(trigger, &event, &config);
+    let previous = args.previous.as_deref().map(read).transpose()?;
+    if let Some(previous) = &previous {
+        series::before(trigger, &event, previous).map_err(|reason| Usage(format!("--previous: {reason}")))?;
+    }
+    let explanation = explain(trigger, &event, previous.as_ref(), &config);
     match args.output {
         Format::Table => print(&text::write(&name, &event, &explanation)?)?,
         other => print_value(&explanation, other)?,

@@ -12,8 +12,8 @@ use super::definitions::Trigger;
 use super::event::{Event, Git, Ingress};
 use super::ids::{FiringId, ObjectName, RunId};
 use super::machine::plan::{self, PlannedRun, Refusal};
-use super::machine::{DecisionKind, MachineConfig};
-use super::rules::Check;
+use super::machine::{DecisionKind, MachineConfig, series};
+use super::rules::{Before, Check};
 use super::values::Facts;
 
 /// What a trigger makes of an event.
@@ -55,18 +55,31 @@ pub struct ExplainedRun {
     pub manifest: Value,
 }
 
-/// Explains what `trigger` makes of `event`.
-pub fn explain(trigger: &Trigger, event: &Event, config: &MachineConfig) -> Explanation {
+/// Explains what `trigger` makes of `event`; `previous` is the event before in its series.
+pub fn explain(
+    trigger: &Trigger,
+    event: &Event,
+    previous: Option<&Event>,
+    config: &MachineConfig,
+) -> Explanation {
     let facts = match Facts::of(event) {
         Ok(facts) => facts,
         Err(reason) => return refused(DecisionKind::Invalid, reason, Vec::new()),
     };
-    let rules = trigger.rule.check(&facts);
+    let before = match previous {
+        Some(previous) => series::before(trigger, event, previous),
+        None if trigger.watches() => {
+            series::series_of(trigger, &event.attributes, &facts).map(|_| Before::default())
+        }
+        None => Ok(Before::default()),
+    };
+    let known = before.as_ref().map_or_else(|_| Before::default(), Clone::clone);
+    let rules = trigger.rule.check(&facts, &known);
     if !trigger.listens(&event.attributes) {
         return refused(DecisionKind::Filtered, deaf(trigger, event), rules);
     }
     let firing = FiringId::derive(&config.instance, &trigger.name, &event.attributes.key);
-    match plan::consider(trigger, &event.attributes, &facts, &firing, config) {
+    match plan::consider(trigger, &event.attributes, &facts, before, &firing, config) {
         Err(Refusal { kind, reason }) => refused(kind, reason, rules),
         Ok(plan) => Explanation {
             decision: DecisionKind::Fired,

@@ -18,6 +18,7 @@ mod job;
 pub mod plan;
 pub mod record;
 mod retention;
+pub mod series;
 pub mod state;
 pub mod types;
 
@@ -25,5 +26,6 @@ pub use record::{
     Attempt, Decision, DecisionKind, Delivery, EventRecord, EventRef, Firing, FiringState, Key, Record, Run,
     RunState, RunSummary, Slot, Write,
 };
+pub use series::Series;
 pub use state::{Machine, MachineConfig};
 pub use types::{Created, Expired, Input, JobId, JobSeen, JobState, Order, Settled, Step};

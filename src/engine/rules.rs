@@ -1,7 +1,11 @@
-//! Match rules: JSONPath with typed operators, `all`, `any`, `not`.
+//! Match rules: JSONPath with typed operators, CEL, `all`, `any`, `not`.
 //!
-//! Everything is compiled when loaded; an event can make a rule hold or not, never fail.
+//! Everything is compiled when loaded. A path with an operator holds or does not, whatever the event; a
+//! CEL expression can also fail, and then nothing is decided by it: the whole holds or does not only
+//! where the other rules settle it alone, else the event is `invalid`.
 
+mod before;
+mod cel;
 mod compile;
 mod operator;
 mod path;
@@ -10,6 +14,8 @@ mod shown;
 use serde::Serialize;
 use serde_json::Value;
 
+pub use self::before::{Before, Prints};
+use self::cel::Cel;
 use self::operator::Operator;
 pub(super) use self::operator::same;
 use self::path::Path;
@@ -27,12 +33,24 @@ const SHOWN_VALUES: usize = 10;
 #[derive(Debug)]
 pub struct Rule {
     all: Vec<Node>,
+    watches: bool,
+}
+
+/// Why an event is not for a trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// A rule does not hold: which, what it saw and wanted.
+    Filtered(String),
+    /// A rule could not be evaluated, and no other settles it.
+    Invalid(String),
 }
 
 /// A rule with its place, for instance `match[0].any[1]`.
 #[derive(Debug)]
 struct Node {
     place: String,
+    /// Whether there is CEL in it: such rules are asked last.
+    dear: bool,
     test: Test,
 }
 
@@ -42,6 +60,15 @@ enum Test {
     Any(Vec<Node>),
     Not(Box<Node>),
     Path(Path, Operator),
+    Changed(Path, bool),
+    Cel(Box<Cel>),
+}
+
+/// What rules look at.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    root: &'a Value,
+    before: &'a Before,
 }
 
 /// What a rule made of an event, rule by rule.
@@ -60,6 +87,9 @@ pub struct Check {
     pub saw: Vec<Value>,
     /// Whether it holds.
     pub holds: bool,
+    /// Why that can't be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Rules below `all`, `any`, `not`.
     pub rules: Vec<Check>,
 }
@@ -69,22 +99,41 @@ impl Rule {
     pub fn compile(rules: &[RuleConfig]) -> Result<Self, Vec<RuleProblem>> {
         let mut problems = Vec::new();
         let all = compile::list(rules, "match", "", &mut problems);
-        if problems.is_empty() { Ok(Self { all }) } else { Err(problems) }
+        if problems.is_empty() {
+            let watches = !watched(&all).is_empty();
+            Ok(Self { all, watches })
+        } else {
+            Err(problems)
+        }
     }
 
-    /// Whether all hold. `Err(reason)` says which rule failed first, what it saw and wanted.
+    /// Whether all hold; if not, which rule decided.
     ///
-    /// This is the hot path: it stops at the first that fails.
-    pub fn holds(&self, facts: &Facts) -> Result<(), String> {
-        match self.all.iter().find(|node| !node.holds(facts.root())) {
-            None => Ok(()),
-            Some(failed) => Err(failed.reason(facts.root())),
+    /// This is the hot path: it stops at the first that does not hold.
+    pub fn holds(&self, facts: &Facts, before: &Before) -> Result<(), Unmet> {
+        let view = View { root: facts.root(), before };
+        match settle(&self.all, view, false) {
+            Ok(None) => Ok(()),
+            Ok(Some(failed)) => Err(Unmet::Filtered(failed.reason(view))),
+            Err(reason) => Err(Unmet::Invalid(reason)),
         }
     }
 
     /// Every rule with what it saw, for `explain`.
-    pub fn check(&self, facts: &Facts) -> Vec<Check> {
-        self.all.iter().map(|node| node.check(facts.root())).collect()
+    pub fn check(&self, facts: &Facts, before: &Before) -> Vec<Check> {
+        let view = View { root: facts.root(), before };
+        self.all.iter().map(|node| node.check(view)).collect()
+    }
+
+    /// Whether any rule asks for `changed`.
+    pub fn watches(&self) -> bool {
+        self.watches
+    }
+
+    /// What the `changed` paths give, hashed.
+    pub fn prints(&self, facts: &Facts) -> Prints {
+        let print = |path: &Path| (path.to_string(), path.with(facts.root(), before::print));
+        watched(&self.all).into_iter().map(print).collect()
     }
 
     /// Equalities that must hold for the whole to hold, for the index: (path of plain names, the
@@ -105,67 +154,139 @@ fn collect_equalities(nodes: &[Node], found: &mut Vec<(String, Vec<Value>)>) {
                     found.push((path, values));
                 }
             }
-            Test::Any(_) | Test::Not(_) => {}
+            Test::Any(_) | Test::Not(_) | Test::Changed(..) | Test::Cel(_) => {}
         }
     }
 }
 
+/// What a path of a rule gives in `root`, in order; an error says why it is refused.
+pub fn select(path: &str, root: &Value) -> Result<Vec<Value>, String> {
+    let path = Path::compile(path)?;
+    Ok(path.with(root, |values| values.iter().map(|value| (*value).clone()).collect()))
+}
+
+/// The paths that are asked for `changed`.
+fn watched(nodes: &[Node]) -> Vec<&Path> {
+    let mut paths = Vec::new();
+    for node in nodes {
+        match &node.test {
+            Test::All(below) | Test::Any(below) => paths.extend(watched(below)),
+            Test::Not(below) => paths.extend(watched(std::slice::from_ref(below))),
+            Test::Changed(path, _) => paths.push(path),
+            Test::Path(..) | Test::Cel(_) => {}
+        }
+    }
+    paths
+}
+
+/// The first node that is `wanted`, the cheap ones asked first; an error only where none is and one can't
+/// be told.
+fn settle<'a>(nodes: &'a [Node], view: View<'_>, wanted: bool) -> Result<Option<&'a Node>, String> {
+    let mut unknown = None;
+    for dear in [false, true] {
+        for node in nodes.iter().filter(|node| node.dear == dear) {
+            match node.holds(view) {
+                Ok(holds) if holds == wanted => return Ok(Some(node)),
+                Ok(_) => {}
+                Err(reason) => drop(unknown.get_or_insert(reason)),
+            }
+        }
+    }
+    unknown.map_or(Ok(None), Err)
+}
+
 impl Node {
-    fn holds(&self, root: &Value) -> bool {
+    fn new(place: String, test: Test) -> Self {
+        let dear = match &test {
+            Test::All(nodes) | Test::Any(nodes) => nodes.iter().any(|node| node.dear),
+            Test::Not(node) => node.dear,
+            Test::Cel(_) => true,
+            Test::Path(..) | Test::Changed(..) => false,
+        };
+        Self { place, dear, test }
+    }
+
+    /// Whether it holds; an error, with the place, says why that can't be told.
+    fn holds(&self, view: View<'_>) -> Result<bool, String> {
         match &self.test {
-            Test::All(nodes) => nodes.iter().all(|node| node.holds(root)),
-            Test::Any(nodes) => nodes.iter().any(|node| node.holds(root)),
-            Test::Not(node) => !node.holds(root),
-            Test::Path(path, operator) => path.with(root, |values| operator.holds(values)),
+            Test::All(nodes) => settle(nodes, view, false).map(|failed| failed.is_none()),
+            Test::Any(nodes) => settle(nodes, view, true).map(|held| held.is_some()),
+            Test::Not(node) => node.holds(view).map(|holds| !holds),
+            Test::Path(path, operator) => Ok(path.with(view.root, |values| operator.holds(values))),
+            Test::Changed(path, wanted) => Ok(view.before.changed.contains(path.text()) == *wanted),
+            Test::Cel(cel) => cel.holds(view.root).map_err(|reason| format!("{}.cel: {reason}", self.place)),
         }
     }
 
     /// Why it does not hold, in words: the first rule that decided, what it saw, what it wanted.
-    fn reason(&self, root: &Value) -> String {
+    fn reason(&self, view: View<'_>) -> String {
         match &self.test {
-            Test::All(nodes) => match nodes.iter().find(|node| !node.holds(root)) {
-                Some(failed) => failed.reason(root),
-                None => format!("{}: all hold", self.place),
+            Test::All(nodes) => match settle(nodes, view, false) {
+                Ok(Some(failed)) => failed.reason(view),
+                _ => format!("{}: all hold", self.place),
             },
             Test::Any(nodes) => {
                 let reasons: Vec<String> =
-                    nodes.iter().take(SHOWN_VALUES).map(|node| node.reason(root)).collect();
+                    nodes.iter().take(SHOWN_VALUES).map(|node| node.reason(view)).collect();
                 format!("{}: none of {} rules holds: {}", self.place, nodes.len(), reasons.join("; "))
             }
             Test::Not(node) => match &node.test {
-                Test::Path(path, operator) => compared(&self.place, path, "not ", operator, root),
+                Test::Path(path, operator) => compared(&self.place, path, "not ", operator, view.root),
+                Test::Changed(path, wanted) => changed(&self.place, path, !wanted, view),
                 _ => format!("{}: {} holds", self.place, node.place),
             },
-            Test::Path(path, operator) => compared(&self.place, path, "", operator, root),
+            Test::Path(path, operator) => compared(&self.place, path, "", operator, view.root),
+            Test::Changed(path, wanted) => changed(&self.place, path, *wanted, view),
+            Test::Cel(cel) => format!("{}: {} is false", self.place, cut(cel.source())),
         }
     }
 
-    fn check(&self, root: &Value) -> Check {
-        let below = |operator: &str, nodes: &[Node]| Check {
+    fn check(&self, view: View<'_>) -> Check {
+        let (holds, error) = match self.holds(view) {
+            Ok(holds) => (holds, None),
+            Err(reason) => (false, Some(reason)),
+        };
+        let mut check = Check {
             rule: self.place.clone(),
             path: None,
-            operator: operator.to_owned(),
+            operator: String::new(),
             wanted: Value::Null,
             saw: Vec::new(),
-            holds: self.holds(root),
-            rules: nodes.iter().map(|node| node.check(root)).collect(),
+            holds,
+            error,
+            rules: Vec::new(),
+        };
+        let below = |nodes: &[Node]| nodes.iter().map(|node| node.check(view)).collect();
+        let saw = |path: &Path| {
+            path.with(view.root, |values| {
+                values.iter().take(SHOWN_VALUES).map(|value| shortened(value)).collect()
+            })
         };
         match &self.test {
-            Test::All(nodes) => below("all", nodes),
-            Test::Any(nodes) => below("any", nodes),
-            Test::Not(node) => below("not", std::slice::from_ref(node)),
-            Test::Path(path, operator) => Check {
-                rule: self.place.clone(),
-                path: Some(path.to_string()),
-                operator: operator.name().to_owned(),
-                wanted: operator.wanted(),
-                saw: path.with(root, |values| {
-                    values.iter().take(SHOWN_VALUES).map(|value| shortened(value)).collect()
-                }),
-                holds: self.holds(root),
-                rules: Vec::new(),
-            },
+            Test::All(nodes) => (check.operator, check.rules) = ("all".to_owned(), below(nodes)),
+            Test::Any(nodes) => (check.operator, check.rules) = ("any".to_owned(), below(nodes)),
+            Test::Not(node) => {
+                (check.operator, check.rules) = ("not".to_owned(), below(std::slice::from_ref(node)));
+            }
+            Test::Path(path, operator) => {
+                check.path = Some(path.to_string());
+                operator.name().clone_into(&mut check.operator);
+                check.wanted = operator.wanted();
+                check.saw = saw(path);
+            }
+            Test::Changed(path, wanted) => {
+                check.path = Some(path.to_string());
+                "changed".clone_into(&mut check.operator);
+                check.wanted = Value::Bool(*wanted);
+                check.saw = saw(path);
+            }
+            Test::Cel(cel) => {
+                "cel".clone_into(&mut check.operator);
+                check.wanted = Value::String(cel.source().to_owned());
+                check.saw = cel.saw(view.root);
+            }
         }
+        check
     }
 }
 
@@ -177,4 +298,19 @@ fn compared(place: &str, path: &Path, not: &str, operator: &Operator, root: &Val
     });
     let wanted = shown(&operator.wanted());
     format!("{place}: {} is {saw}, wanted {not}{} {wanted}", cut(&path.to_string()), operator.name())
+}
+
+fn changed(place: &str, path: &Path, wanted: bool, view: View<'_>) -> String {
+    let saw = path.with(view.root, |values| match values {
+        [] => "missing".to_owned(),
+        [first, ..] => shown(first),
+    });
+    let path = cut(path.text());
+    match (wanted, &view.before.event) {
+        (false, _) => format!("{place}: {path} is {saw} and was not before, wanted changed false"),
+        (true, Some(_)) => format!("{place}: {path} is {saw} as before, wanted changed true"),
+        (true, None) => {
+            format!("{place}: {path} is {saw} in the first event of its series, wanted changed true")
+        }
+    }
 }

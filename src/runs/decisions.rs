@@ -53,7 +53,7 @@ impl Decisions {
             let event = self.inbox.get(key).await?;
             let event = event.ok_or_else(|| DecisionsError::Expired(format!("the body of event {key}")))?;
             let snapshot = self.snapshot(&record.revision).await?;
-            let known = record.decisions.clone();
+            let known = record.clone();
             let again = tokio::task::spawn_blocking(move || plan::filtered(&snapshot, &event, &known)).await;
             decisions.extend(again.map_err(|_| DecisionsError::Compile(record.revision.clone()))?);
         }

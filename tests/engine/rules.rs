@@ -1,14 +1,17 @@
 //! Rules: every operator, every kind of path, and what is said when one does not hold.
 
+mod cel;
+mod changed;
 mod operators;
 mod paths;
+mod rfc9535;
 
 use std::collections::BTreeMap;
 
 use kickoff::engine::definitions::config::RuleConfig;
 use kickoff::engine::event::{Attributes, Git, Ingress};
 use kickoff::engine::ids::{EventKey, ObjectName};
-use kickoff::engine::rules::Rule;
+use kickoff::engine::rules::{Before, Rule, Unmet};
 use kickoff::engine::values::Facts;
 use serde_json::{Value, json};
 
@@ -38,7 +41,12 @@ fn compile(rules: Value) -> Result<Rule, Vec<(String, String)>> {
 
 /// What one rule makes of an event with `data`.
 fn holds(rule: &Value, data: Value) -> Result<(), String> {
-    compile(json!([rule])).unwrap_or_else(|problems| panic!("{rule}: {problems:?}")).holds(&facts(data))
+    let rule = compile(json!([rule])).unwrap_or_else(|problems| panic!("{rule}: {problems:?}"));
+    match rule.holds(&facts(data), &Before::default()) {
+        Err(Unmet::Filtered(reason)) => Err(reason),
+        Err(Unmet::Invalid(reason)) => Err(format!("invalid: {reason}")),
+        Ok(()) => Ok(()),
+    }
 }
 
 #[test]
@@ -66,8 +74,8 @@ fn rules_nest_and_stop_at_the_first_that_fails() {
         (json!([{"not": main}]), Err(r#"match[0]: git.branch is "main", wanted not equals "main""#)),
         (json!([{"not": {"all": [main]}}]), Err("match[0]: match[0].not holds")),
     ] {
-        let given = compile(rules.clone()).unwrap().holds(&facts(json!({})));
-        assert_eq!(given, reason.map_err(str::to_owned), "{rules}");
+        let given = compile(rules.clone()).unwrap().holds(&facts(json!({})), &Before::default());
+        assert_eq!(given, reason.map_err(|reason| Unmet::Filtered(reason.to_owned())), "{rules}");
     }
 }
 
@@ -111,7 +119,7 @@ fn check_shows_what_every_rule_saw() {
     ]);
     let data =
         json!({"long": "x".repeat(500), "list": (0..100).collect::<Vec<_>>(), "fill": "é".repeat(300)});
-    let checks = compile(rules).unwrap().check(&facts(data));
+    let checks = compile(rules).unwrap().check(&facts(data), &Before::default());
     insta::assert_json_snapshot!(checks);
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kickoff::engine::definitions::Snapshot;
-use kickoff::engine::ids::{EventKey, FiringId, RunId};
+use kickoff::engine::event::Ingress;
+use kickoff::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use kickoff::engine::machine::{
     DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Slot, Write,
 };
@@ -77,7 +78,10 @@ pub fn memory_is_the_fold(machine: &Machine, records: &BTreeMap<Key, Record>) ->
         let mut firings: Vec<String> = machine.firings().map(|firing| format!("{firing:?}")).collect();
         runs.sort();
         firings.sort();
-        (machine.cursor(), machine.wake_at(), runs, firings, format!("{:?}", machine.outstanding()))
+        let mut series: Vec<String> = machine.series().map(|series| format!("{series:?}")).collect();
+        series.sort();
+        let outstanding = format!("{:?}", machine.outstanding());
+        (machine.cursor(), machine.wake_at(), runs, firings, series, outstanding)
     };
     if shape(machine) == shape(&folded) { Ok(()) } else { Err("memory and records differ".to_owned()) }
 }
@@ -94,7 +98,54 @@ pub fn all_adds_up(world: &World) -> Result<(), String> {
     one_run_for_each_leg(&kept)?;
     one_job_for_each_attempt(world)?;
     outcomes_are_true(world, &kept)?;
+    changes_are_seen_once(world)?;
     verdicts_are_told_once(world, &kept)
+}
+
+/// Each event was compared with the one before it in its series, however often the process died, and
+/// fired where it differs and the trigger was not suspended.
+fn changes_are_seen_once(world: &World) -> Result<(), String> {
+    let name = ObjectName::new("default", "changes");
+    let mut last: BTreeMap<String, (EventKey, u64)> = BTreeMap::new();
+    for event in &world.inbox {
+        let key = &event.attributes.key;
+        let Some(Record::Event(record)) = world.records.get(&Key::Event(key.clone())) else { continue };
+        let Ingress::Webhook(_) = event.attributes.ingress else {
+            if record.before.is_empty() {
+                continue;
+            }
+            return Err(format!("event {key} came by no webhook and is in a series"));
+        };
+        let data: serde_json::Value = serde_json::from_slice(&event.body).map_err(|e| e.to_string())?;
+        let series = data["ref"].as_str().unwrap_or_default().to_owned();
+        let version = data["version"].as_u64().unwrap_or_default();
+        let before = last.insert(series.clone(), (key.clone(), version));
+        let changed = before.as_ref().is_some_and(|(_, old)| *old != version);
+        let recorded = record.before.get(&name).ok_or(format!("event {key} is in no series"))?;
+        if recorded.event != before.map(|(before, _)| before) || recorded.changed.is_empty() == changed {
+            return Err(format!("event {key} was compared with {recorded:?}, it changed: {changed}"));
+        }
+        let decision = record.decisions.iter().find(|decision| decision.trigger == name);
+        let good = match decision.map(|decision| decision.decision) {
+            Some(DecisionKind::Suspended) => true,
+            Some(DecisionKind::Fired) => changed && series != "topic",
+            None => !changed || series == "topic",
+            _ => false,
+        };
+        if !good {
+            return Err(format!("event {key} of {series}, changed {changed}, was decided {decision:?}"));
+        }
+    }
+    let kept: BTreeSet<&EventKey> = world
+        .records
+        .values()
+        .filter_map(|record| match record {
+            Record::Series(series) => Some(&series.event),
+            _ => None,
+        })
+        .collect();
+    let wanted: BTreeSet<&EventKey> = last.values().map(|(key, _)| key).collect();
+    if kept == wanted { Ok(()) } else { Err(format!("the last of each series are {wanted:?}, not {kept:?}")) }
 }
 
 fn nothing_is_open(world: &World) -> Result<Kept<'_>, String> {

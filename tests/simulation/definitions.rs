@@ -78,6 +78,16 @@ spec:
   match: [{{path: event.data.ref, notEquals: main}}]
   runs: [{{template: plain}}]
   policy: {{concurrency: {{limit: 1, key: "{{{{ event.data.ref | default('none') }}}}", whenFull: Replace}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: changes}}
+spec:
+  suspend: {suspend}
+  sources: [{{webhook: {{name: hub}}}}]
+  series: "{{{{ event.data.ref }}}}"
+  match: [{{path: event.data.version, changed: true}}, {{path: event.data.ref, notEquals: topic}}]
+  runs: [{{template: plain}}]
 "#
     )
 }

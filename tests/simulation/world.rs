@@ -167,7 +167,9 @@ impl World {
             traceparent: None,
             received_at: self.now,
         };
-        self.append(Event { attributes, body: Bytes::from(format!(r#"{{"ref":"{name}"}}"#)) });
+        let version = attributes.id.len() + self.inbox.len() % 2;
+        let body = format!(r#"{{"ref":"{name}","version":{version}}}"#);
+        self.append(Event { attributes, body: Bytes::from(body) });
     }
 
     fn by_hand(&mut self) {

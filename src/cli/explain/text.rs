@@ -64,8 +64,14 @@ fn rule(text: &mut String, check: &Check, depth: usize, width: usize) -> anyhow:
             };
             write!(text, "{} {} {}  saw {saw}  ", printable(path), check.operator, shown(&check.wanted))?;
         }
-        None => write!(text, "{}  ", check.operator)?,
+        None if check.wanted.is_null() => write!(text, "{}  ", check.operator)?,
+        None => {
+            let saw = check.saw.iter().map(shown).collect::<Vec<_>>().join(", ");
+            let wanted = printable(check.wanted.as_str().unwrap_or_default());
+            write!(text, "{} {wanted}  saw {saw}  ", check.operator)?;
+        }
     }
+    let verdict = check.error.as_deref().map_or_else(|| verdict.to_owned(), printable);
     writeln!(text, "{tone}{verdict}{tone:#}")?;
     check.rules.iter().try_for_each(|below| rule(text, below, depth + 1, width))
 }

@@ -98,7 +98,7 @@ impl Bench<'_> {
         };
         let event = self.event(fixture, trigger)?;
         let config = MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None };
-        Ok(explain(trigger, &event, &config))
+        Ok(explain(trigger, &event, None, &config))
     }
 
     fn event(&self, fixture: &Fixture, trigger: &Trigger) -> anyhow::Result<Event> {

@@ -247,6 +247,7 @@ fn out_of_order(old: &Trigger, reason: String) -> Trigger {
         legs: Vec::new(),
         concurrency: None,
         priority: old.priority,
+        series: None,
         broken: Some(reason),
     }
 }

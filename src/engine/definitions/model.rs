@@ -145,6 +145,8 @@ pub struct Trigger {
     pub rule: Rule,
     /// What an event is about that has no commit of its own.
     pub git: Option<GitTemplate>,
+    /// What `changed` takes together; missing for the default.
+    pub series: Option<Text>,
     /// One for each entry of `runs` and cell of its matrix.
     pub legs: Vec<Leg>,
     /// Limit of firings.
@@ -208,4 +210,11 @@ pub struct Concurrency {
     pub max_queued: u32,
     /// How long one may wait, milliseconds.
     pub max_wait_ms: i64,
+}
+
+impl Trigger {
+    /// Whether a rule asks for `changed`, so that every event of a series counts.
+    pub fn watches(&self) -> bool {
+        self.broken.is_none() && self.rule.watches()
+    }
 }

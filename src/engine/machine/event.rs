@@ -1,5 +1,7 @@
 //! An event comes in: every candidate trigger decides, limits are placed, one record says it all.
 
+use std::collections::BTreeMap;
+
 use super::plan::{self, Plan, PlannedRun, Refusal};
 use super::record::{
     Decision, DecisionKind, EventRecord, EventRef, Firing, FiringState, Key, Record, Run, RunState,
@@ -10,12 +12,21 @@ use crate::engine::definitions::Trigger;
 use crate::engine::definitions::config::WhenFull;
 use crate::engine::event::{Attributes, Event, Ingress};
 use crate::engine::ids::{FiringId, ObjectName};
+use crate::engine::rules::Before;
 use crate::engine::values::Facts;
 
 /// Who runs: a trigger, or a template by hand.
 pub(super) struct Runner<'a> {
     pub(super) name: &'a ObjectName,
     pub(super) is_trigger: bool,
+}
+
+/// What an event's record says of it.
+#[derive(Default)]
+struct Decided {
+    decisions: Vec<Decision>,
+    filtered: u32,
+    before: BTreeMap<ObjectName, Before>,
 }
 
 /// How many runs an event has started so far: the second half of their ordinals.
@@ -42,11 +53,11 @@ impl Turn<'_> {
         if position <= self.machine.cursor {
             return;
         }
-        let (decisions, filtered) = match event.attributes.ingress {
-            Ingress::Manual(_) => (self.command(position, event), 0),
+        let decided = match event.attributes.ingress {
+            Ingress::Manual(_) => Decided { decisions: self.command(position, event), ..Decided::default() },
             Ingress::Webhook(_) | Ingress::Verdict => self.triggers(position, event),
         };
-        self.record(position, &event.attributes, decisions, filtered);
+        self.record(position, &event.attributes, decided);
     }
 
     pub(super) fn give_up(&mut self, position: u64, event: &Event) {
@@ -55,17 +66,18 @@ impl Turn<'_> {
         }
         let decisions =
             self.all_invalid(&event.attributes, "internal error: deciding about this event failed");
-        self.record(position, &event.attributes, decisions, 0);
+        self.record(position, &event.attributes, Decided { decisions, ..Decided::default() });
     }
 
-    fn record(&mut self, position: u64, attributes: &Attributes, decisions: Vec<Decision>, filtered: u32) {
+    fn record(&mut self, position: u64, attributes: &Attributes, decided: Decided) {
         self.keep_documents();
         let record = EventRecord {
             position,
             attributes: attributes.clone(),
             revision: self.snapshot.revision.clone(),
-            decisions,
-            filtered,
+            decisions: decided.decisions,
+            filtered: decided.filtered,
+            before: decided.before,
             decided_at: self.now,
         };
         self.put(Write::put(Key::Event(attributes.key.clone()), Record::Event(Box::new(record))));
@@ -87,33 +99,56 @@ impl Turn<'_> {
         self.put(Write::put(Key::Revision(snapshot.revision.clone()), Record::Revision(hashes)));
     }
 
-    fn triggers(&mut self, position: u64, event: &Event) -> (Vec<Decision>, u32) {
+    fn triggers(&mut self, position: u64, event: &Event) -> Decided {
         let snapshot = self.snapshot;
+        let mut decided = Decided::default();
         if !snapshot.index.listens(&event.attributes) {
-            return (Vec::new(), 0);
+            return decided;
         }
         let facts = match Facts::of(event) {
             Ok(facts) => facts,
-            Err(reason) => return (self.all_invalid(&event.attributes, &reason), 0),
+            Err(reason) => {
+                decided.decisions = self.all_invalid(&event.attributes, &reason);
+                return decided;
+            }
         };
         let candidates = snapshot.index.candidates(&event.attributes, facts.root());
         let mut places = Places::at(position);
-        let mut decisions = Vec::new();
         for candidate in candidates.positions {
             let trigger = &snapshot.triggers[candidate];
             let firing =
                 FiringId::derive(&self.machine.config.instance, &trigger.name, &event.attributes.key);
             let runner = Runner { name: &trigger.name, is_trigger: true };
-            let decision =
-                match plan::consider(trigger, &event.attributes, &facts, &firing, &self.machine.config) {
-                    Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
-                    Err(refusal) => refused(&trigger.name, refusal),
-                    Ok(plan) => self.place(&runner, firing, plan, &event.attributes, &mut places),
-                };
-            decisions.push(decision);
+            let before = self.before(trigger, &event.attributes, &facts, &mut decided);
+            let considered =
+                plan::consider(trigger, &event.attributes, &facts, before, &firing, &self.machine.config);
+            let decision = match considered {
+                Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
+                Err(refusal) => refused(&trigger.name, refusal),
+                Ok(plan) => self.place(&runner, firing, plan, &event.attributes, &mut places),
+            };
+            decided.decisions.push(decision);
         }
-        let filtered = candidates.listening.saturating_sub(decisions.len());
-        (decisions, u32::try_from(filtered).unwrap_or(u32::MAX))
+        let filtered = candidates.listening.saturating_sub(decided.decisions.len());
+        decided.filtered = u32::try_from(filtered).unwrap_or(u32::MAX);
+        decided
+    }
+
+    /// What a trigger with `changed` compares the event with.
+    fn before(
+        &mut self,
+        trigger: &Trigger,
+        event: &Attributes,
+        facts: &Facts,
+        decided: &mut Decided,
+    ) -> Result<Before, String> {
+        // An event that the source clause does not take is none of the series.
+        if !trigger.watches() || trigger.admits(event, facts).is_err() {
+            return Ok(Before::default());
+        }
+        let before = self.look_back(trigger, event, facts)?;
+        decided.before.insert(trigger.name.clone(), before.clone());
+        Ok(before)
     }
 
     fn all_invalid(&self, attributes: &Attributes, reason: &str) -> Vec<Decision> {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::record::{Decision, DecisionKind, Slot};
+use super::record::{Decision, DecisionKind, EventRecord, Slot};
 use super::state::MachineConfig;
 use crate::engine::definitions::model::Concurrency;
 use crate::engine::definitions::{JobTemplate, Leg, Snapshot, Trigger};
 use crate::engine::event::{Attributes, Event, Git};
 use crate::engine::ids::{FiringId, ObjectName, RunId};
 use crate::engine::render::{self, Rendered, RunContext, Text};
+use crate::engine::rules::{Before, Unmet};
 use crate::engine::values::Facts;
 
 /// A firing may have up to this many runs.
@@ -76,11 +77,13 @@ fn refuse<T>(kind: DecisionKind, reason: impl Into<String>) -> Result<T, Refusal
     Err(Refusal { kind, reason: reason.into() })
 }
 
-/// What `trigger`, which listens for events of this type, makes of it.
+/// What `trigger`, whose source clause took the event, makes of it. `before` is what `changed` is asked
+/// against, or why that can't be told.
 pub fn consider(
     trigger: &Trigger,
     event: &Attributes,
     facts: &Facts,
+    before: Result<Before, String>,
     firing: &FiringId,
     config: &MachineConfig,
 ) -> Result<Plan, Refusal> {
@@ -91,8 +94,11 @@ pub fn consider(
     if trigger.suspend {
         return refuse(DecisionKind::Suspended, "the trigger is suspended");
     }
-    if let Err(reason) = trigger.rule.holds(facts) {
-        return refuse(DecisionKind::Filtered, reason);
+    let before = before.or_else(|reason| refuse(DecisionKind::Invalid, reason))?;
+    match trigger.rule.holds(facts, &before) {
+        Ok(()) => {}
+        Err(Unmet::Filtered(reason)) => return refuse(DecisionKind::Filtered, reason),
+        Err(Unmet::Invalid(reason)) => return refuse(DecisionKind::Invalid, reason),
     }
     let plan = freeze(trigger, facts, firing, &Given::default(), config)?;
     Ok(Plan { note, ..plan })
@@ -261,16 +267,23 @@ fn slot(limit: &Concurrency, facts: &Facts, trigger: &ObjectName) -> Result<(Slo
 }
 
 /// The filtered decisions of an event, worked out again: every trigger of `snapshot` that listens and
-/// is not among `known`.
-pub fn filtered(snapshot: &Snapshot, event: &Event, known: &[Decision]) -> Vec<Decision> {
+/// is not among the recorded decisions.
+pub fn filtered(snapshot: &Snapshot, event: &Event, record: &EventRecord) -> Vec<Decision> {
     let Ok(facts) = Facts::of(event) else { return Vec::new() };
-    let known: BTreeSet<&ObjectName> = known.iter().map(|decision| &decision.trigger).collect();
+    let known: BTreeSet<&ObjectName> = record.decisions.iter().map(|decision| &decision.trigger).collect();
+    let first = Before::default();
     let others = snapshot.triggers.iter().filter(|trigger| trigger.listens(&event.attributes));
     let others = others.filter(|trigger| !known.contains(&trigger.name));
     others
         .filter_map(|trigger| {
-            let admitted = trigger.admits(&event.attributes, &facts);
-            let reason = admitted.err().or_else(|| trigger.rule.holds(&facts).err())?;
+            let before = record.before.get(&trigger.name).unwrap_or(&first);
+            let reason = match trigger.admits(&event.attributes, &facts) {
+                Err(reason) => reason,
+                Ok(_) => match trigger.rule.holds(&facts, before) {
+                    Err(Unmet::Filtered(reason)) => reason,
+                    Err(Unmet::Invalid(_)) | Ok(()) => return None,
+                },
+            };
             Some(Decision {
                 trigger: trigger.name.clone(),
                 decision: DecisionKind::Filtered,

@@ -8,11 +8,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::series::Series;
 use super::types::Settled;
 use crate::engine::definitions::config::WhenFull;
 use crate::engine::definitions::model::{Document, Retries};
 use crate::engine::event::{Attributes, Cause, Git, Millis};
 use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
+use crate::engine::rules::Before;
 use crate::engine::verdict::{ExitCodes, Outcome};
 
 /// One change of the records.
@@ -59,11 +61,14 @@ pub enum Key {
     Revision(String),
     /// An event that is to be appended to the inbox.
     Delivery(EventKey),
+    /// The last event of a trigger's series.
+    Series(ObjectName, String),
 }
 
 impl Key {
     /// Prefixes that start-up folds into the machine's memory.
-    pub const OPEN: [&'static str; 5] = ["cursor", "run/open/", "firing/open/", "delivery/", "revision/"];
+    pub const OPEN: [&'static str; 6] =
+        ["cursor", "run/open/", "firing/open/", "delivery/", "revision/", "series/"];
 }
 
 impl fmt::Display for Key {
@@ -79,6 +84,7 @@ impl fmt::Display for Key {
             Self::Document(hash) => write!(f, "doc/{hash}"),
             Self::Revision(hash) => write!(f, "revision/{hash}"),
             Self::Delivery(key) => write!(f, "delivery/{key}"),
+            Self::Series(trigger, series) => write!(f, "series/{trigger}/{series}"),
         }
     }
 }
@@ -90,6 +96,10 @@ impl Key {
             return Some(Self::Cursor);
         }
         let (prefix, id) = text.rsplit_once('/')?;
+        if let Some(trigger) = prefix.strip_prefix("series/") {
+            let (namespace, name) = trigger.split_once('/')?;
+            return Some(Self::Series(ObjectName::new(namespace, name), id.to_owned()));
+        }
         Some(match prefix {
             "run/open" => Self::RunOpen(RunId::parse(id)?),
             "run/done" => Self::RunDone(RunId::parse(id)?),
@@ -125,6 +135,8 @@ pub enum Record {
     Revision(Vec<String>),
     /// Under `delivery/`: an event and its JSON body.
     Delivery(Box<Delivery>),
+    /// Under `series/`.
+    Series(Box<Series>),
 }
 
 /// An event that is to be appended.
@@ -152,6 +164,9 @@ pub struct EventRecord {
     pub decisions: Vec<Decision>,
     /// How many triggers that listen on this source filtered it.
     pub filtered: u32,
+    /// What triggers with `changed` compared it with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before: BTreeMap<ObjectName, Before>,
     /// When it was decided.
     pub decided_at: Millis,
 }

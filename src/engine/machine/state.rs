@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::record::{Delivery, Firing, FiringState, Key, Record, Run, RunState, Write};
+use super::series::Series;
 use super::types::{Input, JobId, Order, Step};
 use crate::engine::definitions::Snapshot;
 use crate::engine::event::{Event, Millis};
@@ -38,6 +39,10 @@ pub struct Machine {
     pub(super) running: u32,
     pub(super) timers: BTreeSet<(Millis, Timer)>,
     pub(super) deliveries: BTreeMap<EventKey, Delivery>,
+    /// The last event of each series, by the record's key.
+    pub(super) series: HashMap<Key, Series>,
+    /// The same keys, the one without an event for longest first.
+    pub(super) series_ages: BTreeSet<(Millis, Key)>,
     /// Revisions that are recorded, with the hashes of their documents.
     pub(super) revisions: BTreeMap<String, Vec<String>>,
     /// The time of the last step; 0 before the first, so that the first looks for clock jumps.
@@ -93,6 +98,8 @@ impl Machine {
             running: 0,
             timers: BTreeSet::new(),
             deliveries: BTreeMap::new(),
+            series: HashMap::new(),
+            series_ages: BTreeSet::new(),
             revisions: BTreeMap::new(),
             last_now: 0,
         }
@@ -111,6 +118,11 @@ impl Machine {
     /// The open firings, in no order.
     pub fn firings(&self) -> impl Iterator<Item = &Firing> {
         self.firings.values()
+    }
+
+    /// The last event of each series that is known, in no order.
+    pub fn series(&self) -> impl Iterator<Item = (&Key, &Series)> {
+        self.series.iter()
     }
 
     /// One open run.
@@ -144,6 +156,15 @@ impl Machine {
             }
             (Key::Delivery(key), None) => {
                 self.deliveries.remove(key);
+            }
+            (key @ Key::Series(..), value) => {
+                if let Some(old) = self.series.remove(key) {
+                    self.series_ages.remove(&(old.at, key.clone()));
+                }
+                if let Some(Record::Series(series)) = value {
+                    self.series_ages.insert((series.at, key.clone()));
+                    self.series.insert(key.clone(), (**series).clone());
+                }
             }
             (Key::Revision(revision), Some(Record::Revision(documents))) => {
                 self.revisions.insert(revision.clone(), documents.clone());

@@ -3,6 +3,7 @@
 use globset::GlobBuilder;
 use regex::RegexBuilder;
 
+use super::cel::Cel;
 use super::operator::Operator;
 use super::path::Path;
 use super::{Node, RuleProblem, Test};
@@ -41,6 +42,11 @@ fn node(rule: &RuleConfig, place: String, field: &str, problems: &mut Vec<RulePr
                 node(rule.not.as_deref()?, format!("{place}.not"), &format!("{field}.not"), problems)?;
             Test::Not(Box::new(below))
         }
+        (["cel"], []) => {
+            let cel = Cel::compile(rule.cel.as_deref()?);
+            Test::Cel(Box::new(cel.map_err(|message| problems.push((format!("{field}.cel"), message))).ok()?))
+        }
+        (["path"], ["changed"]) => Test::Changed(path(rule, field, problems)?, rule.changed?),
         (["path"], [_]) => compared(rule, field, problems)?,
         (["path"], []) => {
             problems.push((field.to_owned(), "has a path and no operator, for instance equals".to_owned()));
@@ -54,7 +60,7 @@ fn node(rule: &RuleConfig, place: String, field: &str, problems: &mut Vec<RulePr
         ([], []) => {
             problems.push((
                 field.to_owned(),
-                "is empty: write all, any, not, or path with an operator".to_owned(),
+                "is empty: write all, any, not, cel, or path with an operator".to_owned(),
             ));
             return None;
         }
@@ -68,7 +74,7 @@ fn node(rule: &RuleConfig, place: String, field: &str, problems: &mut Vec<RulePr
             return None;
         }
     };
-    Some(Node { place, test })
+    Some(Node::new(place, test))
 }
 
 fn group(
@@ -92,6 +98,7 @@ fn parts(rule: &RuleConfig) -> Vec<&'static str> {
         ("all", rule.all.is_some()),
         ("any", rule.any.is_some()),
         ("not", rule.not.is_some()),
+        ("cel", rule.cel.is_some()),
         ("path", rule.path.is_some()),
     ];
     given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
@@ -112,16 +119,21 @@ fn operators(rule: &RuleConfig) -> Vec<&'static str> {
         ("gte", rule.gte.is_some()),
         ("lt", rule.lt.is_some()),
         ("lte", rule.lte.is_some()),
+        ("changed", rule.changed.is_some()),
     ];
     given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
 }
 
 fn compared(rule: &RuleConfig, field: &str, problems: &mut Vec<RuleProblem>) -> Option<Test> {
-    let path = Path::compile(rule.path.as_deref()?);
-    let path = path.map_err(|message| problems.push((format!("{field}.path"), message))).ok();
+    let path = path(rule, field, problems);
     let operator =
         operator(rule).map_err(|(name, message)| problems.push((format!("{field}.{name}"), message)));
     Some(Test::Path(path?, operator.ok()??))
+}
+
+fn path(rule: &RuleConfig, field: &str, problems: &mut Vec<RuleProblem>) -> Option<Path> {
+    let path = Path::compile(rule.path.as_deref()?);
+    path.map_err(|message| problems.push((format!("{field}.path"), message))).ok()
 }
 
 /// The one operator there is.

@@ -118,7 +118,7 @@ fn compared(value: &Value, wanted: &Number) -> Option<std::cmp::Ordering> {
 }
 
 /// Whole numbers are compared as such, so that large ones do not run together as floats.
-fn order(one: &Number, other: &Number) -> Option<std::cmp::Ordering> {
+pub(super) fn order(one: &Number, other: &Number) -> Option<std::cmp::Ordering> {
     let whole = |number: &Number| number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
     match (whole(one), whole(other)) {
         (Some(one), Some(other)) => Some(one.cmp(&other)),

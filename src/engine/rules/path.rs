@@ -1,15 +1,16 @@
 //! Compiled paths: JSONPath (RFC 9535) with the leading `$.` left out or written.
 //!
 //! Names, indexes and `[*]` are walked here, without allocation where they can give but one value.
-//! The rest is the library's, less what it does wrong without saying so (see `refuse`).
+//! The library parses; what it takes and should not is refused (see `refuse`), and what a query gives
+//! is worked out by `walk`.
 
 mod refuse;
+mod walk;
 
 use std::fmt;
 
 use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
 use jsonpath_rust::parser::parse_json_path;
-use jsonpath_rust::query::js_path_process;
 use serde_json::Value;
 
 /// What a path may start with, in rules.
@@ -58,9 +59,10 @@ impl Path {
         }
         let trimmed = text.strip_prefix("$.").or_else(|| text.strip_prefix('$')).unwrap_or(text);
         let full = if trimmed.starts_with('[') { format!("${trimmed}") } else { format!("$.{trimmed}") };
-        let query = parse_json_path(&full).map_err(|_| {
-            format!("{text:?} is not a JSONPath (RFC 9535); a name with other signs stands as ['a-name']")
-        })?;
+        let not_a_path =
+            || format!("{text:?} is not a JSONPath (RFC 9535); a name with other signs stands as ['a-name']");
+        let query = parse_json_path(&full).map_err(|_| not_a_path())?;
+        refuse::check_names(&full).then_some(()).ok_or_else(not_a_path)?;
         refuse::check(&query.segments)?;
         check_root(&query, text)?;
         let steps = match plain(&query.segments) {
@@ -69,6 +71,11 @@ impl Path {
             None => Steps::Query(query),
         };
         Ok(Self { text: trimmed.to_owned(), steps })
+    }
+
+    /// The path as it was written, without a leading `$.`.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The values the path gives in `root`, in order.
@@ -83,13 +90,7 @@ impl Path {
                 walk(steps, root, &mut values);
                 look(&values)
             }
-            Steps::Query(query) => {
-                // An error means that the query gives no node.
-                let found = js_path_process(query, root).unwrap_or_default();
-                let values: Vec<&Value> =
-                    found.into_iter().map(jsonpath_rust::query::QueryRef::val).collect();
-                look(&values)
-            }
+            Steps::Query(query) => look(&walk::nodes(&query.segments, root, root)),
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::{Attributes, Git, Ingress};
 use kickoff::engine::ids::{EventKey, ObjectName};
+use kickoff::engine::rules::Before;
 use kickoff::engine::values::Facts;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ fn check(snapshot: &Snapshot, attributes: &Attributes, data: Value) {
         (0..snapshot.triggers.len()).filter(|at| snapshot.triggers[*at].listens(attributes)).collect();
     let fires = |at: &usize| {
         let trigger = &snapshot.triggers[*at];
-        trigger.admits(attributes, &facts).is_ok() && trigger.rule.holds(&facts).is_ok()
+        trigger.admits(attributes, &facts).is_ok() && trigger.rule.holds(&facts, &Before::default()).is_ok()
     };
     let fire: Vec<usize> = listening.iter().copied().filter(fires).collect();
     assert_eq!(seen.listening, listening.len());

@@ -1,12 +1,14 @@
 //! Source clauses: what is refused when loading, what they let pass, and why not.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use kickoff::engine::definitions::{Snapshot, Webhook};
 use kickoff::engine::event::{Attributes, Event};
 use kickoff::engine::explain::{Explanation, explain};
 use kickoff::engine::ids::ObjectName;
-use kickoff::engine::machine::{DecisionKind, MachineConfig, plan};
+use kickoff::engine::machine::{DecisionKind, EventRecord, MachineConfig, plan};
 use kickoff::engine::webhook::{Delivery, Received};
 use serde_json::{Value, json};
 
@@ -56,12 +58,25 @@ fn github(snapshot: &Snapshot, kind: &str, body: &Value) -> Event {
     delivered(webhook, &[("x-github-event", kind), ("x-github-delivery", "1")], body)
 }
 
+/// The record of an event that no trigger decided about but by filtering.
+fn undecided(snapshot: &Snapshot, event: &Event) -> EventRecord {
+    EventRecord {
+        position: 1,
+        attributes: event.attributes.clone(),
+        revision: snapshot.revision.clone(),
+        decisions: Vec::new(),
+        filtered: 1,
+        before: BTreeMap::new(),
+        decided_at: 0,
+    }
+}
+
 /// Explains, and checks that the machine's own decisions say the same.
 fn decide(snapshot: &Snapshot, event: &Event) -> Explanation {
     let trigger = &snapshot.triggers[0];
-    let explained = explain(trigger, event, &config());
+    let explained = explain(trigger, event, None, &config());
     if trigger.listens(&event.attributes) {
-        let filtered = plan::filtered(snapshot, event, &[]);
+        let filtered = plan::filtered(snapshot, event, &undecided(snapshot, event));
         let reason = filtered.first().map(|decision| decision.reason.as_str());
         let wanted = (explained.decision == DecisionKind::Filtered).then_some(explained.reason.as_str());
         assert_eq!(reason, wanted);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use kickoff::engine::rules::Before;
 use serde_json::{Value, json};
 
 use super::{compile, facts};
@@ -15,7 +16,7 @@ fn saw(path: &str) -> Vec<Value> {
         "commits": [{"id": 1, "files": ["a", "b"]}, {"id": 2, "files": []}],
         "map": {"x": {"n": 1}, "y": {"n": 2}, "z": 3},
     });
-    rule.check(&facts(data)).remove(0).saw
+    rule.check(&facts(data), &Before::default()).remove(0).saw
 }
 
 fn refusal(path: &str) -> String {
@@ -101,9 +102,7 @@ fn what_is_no_path_of_this_root_is_refused_with_what_was_meant() {
 #[test]
 fn what_the_library_would_get_wrong_in_silence_is_refused() {
     for (filter, message) in [
-        ("@.a[?@.b]", "a filter inside a filter"),
         ("@.a[?@.b] == 1", ""),
-        ("count(@.a[?@.b]) > 1", "a filter inside a filter"),
         ("match(@.a, 'x')", "use the operator matches"),
         ("!search(@.a, 'x')", "use the operator matches"),
         ("length(@.a)", "must be compared"),

@@ -47,6 +47,9 @@ pub(super) fn compile(
     let rule =
         Rule::compile(&spec.rules).map_err(|wrong| findings.extend(wrong.into_iter().map(below_match)));
     let git = git(spec, world, &mut findings);
+    let series = spec.series.as_deref().map(Text::compile_key).transpose();
+    let series =
+        series.map_err(|message| findings.push(Finding::value("spec.series".to_owned(), message))).ok();
     let legs = super::legs::compile(spec, world.templates, &mut findings);
     let concurrency =
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
@@ -58,6 +61,7 @@ pub(super) fn compile(
         sources,
         rule,
         git,
+        series: series.flatten(),
         legs,
         concurrency,
         priority: spec.policy.priority,

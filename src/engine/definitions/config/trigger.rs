@@ -21,6 +21,10 @@ pub struct TriggerSpec {
     /// Any of them; none means by hand only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceConfig>,
+    /// What `changed` takes together, for instance `"{{ git.repository }} {{ git.branch }}"`. Default: the
+    /// repository with the pull request's number or the ref, else source and subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
     /// All must hold.
     #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,
@@ -76,7 +80,7 @@ pub struct GitConfig {
     pub sha: String,
 }
 
-/// One rule: `all`, `any`, `not`, or a `path` with one operator.
+/// One rule: `all`, `any`, `not`, `cel`, or a `path` with one operator.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RuleConfig {
@@ -89,6 +93,9 @@ pub struct RuleConfig {
     /// This does not hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not: Option<Box<RuleConfig>>,
+    /// A CEL expression over `event` and `git` that gives true or false, up to 1 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cel: Option<String>,
     /// `JSONPath` (RFC 9535); the leading `$.` may be left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -131,6 +138,10 @@ pub struct RuleConfig {
     /// The number is less or equal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lte: Option<serde_json::Number>,
+    /// What the path gives is not what it gave at the last event of the series, or is. The first event
+    /// of a series has changed nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<bool>,
 }
 
 /// Tells `equals: null` from no `equals`.

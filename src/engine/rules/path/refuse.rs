@@ -1,7 +1,7 @@
 //! What the library would take and get wrong in silence, refused when loading.
 //!
-//! A filter inside a filter gives nothing there. `match` and `search` compile their expression anew
-//! for each node. Functions where RFC 9535 (section 2.4.3, well-typedness) has no place for them, and
+//! `match` and `search` are left to our own operator. A path from `$` with several values inside a
+//! filter would be walked for each node. Functions where RFC 9535 (section 2.4.3, well-typedness) has no place for them, and
 //! arguments of a type that they do not take, are accepted there and never hold.
 
 use jsonpath_rust::parser::model::{
@@ -10,6 +10,46 @@ use jsonpath_rust::parser::model::{
 
 /// More would visit a deep body once for each pair of its levels.
 const MOST_DESCENTS: usize = 1;
+
+/// Whether names behind a dot have no other signs in them (2.5.1.1), and blanks stand only before a
+/// segment: the library takes `a b` for a name.
+pub(super) fn check_names(text: &str) -> bool {
+    let mut rest = text.chars().peekable();
+    let (mut quote, mut depth, mut before) = (None, 0_usize, ' ');
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            (Some(_), '\\') => drop(rest.next()),
+            (Some(open), _) => quote = (open != c).then_some(open),
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '[' | '(') => depth += 1,
+            (None, ']' | ')') => depth = depth.saturating_sub(1),
+            (None, ' ' | '\t' | '\n' | '\r') if depth == 0 => {
+                while rest.next_if(|next| " \t\n\r".contains(*next)).is_some() {}
+                if !matches!(rest.peek(), Some('.' | '[')) {
+                    return false;
+                }
+            }
+            (None, '.') if !before.is_ascii_digit() || !rest.peek().is_some_and(char::is_ascii_digit) => {
+                let twice = rest.next_if_eq(&'.').is_some();
+                match rest.peek() {
+                    Some('*') => {}
+                    Some('[') if twice => {}
+                    Some(first) if is_name(*first) && !first.is_ascii_digit() => {
+                        while rest.next_if(|next| is_name(*next)).is_some() {}
+                    }
+                    _ => return false,
+                }
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    true
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
+}
 
 /// Checks all segments of a query.
 pub(super) fn check(segments: &[Segment]) -> Result<(), String> {
@@ -30,18 +70,13 @@ fn check_segment(segment: &Segment, in_filter: bool) -> Result<(), String> {
             Err("has .. inside a filter: write the names between".to_owned())
         }
         Segment::Descendant(below) => check_segment(below, in_filter),
-        Segment::Selector(selector) => check_selector(selector, in_filter),
-        Segment::Selectors(selectors) => {
-            selectors.iter().try_for_each(|selector| check_selector(selector, in_filter))
-        }
+        Segment::Selector(selector) => check_selector(selector),
+        Segment::Selectors(selectors) => selectors.iter().try_for_each(check_selector),
     }
 }
 
-fn check_selector(selector: &Selector, in_filter: bool) -> Result<(), String> {
+fn check_selector(selector: &Selector) -> Result<(), String> {
     match selector {
-        Selector::Filter(_) if in_filter => {
-            Err("a filter inside a filter is not supported: write two rules".to_owned())
-        }
         Selector::Filter(filter) => check_filter(filter),
         _ => Ok(()),
     }
@@ -53,7 +88,7 @@ fn check_filter(filter: &Filter) -> Result<(), String> {
         Filter::Atom(FilterAtom::Filter { expr, .. }) => check_filter(expr),
         Filter::Atom(FilterAtom::Test { expr, .. }) => match &**expr {
             Test::RelQuery(segments) => check_segments(segments, true),
-            Test::AbsQuery(query) => check_segments(&query.segments, true),
+            Test::AbsQuery(query) => check_absolute(&query.segments),
             Test::Function(function) => {
                 check_function(function)?;
                 Err(format!("{function} must be compared, for instance with > 0"))
@@ -61,6 +96,14 @@ fn check_filter(filter: &Filter) -> Result<(), String> {
         },
         Filter::Atom(FilterAtom::Comparison(comparison)) => check_comparison(comparison),
     }
+}
+
+/// A path from `$` inside a filter.
+fn check_absolute(segments: &[Segment]) -> Result<(), String> {
+    if segments.iter().all(is_singular) {
+        return Ok(());
+    }
+    Err("has a path from $ inside a filter that is more than names and indexes".to_owned())
 }
 
 fn check_comparison(comparison: &Comparison) -> Result<(), String> {
@@ -105,7 +148,7 @@ fn check_nodes(name: &str, argument: &FnArg) -> Result<(), String> {
         FnArg::Literal(_) | FnArg::Filter(_) => wrong(),
         FnArg::Test(test) => match &**test {
             Test::RelQuery(segments) => check_segments(segments, true),
-            Test::AbsQuery(query) => check_segments(&query.segments, true),
+            Test::AbsQuery(query) => check_absolute(&query.segments),
             Test::Function(_) => wrong(),
         },
     }

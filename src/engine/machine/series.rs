@@ -1,0 +1,107 @@
+//! The series of a trigger: which event came before, for `changed`.
+//!
+//! Written in each event's commit once a source clause holds, whatever is decided then, so that an
+//! event which is read again after a crash meets the same event before: the record and the cursor move
+//! together. An event on which deciding panicked, or whose body can't be read, leaves the series as it is.
+//!
+//! A series is forgotten when nothing came for 90 days, and the oldest ones when there are more than
+//! 50,000 in all (some 25 MB of memory): the next event of it is a first one again.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{Key, Record, Write};
+use super::state::Turn;
+use crate::engine::definitions::Trigger;
+use crate::engine::event::{Attributes, Event, Millis};
+use crate::engine::ids::{EventKey, h_hex};
+use crate::engine::rules::{Before, Prints};
+use crate::engine::values::Facts;
+
+/// For how long a series is kept after its last event.
+pub const SERIES_AGE_MS: Millis = 90 * 24 * 3_600_000;
+/// How many series are kept.
+pub const SERIES_MOST: usize = 50_000;
+/// How many old ones an event removes at most: more than it adds.
+const FORGOTTEN_AT_ONCE: usize = 4;
+
+/// The last event of a series.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Series {
+    /// Its key.
+    pub event: EventKey,
+    /// What the watched paths gave.
+    pub prints: Prints,
+    /// When it was decided.
+    pub at: Millis,
+}
+
+/// The series of `trigger` that the event belongs to: 32 hex digits. An error is the reason of an
+/// `invalid` decision.
+pub fn series_of(trigger: &Trigger, event: &Attributes, facts: &Facts) -> Result<String, String> {
+    let hash = |parts: &[&str]| {
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        h_hex("series", &parts, 32)
+    };
+    if let Some(text) = &trigger.series {
+        let text = text.render(facts, &trigger.name).map_err(|reason| format!("series: {reason}"))?;
+        return Ok(hash(&["given", &text]));
+    }
+    if let Some(git) = &event.git
+        && let Some(repository) = &git.repository
+    {
+        if let Some(number) = git.number {
+            return Ok(hash(&["number", repository, &number.to_string()]));
+        }
+        if let Some(reference) = &git.reference {
+            return Ok(hash(&["ref", repository, reference]));
+        }
+    }
+    Ok(hash(&["subject", &event.source, event.subject.as_deref().unwrap_or_default()]))
+}
+
+/// What `event` is compared with where `previous` came before it, for who has no records. An error says
+/// that the two are not of one series.
+pub fn before(trigger: &Trigger, event: &Event, previous: &Event) -> Result<Before, String> {
+    let (facts, old) = (Facts::of(event)?, Facts::of(previous)?);
+    let series = series_of(trigger, &event.attributes, &facts)?;
+    if !trigger.listens(&previous.attributes) {
+        return Err("the sources of the trigger do not take the event before".to_owned());
+    }
+    if series != series_of(trigger, &previous.attributes, &old)? {
+        return Err("the event before is of another series".to_owned());
+    }
+    let key = previous.attributes.key.clone();
+    Ok(Before::compare(key, &trigger.rule.prints(&old), &trigger.rule.prints(&facts)))
+}
+
+impl Turn<'_> {
+    /// What the event is compared with; from here on it is itself the last of its series.
+    pub(super) fn look_back(
+        &mut self,
+        trigger: &Trigger,
+        event: &Attributes,
+        facts: &Facts,
+    ) -> Result<Before, String> {
+        let key = Key::Series(trigger.name.clone(), series_of(trigger, event, facts)?);
+        let prints = trigger.rule.prints(facts);
+        let last = self.machine.series.get(&key);
+        let before =
+            last.map(|last| Before::compare(last.event.clone(), &last.prints, &prints)).unwrap_or_default();
+        let series = Series { event: event.key.clone(), prints, at: self.now };
+        self.put(Write::put(key, Record::Series(Box::new(series))));
+        self.forget_series();
+        Ok(before)
+    }
+
+    fn forget_series(&mut self) {
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let Some((at, key)) = self.machine.series_ages.first() else { return };
+            let old = self.now.saturating_sub(*at) > SERIES_AGE_MS;
+            if !old && self.machine.series.len() <= SERIES_MOST {
+                return;
+            }
+            self.put(Write::delete(key.clone()));
+        }
+    }
+}

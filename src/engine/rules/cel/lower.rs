@@ -1,0 +1,323 @@
+//! From the parser's tree to one that asks only for what it needs: names checked, every path into the
+//! event replaced by a variable `#0`, `#1`, ...; patterns compiled.
+
+use std::fmt;
+
+use cel::IdedExpr;
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue};
+use regex::{Regex, RegexBuilder};
+use serde_json::Value;
+
+use crate::engine::definitions::problem::nearest;
+
+/// What a path may start with.
+const ROOTS: [&str; 2] = ["event", "git"];
+/// Largest compiled pattern, bytes.
+const REGEX_SIZE: usize = 1 << 20;
+/// The functions of the standard library, and the macros.
+const FUNCTIONS: [&str; 31] = [
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "string",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "bytes",
+    "type",
+    "dyn",
+    "timestamp",
+    "duration",
+    "getFullYear",
+    "getMonth",
+    "getDayOfYear",
+    "getDayOfMonth",
+    "getDate",
+    "getDayOfWeek",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+    "getMilliseconds",
+    "has",
+    "all",
+    "exists",
+    "exists_one",
+    "map",
+    "filter",
+];
+/// Types that may be named, as in `type(x) == string`.
+const TYPES: [&str; 10] =
+    ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
+
+/// What came of an expression.
+pub(super) struct Lowered {
+    pub(super) expression: IdedExpr,
+    pub(super) chains: Vec<Chain>,
+    pub(super) patterns: Vec<(String, Regex)>,
+    pub(super) nested: bool,
+}
+
+/// A path into the event, and whether only its presence is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chain {
+    steps: Vec<Step>,
+    presence: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Name(String),
+    Index(i64),
+}
+
+/// What a path gives.
+pub(super) enum Found<'a> {
+    Value(&'a Value),
+    There(bool),
+}
+
+/// The variable that stands for a path.
+pub(super) fn variable(index: usize) -> String {
+    format!("#{index}")
+}
+
+/// The path that a variable stands for.
+pub(super) fn index(variable: &str) -> Option<usize> {
+    variable.strip_prefix('#')?.parse().ok()
+}
+
+impl Chain {
+    /// What it gives in `root`; of presence, whether the last step is there.
+    pub(super) fn find<'a>(&self, root: &'a Value) -> Option<Found<'a>> {
+        if !self.presence {
+            return self.steps.iter().try_fold(root, |value, step| step.into(value)).map(Found::Value);
+        }
+        let (last, before) = self.steps.split_last()?;
+        let parent = before.iter().try_fold(root, |value, step| step.into(value))?;
+        parent.is_object().then(|| Found::There(last.into(parent).is_some()))
+    }
+
+    /// What is missing where it gives nothing.
+    pub(super) fn missing(&self) -> String {
+        let steps = if self.presence { &self.steps[..self.steps.len() - 1] } else { &self.steps[..] };
+        Self { steps: steps.to_vec(), presence: false }.to_string()
+    }
+}
+
+impl Step {
+    fn into<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+        match self {
+            Self::Name(name) => value.as_object()?.get(name),
+            Self::Index(index) => value.as_array()?.get(usize::try_from(*index).ok()?),
+        }
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.presence {
+            f.write_str("has ")?;
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            match step {
+                Step::Name(name) if at == 0 => f.write_str(name)?,
+                Step::Name(name) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
+                    write!(f, ".{name}")?;
+                }
+                Step::Name(name) => write!(f, "[{name:?}]")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lowers a parsed expression; an error says what it speaks of that is not there.
+pub(super) fn lower(mut expression: IdedExpr) -> Result<Lowered, String> {
+    if let Some(kind) = no_boolean(&expression.expr) {
+        return Err(format!("gives {kind}, never true or false: compare it with something"));
+    }
+    let mut lowering = Lowering { chains: Vec::new(), patterns: Vec::new(), bound: Vec::new(), deepest: 0 };
+    lowering.walk(&mut expression, 0)?;
+    let Lowering { chains, patterns, deepest, .. } = lowering;
+    Ok(Lowered { expression, chains, patterns, nested: deepest > 1 })
+}
+
+/// What an expression gives that can't be a boolean whatever the event.
+fn no_boolean(expr: &Expr) -> Option<&'static str> {
+    match expr {
+        Expr::Literal(LiteralValue::Boolean(_)) => None,
+        Expr::Literal(LiteralValue::String(_)) => Some("a text"),
+        Expr::Literal(_) => Some("a constant"),
+        Expr::List(_) => Some("a list"),
+        Expr::Map(_) | Expr::Struct(_) => Some("a map"),
+        Expr::Call(call) => match call.func_name.as_str() {
+            "_+_" | "_-_" | "_*_" | "_/_" | "_%_" | "-_" | "size" | "int" | "uint" | "double" => {
+                Some("a number or text")
+            }
+            "string" => Some("a text"),
+            "type" => Some("a type"),
+            "timestamp" | "duration" | "bytes" => Some("no boolean"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+struct Lowering {
+    chains: Vec<Chain>,
+    patterns: Vec<(String, Regex)>,
+    /// Variables of the comprehensions around.
+    bound: Vec<String>,
+    deepest: usize,
+}
+
+impl Lowering {
+    fn walk(&mut self, expression: &mut IdedExpr, depth: usize) -> Result<(), String> {
+        if let Some(chain) = self.chain(&expression.expr) {
+            expression.expr = Expr::Ident(variable(self.take(chain)));
+            return Ok(());
+        }
+        match &mut expression.expr {
+            Expr::Ident(name) => self.known(name),
+            Expr::Select(select) => self.walk(&mut select.operand, depth),
+            Expr::Call(call) => self.call(call, depth),
+            Expr::List(list) => list.elements.iter_mut().try_for_each(|item| self.walk(item, depth)),
+            Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
+                EntryExpr::StructField(_) => Err("makes an object, which is not supported".to_owned()),
+                EntryExpr::MapEntry(entry) => {
+                    self.walk(&mut entry.key, depth)?;
+                    self.walk(&mut entry.value, depth)
+                }
+            }),
+            Expr::Comprehension(loops) => self.comprehension(loops, depth),
+            Expr::Struct(made) => Err(format!("makes a {}, which is not supported", made.type_name)),
+            Expr::Literal(_) => Ok(()),
+            Expr::Unspecified => Err("is not a CEL expression".to_owned()),
+        }
+    }
+
+    fn take(&mut self, chain: Chain) -> usize {
+        if let Some(index) = self.chains.iter().position(|known| *known == chain) {
+            return index;
+        }
+        self.chains.push(chain);
+        self.chains.len() - 1
+    }
+
+    fn call(&mut self, call: &mut CallExpr, depth: usize) -> Result<(), String> {
+        let name = call.func_name.as_str();
+        let operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
+        if !operator && !FUNCTIONS.contains(&name) {
+            let near = nearest(name, FUNCTIONS).map(|near| format!(" (did you mean {near}()?)"));
+            return Err(format!("{name}() is not known{}", near.unwrap_or_default()));
+        }
+        match name {
+            "has" | "all" | "exists" | "exists_one" | "map" | "filter" => {
+                return Err(format!("{name}() is not written like this: for instance {}", example(name)));
+            }
+            "matches" => self.pattern(call)?,
+            _ => {}
+        }
+        if let Some(target) = &mut call.target {
+            self.walk(target, depth)?;
+        }
+        call.args.iter_mut().try_for_each(|argument| self.walk(argument, depth))
+    }
+
+    /// The pattern of `matches` is a constant and compiled here.
+    fn pattern(&mut self, call: &CallExpr) -> Result<(), String> {
+        let Some(Expr::Literal(LiteralValue::String(text))) = call.args.last().map(|last| &last.expr) else {
+            return Err("matches() takes a constant pattern".to_owned());
+        };
+        let text = text.inner();
+        if self.patterns.iter().any(|(known, _)| known == text) {
+            return Ok(());
+        }
+        let regex = RegexBuilder::new(text).size_limit(REGEX_SIZE).dfa_size_limit(REGEX_SIZE).build();
+        let regex = regex.map_err(|_| format!("{text:?} is not a regular expression"))?;
+        self.patterns.push((text.to_owned(), regex));
+        Ok(())
+    }
+
+    fn comprehension(&mut self, loops: &mut ComprehensionExpr, depth: usize) -> Result<(), String> {
+        self.deepest = self.deepest.max(depth + 1);
+        if depth >= 2 {
+            return Err("has a comprehension in one that is in another: up to one inside another".to_owned());
+        }
+        self.walk(&mut loops.iter_range, depth)?;
+        self.walk(&mut loops.accu_init, depth)?;
+        let before = self.bound.len();
+        self.bound.push(loops.iter_var.clone());
+        self.bound.extend(loops.iter_var2.clone());
+        self.bound.push(loops.accu_var.clone());
+        for part in [&mut loops.loop_cond, &mut loops.loop_step, &mut loops.result] {
+            self.walk(part, depth + 1)?;
+        }
+        self.bound.truncate(before);
+        Ok(())
+    }
+
+    fn known(&self, name: &str) -> Result<(), String> {
+        if self.bound.iter().any(|bound| bound == name) || TYPES.contains(&name) {
+            return Ok(());
+        }
+        let near = nearest(name, ROOTS);
+        let meant = match (near, name) {
+            (Some(root), _) => root,
+            (None, "data") => "event.data".to_owned(),
+            (None, _) => format!("event.data.{name}"),
+        };
+        Err(format!("{name} is not known: there are event and git (did you mean {meant}?)"))
+    }
+
+    /// A path of names and constant indexes from a root.
+    fn chain(&self, expr: &Expr) -> Option<Chain> {
+        let (steps, presence) = match expr {
+            Expr::Select(select) if select.test => {
+                let mut steps = self.steps(&select.operand.expr)?;
+                steps.push(Step::Name(select.field.clone()));
+                (steps, true)
+            }
+            _ => (self.steps(expr)?, false),
+        };
+        Some(Chain { steps, presence })
+    }
+
+    fn steps(&self, expr: &Expr) -> Option<Vec<Step>> {
+        match expr {
+            Expr::Ident(name) => {
+                let root = ROOTS.contains(&name.as_str()) && !self.bound.contains(name);
+                root.then(|| vec![Step::Name(name.clone())])
+            }
+            Expr::Select(select) if !select.test => {
+                let mut steps = self.steps(&select.operand.expr)?;
+                steps.push(Step::Name(select.field.clone()));
+                Some(steps)
+            }
+            Expr::Call(call) if call.func_name == "_[_]" => {
+                let [operand, index] = call.args.as_slice() else { return None };
+                let step = match &index.expr {
+                    Expr::Literal(LiteralValue::String(name)) => Step::Name(name.inner().to_owned()),
+                    Expr::Literal(LiteralValue::Int(index)) => Step::Index(*index.inner()),
+                    _ => return None,
+                };
+                let mut steps = self.steps(&operand.expr)?;
+                steps.push(step);
+                Some(steps)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn example(name: &str) -> &'static str {
+    match name {
+        "has" => "has(event.data.x)",
+        "map" => "event.data.items.map(x, x.id)",
+        _ => "event.data.items.exists(x, x.id == 1)",
+    }
+}
