@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::config::ServeConfig;
 use super::definitions::files::ReadError;
@@ -208,7 +209,7 @@ impl Parts {
             Arc::new(self.store.clone()),
             self.config.namespace.clone(),
         );
-        let state = WebState {
+        let mut state = WebState {
             inbox: Arc::new(self.store.clone()),
             history: self.store.history(),
             snapshots: self.snapshots,
@@ -217,12 +218,14 @@ impl Parts {
             clock: self.clock,
             health: Health::default(),
             intake: Intake::default(),
+            stopping: CancellationToken::new(),
             instance: self.config.instance,
             namespace: self.config.namespace,
             decisions,
         };
-        let router = crate::web::router(state);
         supervisor.spawn("http", |cancel| async move {
+            state.stopping = cancel.clone();
+            let router = crate::web::router(state);
             listener::serve(listener, router, Limits::default(), cancel).await;
             Ok(())
         });

@@ -6,6 +6,7 @@
 
 pub mod compile;
 pub mod config;
+mod editor;
 pub mod index;
 pub mod load;
 pub mod model;
@@ -15,6 +16,7 @@ mod schema;
 mod yaml;
 
 pub use compile::compile;
+pub use editor::editor_schema;
 pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};
 pub use problem::{Place, Problem};
 pub use yaml::{Places, child};

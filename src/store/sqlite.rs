@@ -88,7 +88,7 @@ impl SqliteStore {
         let writer = Writer::new(opened.connection, state);
         let arrived = writer.arrived();
         let readers = Readers::new(path);
-        let history = History::new(readers.clone(), writer.revision());
+        let history = History::new(readers.clone(), writer.revision(), writer.recent());
         let thread = WriterThread::start(writer, options.queue)
             .map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })?;
         let inner = Inner { options, thread, readers, arrived, history, _lock: opened.lock };

@@ -82,6 +82,7 @@ async fn server(inbox: Arc<dyn Inbox>, store: &SqliteStore, folder: &Path) -> So
         clock: Clock::System,
         health: Health::default(),
         intake: Intake::default(),
+        stopping: CancellationToken::new(),
         instance: "bench".to_owned(),
         namespace: "default".to_owned(),
     };

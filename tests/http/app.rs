@@ -160,6 +160,7 @@ impl App {
             clock,
             health: health.clone(),
             intake: intake.clone(),
+            stopping: cancel.clone(),
             instance: "kickoff".to_owned(),
             namespace: "default".to_owned(),
         };

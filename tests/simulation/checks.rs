@@ -7,6 +7,7 @@ use kickoff::engine::ids::{EventKey, FiringId, RunId};
 use kickoff::engine::machine::{
     DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Write,
 };
+use kickoff::engine::manual::{Command, Frozen};
 use kickoff::engine::verdict::{Finished, judge, worst};
 
 use super::world::{MAX_RUNNING, World, running};
@@ -73,7 +74,8 @@ pub fn all_adds_up(world: &World) -> Result<(), String> {
     one_run_for_each_leg(&kept)?;
     one_job_for_each_attempt(world)?;
     outcomes_are_true(world, &kept)?;
-    verdicts_are_told_once(world, &kept)
+    verdicts_are_told_once(world, &kept)?;
+    commands_did_what_they_say(world, &kept)
 }
 
 fn nothing_is_open(world: &World) -> Result<Kept<'_>, String> {
@@ -138,6 +140,55 @@ fn one_run_for_each_leg(kept: &Kept<'_>) -> Result<(), String> {
     }
     let expected: usize = kept.firings.values().map(|firing| firing.runs.len()).sum();
     if legs.len() == expected { Ok(()) } else { Err(format!("{} runs of {expected}", legs.len())) }
+}
+
+/// A run with its firing and manifest, as they are kept.
+pub fn frozen(records: &BTreeMap<Key, Record>, id: &RunId) -> Option<Frozen> {
+    let of = |keys: [Key; 2]| keys.iter().find_map(|key| records.get(key));
+    let Some(Record::Run(run)) = of([Key::RunDone(id.clone()), Key::RunOpen(id.clone())]) else { return None };
+    let id = run.firing.clone();
+    let Some(Record::Firing(firing)) = of([Key::FiringDone(id.clone()), Key::FiringOpen(id)]) else {
+        return None;
+    };
+    let Some(Record::Manifest(manifest)) = records.get(&Key::Manifest(run.id.clone())) else { return None };
+    Some(Frozen { run: (**run).clone(), firing: (**firing).clone(), manifest: manifest.clone() })
+}
+
+/// A rerun has the manifest of its run but for the id; a replay's firings say whose they are. Both
+/// belong to their own command, and never to the event that began it all.
+fn commands_did_what_they_say(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    for event in &world.inbox {
+        let key = &event.attributes.key;
+        let started: Vec<&&Run> = kept.runs.values().filter(|run| run.event.key == *key).collect();
+        match Command::of(event) {
+            Some(Command::Rerun { run }) => {
+                let Some(before) = frozen(&world.records, &run) else {
+                    return Err(format!("run {run} is gone"));
+                };
+                let root = before.run.root.as_ref().unwrap_or(&before.run.event);
+                for again in started {
+                    let manifest = frozen(&world.records, &again.id).map(|it| it.manifest.to_string());
+                    let expected = before.manifest.to_string().replace(run.as_str(), again.id.as_str());
+                    if manifest != Some(expected) || again.root.as_ref() != Some(root) {
+                        return Err(format!("run {} is not run {run} once more", again.id));
+                    }
+                }
+            }
+            Some(Command::Replay(replay)) => {
+                let whose = |run: &&&Run| run.root.as_ref().map(|root| &root.key) == Some(&replay.event);
+                let asked = |run: &&&Run| run.trigger.as_ref().is_some_and(|trigger| replay.asks(trigger));
+                if let Some(run) = started.iter().find(|run| !whose(run) || !asked(run)) {
+                    return Err(format!("run {} is not of a replay of {}", run.id, replay.event));
+                }
+            }
+            Some(Command::Run { .. } | Command::Cancel { .. }) | None => {
+                if let Some(run) = started.iter().find(|run| run.root.is_some()) {
+                    return Err(format!("run {} has a root without a command to take it up", run.id));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn one_job_for_each_attempt(world: &World) -> Result<(), String> {

@@ -30,6 +30,8 @@ struct CloudEvent {
     datacontenttype: Option<String>,
     data: Option<Value>,
     data_base64: Option<String>,
+    /// What `events get` adds: the event's `git`, as JSON in a text.
+    kickoffgit: Option<String>,
 }
 
 /// Reads the event from its files.
@@ -87,6 +89,8 @@ fn cloud_event(webhook: &Webhook, body: &[u8]) -> anyhow::Result<Option<Event>> 
         (Some(data), None) => serde_json::to_vec(&data)?,
         (None, None) => Vec::new(),
     };
+    let git = event.kickoffgit.as_deref().map(serde_json::from_str).transpose();
+    let git = git.map_err(|error| Usage(format!("kickoffgit: {error}")))?;
     let ingress = Ingress::Webhook(webhook.name.clone());
     Ok(Some(Event {
         attributes: Attributes {
@@ -97,7 +101,7 @@ fn cloud_event(webhook: &Webhook, body: &[u8]) -> anyhow::Result<Option<Event>> 
             event_type: event.event_type,
             subject: event.subject,
             datacontenttype: event.datacontenttype.unwrap_or_else(json_type),
-            git: None,
+            git,
             cause: None,
             received_at: Clock::System.now(),
         },

@@ -1,6 +1,6 @@
 //! An event comes in: every candidate trigger decides, limits are placed, one record says it all.
 
-use super::plan::{self, Plan, PlannedRun, Refusal};
+use super::plan::{self, Plan, PlannedRun, Refusal, Terms};
 use super::record::{
     Decision, DecisionKind, EventRecord, EventRef, Firing, FiringState, Key, Record, Run, RunState,
     RunSummary, Slot, Write,
@@ -8,14 +8,34 @@ use super::record::{
 use super::state::Turn;
 use crate::engine::definitions::Trigger;
 use crate::engine::definitions::config::WhenFull;
-use crate::engine::event::{Attributes, Event, Ingress};
+use crate::engine::event::{Attributes, Cause, Event, Git, Ingress};
 use crate::engine::ids::{FiringId, ObjectName};
+use crate::engine::manual::Subject;
 use crate::engine::values::Facts;
 
 /// Who runs: a trigger, or a template by hand.
 pub(super) struct Runner<'a> {
     pub(super) name: &'a ObjectName,
     pub(super) is_trigger: bool,
+}
+
+/// What a firing comes from.
+pub(super) struct Origin {
+    /// The event by whose key its ids are derived.
+    pub(super) event: EventRef,
+    /// The original event, where `event` is a command to take it up again.
+    pub(super) root: Option<EventRef>,
+    /// What the original event says about the code.
+    pub(super) git: Option<Git>,
+    /// The firing that caused the original event.
+    pub(super) cause: Option<Cause>,
+}
+
+impl Origin {
+    /// The event itself.
+    pub(super) fn of(event: &Attributes) -> Self {
+        Self { event: event_ref(event), root: None, git: event.git.clone(), cause: event.cause.clone() }
+    }
 }
 
 /// How many runs an event has started so far: the second half of their ordinals.
@@ -38,13 +58,15 @@ impl Places {
 }
 
 impl Turn<'_> {
-    pub(super) fn event(&mut self, position: u64, event: &Event) {
+    pub(super) fn event(&mut self, position: u64, event: &Event, subject: Option<Subject>) {
         if position <= self.machine.cursor {
             return;
         }
         let (decisions, filtered) = match event.attributes.ingress {
-            Ingress::Manual(_) => (self.command(position, event), 0),
-            Ingress::Webhook(_) | Ingress::Verdict => self.triggers(position, event),
+            Ingress::Manual(_) => self.command(position, event, subject),
+            Ingress::Webhook(_) | Ingress::Verdict => {
+                self.triggers(position, event, &Origin::of(&event.attributes), &|_| true)
+            }
         };
         self.record(position, &event.attributes, decisions, filtered);
     }
@@ -53,8 +75,11 @@ impl Turn<'_> {
         if position <= self.machine.cursor {
             return;
         }
-        let decisions =
-            self.all_invalid(&event.attributes, "internal error: deciding about this event failed");
+        let reason = "internal error: deciding about this event failed";
+        let decisions = match event.attributes.ingress {
+            Ingress::Manual(_) => vec![super::command::invalid(reason)],
+            Ingress::Webhook(_) | Ingress::Verdict => self.all_invalid(&event.attributes, reason),
+        };
         self.record(position, &event.attributes, decisions, 0);
     }
 
@@ -87,27 +112,40 @@ impl Turn<'_> {
         self.put(Write::put(Key::Revision(snapshot.revision.clone()), Record::Revision(hashes)));
     }
 
-    fn triggers(&mut self, position: u64, event: &Event) -> (Vec<Decision>, u32) {
+    /// What the triggers that `asked` names make of `event`, as of something that comes from `origin`.
+    pub(super) fn triggers(
+        &mut self,
+        position: u64,
+        event: &Event,
+        origin: &Origin,
+        asked: &dyn Fn(&ObjectName) -> bool,
+    ) -> (Vec<Decision>, u32) {
         let snapshot = self.snapshot;
         if !snapshot.index.listens(&event.attributes) {
             return (Vec::new(), 0);
         }
         let facts = match Facts::of(event) {
             Ok(facts) => facts,
-            Err(reason) => return (self.all_invalid(&event.attributes, &reason), 0),
+            Err(reason) => {
+                let mut decisions = self.all_invalid(&event.attributes, &reason);
+                decisions.retain(|decision| asked(&decision.trigger));
+                return (decisions, 0);
+            }
         };
         let candidates = snapshot.index.candidates(&event.attributes, facts.root());
         let mut places = Places::at(position);
         let mut decisions = Vec::new();
         for candidate in candidates.positions {
             let trigger = &snapshot.triggers[candidate];
-            let firing =
-                FiringId::derive(&self.machine.config.instance, &trigger.name, &event.attributes.key);
+            if !asked(&trigger.name) {
+                continue;
+            }
+            let firing = FiringId::derive(&self.machine.config.instance, &trigger.name, &origin.event.key);
             let runner = Runner { name: &trigger.name, is_trigger: true };
             let decision = match plan::consider(trigger, &facts, &firing, &self.machine.config) {
                 Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
                 Err(refusal) => refused(&trigger.name, refusal),
-                Ok(plan) => self.place(&runner, firing, plan, &event.attributes, &mut places),
+                Ok(plan) => self.place(&runner, firing, plan, origin, &mut places),
             };
             decisions.push(decision);
         }
@@ -131,17 +169,16 @@ impl Turn<'_> {
         runner: &Runner<'_>,
         id: FiringId,
         plan: Plan,
-        event: &Attributes,
+        origin: &Origin,
         places: &mut Places,
     ) -> Decision {
         let slot = plan.slot.as_ref();
-        if let Some(reason) = slot.and_then(|(slot, max_queued)| self.no_place(slot, *max_queued)) {
+        if let Some(reason) = slot.and_then(|slot| self.no_place(slot)) {
             return refused(runner.name, Refusal { kind: DecisionKind::Skipped, reason });
         }
-        let replaced =
-            slot.filter(|(slot, _)| slot.when_full == WhenFull::Replace).map(|(slot, _)| self.older(slot));
+        let replaced = slot.filter(|slot| slot.when_full == WhenFull::Replace).map(|slot| self.older(slot));
         let reason = match plan.slot.as_ref() {
-            Some((slot, _)) if self.taken(slot).0 >= self.limit(slot) => {
+            Some(slot) if self.taken(slot).0 >= self.limit(slot) => {
                 format!(
                     "waits: {} of {} places in {} are taken",
                     self.taken(slot).0,
@@ -151,7 +188,7 @@ impl Turn<'_> {
             }
             _ => "all rules hold".to_owned(),
         };
-        self.fire(runner, id.clone(), plan, event, places);
+        self.fire(runner, id.clone(), plan, origin, places);
         for older in replaced.unwrap_or_default() {
             self.cancel_firing(&older, &format!("replaced by firing {id}"));
         }
@@ -168,14 +205,14 @@ impl Turn<'_> {
         self.snapshot.group_limits.get(&slot.group).copied().unwrap_or(slot.limit) as usize
     }
 
-    fn no_place(&self, slot: &Slot, max_queued: u32) -> Option<String> {
+    fn no_place(&self, slot: &Slot) -> Option<String> {
         let (active, queued) = self.taken(slot);
         let limit = self.limit(slot);
         match slot.when_full {
             WhenFull::Replace => None,
             WhenFull::Skip => (active + queued >= limit)
                 .then(|| format!("{active} of {limit} places in {} are taken", slot.group)),
-            WhenFull::Queue => (active + queued >= limit + max_queued as usize).then(|| {
+            WhenFull::Queue => (active + queued >= limit + slot.max_queued as usize).then(|| {
                 format!("{active} of {limit} places in {} are taken and {queued} wait already", slot.group)
             }),
         }
@@ -195,15 +232,15 @@ impl Turn<'_> {
         runner: &Runner<'_>,
         id: FiringId,
         plan: Plan,
-        event: &Attributes,
+        origin: &Origin,
         places: &mut Places,
     ) {
-        let slot = plan.slot.map(|(slot, _)| slot);
+        let slot = plan.slot;
         let ordinal = (places.position, places.next);
         let summaries = plan.runs.iter().map(summary).collect();
         for planned in plan.runs {
             let manifest = planned.rendered.manifest.clone();
-            let run = self.new_run(runner, &id, planned, plan.priority, event, places.take());
+            let run = self.new_run(runner, &id, planned, plan.priority, origin, places.take());
             self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
             self.put_run(run);
         }
@@ -211,9 +248,10 @@ impl Turn<'_> {
         self.put_firing(Firing {
             id,
             trigger: runner.name.clone(),
-            event: event_ref(event),
-            git: event.git.clone(),
-            cause: event.cause.clone(),
+            event: origin.event.clone(),
+            root: origin.root.clone(),
+            git: origin.git.clone(),
+            cause: origin.cause.clone(),
             state: if waits { FiringState::Queued } else { FiringState::Active },
             slot,
             priority: plan.priority,
@@ -236,21 +274,23 @@ impl Turn<'_> {
         firing: &FiringId,
         planned: PlannedRun,
         priority: i32,
-        event: &Attributes,
+        origin: &Origin,
         ordinal: (u64, u32),
     ) -> Run {
+        let Terms { template, retries, exit_codes, timeout_ms } = planned.terms;
         Run {
             id: planned.id,
             firing: firing.clone(),
             trigger: runner.is_trigger.then(|| runner.name.clone()),
-            template: planned.template.name.clone(),
+            template,
             environment: planned.environment,
             name: planned.name,
             matrix: planned.matrix,
             params: planned.rendered.params,
             namespace: planned.rendered.namespace,
-            event: event_ref(event),
-            git: event.git.clone(),
+            event: origin.event.clone(),
+            root: origin.root.clone(),
+            git: origin.git.clone(),
             state: RunState::Queued,
             attempt: 1,
             attempts: Vec::new(),
@@ -258,9 +298,9 @@ impl Turn<'_> {
             outcome: None,
             reason: None,
             exit_code: None,
-            retries: planned.template.retries.clone(),
-            exit_codes: planned.template.exit_codes.clone(),
-            timeout_ms: planned.template.timeout_ms,
+            retries,
+            exit_codes,
+            timeout_ms,
             priority,
             ordinal,
             created_at: self.now,
@@ -275,14 +315,14 @@ fn summary(planned: &PlannedRun) -> RunSummary {
     RunSummary {
         id: planned.id.clone(),
         name: planned.name.clone(),
-        template: planned.template.name.clone(),
+        template: planned.terms.template.clone(),
         matrix: planned.matrix.clone(),
         params: planned.rendered.params.clone(),
         outcome: None,
     }
 }
 
-fn event_ref(event: &Attributes) -> EventRef {
+pub(super) fn event_ref(event: &Attributes) -> EventRef {
     EventRef {
         key: event.key.clone(),
         id: event.id.clone(),
