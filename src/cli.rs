@@ -7,12 +7,17 @@
 mod cancel;
 mod check;
 mod client;
+mod completions;
 mod demo;
+mod events;
 mod explain;
 mod logs;
 mod output;
+mod replay;
+mod rerun;
 mod run;
 mod runs;
+mod schema;
 mod serve;
 mod test;
 
@@ -68,6 +73,17 @@ enum Verb {
     Logs(logs::Args),
     /// End a run
     Cancel(cancel::Args),
+    /// Run an ended run once more: the same Job, with the same params
+    Rerun(rerun::Args),
+    /// List events with what was decided about them, newest first, or get one
+    Events(events::Args),
+    /// Decide an event anew, with the definitions in force
+    Replay(replay::Args),
+
+    /// Write the JSON Schema of the definitions, for editors
+    Schema(schema::Args),
+    /// Write what a shell needs to complete this command line
+    Completions(completions::Args),
     /// Show the whole loop on this machine, with nothing set up
     Demo(demo::Args),
     /// The demo's own test
@@ -103,6 +119,12 @@ impl Cli {
             Verb::Runs(args) => runs::run(args).await,
             Verb::Logs(args) => logs::run(args).await,
             Verb::Cancel(args) => cancel::run(args).await,
+            Verb::Rerun(args) => rerun::run(args).await,
+            Verb::Events(args) => events::run(args).await,
+            Verb::Replay(args) => replay::run(args).await,
+
+            Verb::Schema(args) => schema::run(&args),
+            Verb::Completions(args) => completions::run(&args),
             Verb::Demo(args) => demo::run(args).await,
             Verb::DemoProbe(args) => demo::probe(args).await,
         }
@@ -148,6 +170,17 @@ mod tests {
             ("kickoff run smoke -p a=b -p c=d=e --env staging --wait", true),
             ("kickoff run smoke -p novalue", false),
             ("kickoff run smoke -p =value", false),
+            ("kickoff rerun abc", true),
+            ("kickoff rerun", false),
+            ("kickoff events --trigger t --decision filtered --source s --type t --limit 3 -o yaml", true),
+            ("kickoff events --decision Fired", false),
+            ("kickoff events get 0123 -o json", true),
+            ("kickoff events get", false),
+            ("kickoff events --trigger t get 0123", false),
+            ("kickoff replay 0123 --trigger t -o json", true),
+            ("kickoff schema", true),
+            ("kickoff completions bash", true),
+            ("kickoff completions dos", false),
             ("kickoff cancel abc --server http://127.0.0.1:1 --token-file f", true),
             ("kickoff explain --trigger a --event f", false),
             ("kickoff explain --trigger a --event f --definitions d --headers h --webhook w -o table", true),

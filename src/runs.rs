@@ -1,5 +1,6 @@
 //! From decisions to Jobs and back: dispatch, launcher, tracker, retention; the executors.
 
+mod commands;
 pub mod decisions;
 pub mod dispatch;
 pub mod executor;

@@ -14,6 +14,7 @@ pub mod problem;
 pub mod state;
 
 use axum::Router;
+use http::StatusCode;
 
 use problem::Problem;
 use state::WebState;
@@ -26,5 +27,8 @@ pub fn router(state: WebState) -> Router {
         .merge(metrics::routes())
         .merge(api::routes())
         .fallback(async || Problem::not_found("there is nothing at this address"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this address does not know the method")
+        })
         .with_state(state)
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::config::ServeConfig;
@@ -303,7 +304,7 @@ impl Parts {
             Arc::new(self.store.clone()),
             self.config.namespace.clone(),
         );
-        let state = WebState {
+        let mut state = WebState {
             inbox: Arc::new(self.store.clone()),
             history: self.store.history(),
             snapshots: self.snapshots,
@@ -313,14 +314,16 @@ impl Parts {
             metrics: self.metrics,
             health: self.health,
             intake: Intake::default(),
+            stopping: CancellationToken::new(),
             instance: self.config.instance,
             namespace: self.config.namespace,
             decisions,
         };
-        let router = crate::web::router(state);
         let limits = Limits::default();
         let limits = Limits { connections: open_files::make_room(limits.connections), ..limits };
         supervisor.spawn("http", |cancel| async move {
+            state.stopping = cancel.clone();
+            let router = crate::web::router(state);
             listener::serve(listener, router, limits, cancel).await;
             Ok(())
         });

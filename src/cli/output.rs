@@ -85,9 +85,9 @@ pub(crate) fn cell(text: &str) -> Cell {
 pub(crate) fn outcome_cell(text: &str) -> Cell {
     let cell = cell(text);
     match text {
-        "Passed" => cell.fg(Color::Green),
-        "Failed" | "Error" | "TimedOut" => cell.fg(Color::Red),
-        "Cancelled" => cell.fg(Color::Yellow),
+        "Passed" | "fired" => cell.fg(Color::Green),
+        "Failed" | "Error" | "TimedOut" | "invalid" => cell.fg(Color::Red),
+        "Cancelled" | "cancelled" | "skipped" | "suspended" => cell.fg(Color::Yellow),
         _ => cell,
     }
 }
@@ -108,6 +108,16 @@ pub(crate) fn span(ms: i64) -> String {
         7_200..172_800 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
     }
+}
+
+/// How long ago a moment in RFC 3339 was.
+pub(crate) fn ago(text: &str, now: i64) -> String {
+    millis(text).map_or_else(|| "-".to_owned(), |at| format!("{} ago", span(now - at)))
+}
+
+/// A moment in RFC 3339 as milliseconds since the epoch.
+pub(crate) fn millis(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
 #[cfg(test)]

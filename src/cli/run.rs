@@ -36,7 +36,7 @@ pub(crate) struct Args {
 
 /// What the server started.
 #[derive(Debug, Serialize, Deserialize)]
-struct Started {
+pub(super) struct Started {
     event: String,
     firing: String,
     runs: Vec<String>,
@@ -53,14 +53,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let wanted = json!({ kind: name, "params": params, "environment": args.env });
     let key = kickoff::outside::receipt::receipt();
     let started: Started = client.post(&["runs"], &key, &wanted).await?;
-    if !args.wait {
-        match args.output {
+    finish(&client, started, args.wait, args.output).await
+}
+
+/// Writes what was started, or waits for its end.
+pub(super) async fn finish(
+    client: &Client,
+    started: Started,
+    wait: bool,
+    output: Format,
+) -> anyhow::Result<ExitCode> {
+    if !wait {
+        match output {
             Format::Table => print(&(started.runs.join("\n") + "\n"))?,
             other => print_value(&started, other)?,
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut follower = follow::Follower::new(&client, args.output == Format::Table);
+    let mut follower = follow::Follower::new(client, output == Format::Table);
     let mut outcomes = Vec::new();
     let mut ended = Vec::new();
     for id in &started.runs {
@@ -68,11 +78,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         outcomes.push(outcome);
         ended.push(run);
     }
-    if args.output != Format::Table {
-        print_value(
-            &json!({ "event": started.event, "firing": started.firing, "runs": ended }),
-            args.output,
-        )?;
+    if output != Format::Table {
+        print_value(&json!({ "event": started.event, "firing": started.firing, "runs": ended }), output)?;
     }
     Ok(ExitCode::from(worst(outcomes).map_or(ERROR, Outcome::exit_code)))
 }

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{Client, ServerArgs};
-use super::output::{Format, cell, outcome_cell, print, print_value, span, table, table_text, tell};
+use super::output::{
+    Format, ago, cell, millis, outcome_cell, print, print_value, span, table, table_text, tell,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -75,7 +77,6 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn text(rows: &[Run], now: i64) -> String {
     let mut table = table(&["RUN", "TRIGGER", "NAME", "TEMPLATE", "ENV", "STATE", "REASON", "AGE", "TOOK"]);
     for run in rows {
-        let ago = millis(&run.created_at).map(|created| format!("{} ago", span(now - created)));
         let until = run.finished_at.as_deref().map_or(Some(now), millis);
         let started = run.started_at.as_deref().and_then(millis);
         let took = started.zip(until).map(|(started, until)| span(until - started));
@@ -88,14 +89,9 @@ fn text(rows: &[Run], now: i64) -> String {
             cell(run.environment.as_deref().unwrap_or("-")),
             outcome_cell(state),
             cell(run.reason.as_deref().unwrap_or("")),
-            cell(ago.as_deref().unwrap_or("-")),
+            cell(&ago(&run.created_at, now)),
             cell(took.as_deref().unwrap_or("-")),
         ]);
     }
     table_text(&table)
-}
-
-/// A moment in RFC 3339 as milliseconds since the epoch.
-fn millis(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }

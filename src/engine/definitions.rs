@@ -7,6 +7,7 @@
 pub mod clause;
 pub mod compile;
 pub mod config;
+mod editor;
 pub mod index;
 pub mod load;
 pub mod model;
@@ -17,6 +18,7 @@ pub(in crate::engine) mod yaml;
 
 pub use clause::WebhookSource;
 pub use compile::compile;
+pub use editor::editor_schema;
 pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};
 pub use problem::{Place, Problem};
 pub use yaml::{Places, child};

@@ -59,7 +59,7 @@ pub struct Attributes {
 }
 
 /// The chain of firings that led to an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
     /// The firing that ended.
@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Ingress {
 }
 
 /// What a payload says about the code, the same for every forge. What a payload lacks stays missing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Git {
     /// `owner/name`, on GitLab the path with namespace.

@@ -102,7 +102,7 @@ fn explained(run: PlannedRun) -> ExplainedRun {
     ExplainedRun {
         name: run.name,
         id: run.id,
-        template: run.template.name.clone(),
+        template: run.terms.template,
         environment: run.environment,
         namespace: run.rendered.namespace,
         matrix: run.matrix,

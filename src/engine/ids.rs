@@ -30,7 +30,7 @@ pub fn h_hex(ctx: &str, parts: &[&[u8]], digits: usize) -> String {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $digits:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(transparent)]
         pub struct $name(String);
 

@@ -17,11 +17,13 @@ mod event;
 mod job;
 pub mod plan;
 pub mod record;
+mod rerun;
 mod retention;
 pub mod series;
 pub mod state;
 pub mod types;
 
+pub use command::unreplayable;
 pub use record::{
     Attempt, Decision, DecisionKind, Delivery, EventRecord, EventRef, Firing, FiringState, Key, Record, Run,
     RunState, RunSummary, Slot, Write,

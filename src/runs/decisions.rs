@@ -1,14 +1,16 @@
 //! Every decision about an event, filtered ones included.
 //!
-//! Filtered decisions are not recorded, only counted. They are worked out again from the event and
-//! the documents of the revision that decided. Reads only.
+//! Filtered decisions are not recorded, only counted. They are worked out again from the event (of a
+//! replay the original one) and the documents of the revision that decided. Reads only.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::definitions::load::Loaded;
 use crate::engine::definitions::{Snapshot, compile};
+use crate::engine::ids::ObjectName;
 use crate::engine::machine::{Decision, EventRecord, Key, Record, plan};
+use crate::engine::manual::Command;
 use crate::store::inbox::{Inbox, InboxError};
 use crate::store::records::{Records, RecordsError};
 
@@ -21,6 +23,9 @@ pub struct Decisions {
     /// The revision asked for last, compiled: people look at one event after the other.
     compiled: Arc<Mutex<Option<Arc<Snapshot>>>>,
 }
+
+/// Which triggers' filtered decisions are worked out.
+pub type Only = Box<dyn Fn(&ObjectName) -> bool + Send>;
 
 /// Why decisions could not be worked out.
 #[derive(Debug, thiserror::Error)]
@@ -47,14 +52,38 @@ impl Decisions {
 
     /// All decisions about the event, by trigger.
     pub async fn all(&self, record: &EventRecord) -> Result<Vec<Decision>, DecisionsError> {
+        self.some(record, None).await
+    }
+
+    /// All decisions about the event, by trigger; filtered ones only of the triggers that `only` names.
+    pub async fn some(
+        &self,
+        record: &EventRecord,
+        only: Option<Only>,
+    ) -> Result<Vec<Decision>, DecisionsError> {
         let mut decisions = record.decisions.clone();
         if record.filtered > 0 {
             let key = &record.attributes.key;
             let event = self.inbox.get(key).await?;
             let event = event.ok_or_else(|| DecisionsError::Expired(format!("the body of event {key}")))?;
+            let (event, replay) = match Command::of(&event) {
+                Some(Command::Replay(replay)) => {
+                    let original = self.inbox.get(&replay.event).await?;
+                    let gone = || DecisionsError::Expired(format!("the body of event {}", replay.event));
+                    (original.ok_or_else(gone)?, Some(replay))
+                }
+                _ => (event, None),
+            };
             let snapshot = self.snapshot(&record.revision).await?;
             let known = record.clone();
-            let again = tokio::task::spawn_blocking(move || plan::filtered(&snapshot, &event, &known)).await;
+            let again = move || {
+                let asked = |name: &ObjectName| {
+                    only.as_ref().is_none_or(|only| only(name))
+                        && replay.as_ref().is_none_or(|it| it.asks(name))
+                };
+                plan::filtered(&snapshot, &event, &known, asked)
+            };
+            let again = tokio::task::spawn_blocking(again).await;
             decisions.extend(again.map_err(|_| DecisionsError::Compile(record.revision.clone()))?);
         }
         decisions.sort_by(|one, other| one.trigger.cmp(&other.trigger));

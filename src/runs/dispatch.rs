@@ -19,12 +19,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::commands;
 use super::observe::Observer;
 use crate::engine::definitions::Snapshot;
 use crate::engine::ids::EventKey;
 use crate::engine::machine::{Input, Key, Machine, MachineConfig, Order, Record, Step, Write};
 use crate::outside::clock::Clock;
-use crate::store::inbox::{Inbox, InboxError, Stored};
+use crate::store::inbox::{Inbox, InboxError};
 use crate::store::records::{CommitError, Fence, Records, RecordsError};
 
 /// No more inputs are taken into a batch that has this many writes.
@@ -146,7 +147,7 @@ impl Dispatch {
         self.observer.begin(&machine);
         let mut held: VecDeque<Order> = machine.outstanding().into();
         info!(term = fence.term, cursor = machine.cursor(), outstanding = held.len(), "dispatch leads");
-        let mut events = self.inbox.read(machine.cursor());
+        let mut events = self.events(&machine);
         let mut inputs = VecDeque::from(again);
         loop {
             if inputs.is_empty() {
@@ -198,7 +199,7 @@ impl Dispatch {
             batch.facts.push(input.clone());
         }
         let step = catch_unwind(AssertUnwindSafe(|| match &input {
-            Input::Event { position, event } if poisoned.contains(&event.attributes.key) => {
+            Input::Event { position, event, .. } if poisoned.contains(&event.attributes.key) => {
                 machine.give_up(snapshot, *position, event, now)
             }
             _ => machine.step(snapshot, input, now),
@@ -218,7 +219,7 @@ impl Dispatch {
     async fn wait(
         &mut self,
         machine: &Machine,
-        events: &mut BoxStream<'static, Result<Stored, InboxError>>,
+        events: &mut BoxStream<'static, Result<Input, InboxError>>,
         held: &mut VecDeque<Order>,
         cancel: &CancellationToken,
     ) -> Result<Option<Input>, DispatchError> {
@@ -239,17 +240,21 @@ impl Dispatch {
                     return Ok(Some(Input::Definitions));
                 }
                 event = events.next(), if held.len() < HELD_ORDERS => match event {
-                    Some(Ok(stored)) => return Ok(Some(arrived(stored))),
+                    Some(Ok(input)) => return Ok(Some(input)),
                     Some(Err(failed)) => {
                         warn!(error = %failed, "can't read the inbox, trying again");
                         tokio::time::sleep(Duration::from_millis(500)).await;
-                        *events = self.inbox.read(machine.cursor());
+                        *events = self.events(machine);
                     }
-                    None => *events = self.inbox.read(machine.cursor()),
+                    None => *events = self.events(machine),
                 },
                 () = tokio::time::sleep(sleep) => return Ok(Some(Input::Due)),
             }
         }
+    }
+
+    fn events(&self, machine: &Machine) -> BoxStream<'static, Result<Input, InboxError>> {
+        commands::inputs(Arc::clone(&self.inbox), Arc::clone(&self.records), machine.cursor())
     }
 
     fn until(&self, wake_at: Option<i64>) -> Duration {
@@ -260,7 +265,7 @@ impl Dispatch {
     /// One more input that is there already.
     fn at_once(
         &mut self,
-        events: &mut BoxStream<'static, Result<Stored, InboxError>>,
+        events: &mut BoxStream<'static, Result<Input, InboxError>>,
         room: bool,
     ) -> Option<Input> {
         if let Ok(fact) = self.facts.try_recv() {
@@ -270,7 +275,7 @@ impl Dispatch {
             return None;
         }
         match events.next().now_or_never() {
-            Some(Some(Ok(stored))) => Some(arrived(stored)),
+            Some(Some(Ok(input))) => Some(input),
             // An error comes again when it is waited for.
             _ => None,
         }
@@ -309,10 +314,6 @@ impl Panicked {
             error!("taking in a fact panicked; the fact is dropped");
         }
     }
-}
-
-fn arrived(stored: Stored) -> Input {
-    Input::Event { position: stored.position, event: Box::new(stored.event) }
 }
 
 fn is_event(input: &Input) -> bool {

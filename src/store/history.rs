@@ -4,6 +4,7 @@
 //! record as it was committed last, and it goes when the settled record is deleted. Because fold
 //! and records are one transaction, a crash leaves both or neither.
 
+pub mod changes;
 mod cursor;
 pub(in crate::store) mod fold;
 mod lists;
@@ -12,14 +13,16 @@ mod retention;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use self::changes::{Recent, Since};
 pub use self::retention::{DEDUP_HORIZON_MS, TemplateLimit};
 use super::sqlite::readers::{ReadError, Readers};
 use crate::engine::ids::{EventKey, FiringId, RunId};
 use crate::engine::machine::{DecisionKind, EventRecord, Firing, Run};
 use crate::engine::verdict::Outcome;
 
-/// The tables, part of the database's schema.
+/// The tables, part of the database's schema: what each of its versions adds.
 pub(in crate::store) const SCHEMA: &str = include_str!("history/schema.sql");
+pub(in crate::store) const SCHEMA_2: &str = include_str!("history/schema-2.sql");
 
 /// Which runs. Empty means all.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +46,21 @@ pub struct EventFilter {
     /// Which trigger filtered an event is not kept but computed, so with
     /// [`DecisionKind::Filtered`] `trigger` is not looked at: the caller computes and drops.
     pub decision: Option<DecisionKind>,
+    /// CloudEvents `source`. Only looked at where neither of the above is given.
+    pub source: Option<String>,
+    /// CloudEvents `type`. Only looked at where none of the above is given.
+    pub event_type: Option<String>,
+}
+
+/// Which firings. Empty means all.
+#[derive(Debug, Clone, Default)]
+pub struct FiringFilter {
+    /// `namespace/name`, or a name in any namespace; of a template run by hand the template's.
+    pub trigger: Option<String>,
+    /// Ended with this.
+    pub outcome: Option<Outcome>,
+    /// An event's key.
+    pub event: Option<EventKey>,
 }
 
 /// Which part of a list: newest first.
@@ -88,11 +106,12 @@ impl From<ReadError> for HistoryError {
 pub struct History {
     readers: Readers,
     revision: watch::Receiver<u64>,
+    recent: Recent,
 }
 
 impl History {
-    pub(in crate::store) fn new(readers: Readers, revision: watch::Receiver<u64>) -> Self {
-        Self { readers, revision }
+    pub(in crate::store) fn new(readers: Readers, revision: watch::Receiver<u64>, recent: Recent) -> Self {
+        Self { readers, revision, recent }
     }
 
     /// Runs, newest first.
@@ -103,6 +122,11 @@ impl History {
     /// Decided events, newest first.
     pub async fn events(&self, filter: EventFilter, page: Page) -> Result<Listed<EventRecord>, HistoryError> {
         Ok(self.readers.with(move |connection| lists::events(connection, &filter, &page)).await?)
+    }
+
+    /// Firings, newest first.
+    pub async fn firings(&self, filter: FiringFilter, page: Page) -> Result<Listed<Firing>, HistoryError> {
+        Ok(self.readers.with(move |connection| lists::firings(connection, &filter, &page)).await?)
     }
 
     /// One run.
@@ -139,6 +163,11 @@ impl History {
     /// Changes after every commit; its value is the revision of the newest.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.revision.clone()
+    }
+
+    /// Which runs and firings changed after the commit `revision`, as far as that is still known.
+    pub fn changed_since(&self, revision: u64) -> Since {
+        self.recent.since(revision)
     }
 
     async fn one<T: lists::Row>(&self, sql: &'static str, id: &str) -> Result<Option<T>, HistoryError> {

@@ -89,7 +89,7 @@ impl SqliteStore {
         let writer = Writer::new(opened.connection, state);
         let (arrived, trouble) = (writer.arrived(), writer.trouble());
         let readers = Readers::new(path);
-        let history = History::new(readers.clone(), writer.revision());
+        let history = History::new(readers.clone(), writer.revision(), writer.recent());
         let thread = WriterThread::start(writer, options.queue)
             .map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })?;
         let inner = Inner { options, thread, readers, arrived, trouble, history, _lock: opened.lock };

@@ -12,18 +12,28 @@ mod error;
 mod events;
 mod firings;
 mod log;
+mod openapi;
+mod pages;
 mod principal;
 mod runs;
 mod start;
+mod stream;
+mod templates;
 mod triggers;
 mod view;
+mod webhooks;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, OriginalUri};
 use axum::http::Method;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use self::error::ApiError;
 use self::principal::Caller;
@@ -32,25 +42,40 @@ use super::state::WebState;
 /// The largest body that is read, bytes.
 const MAX_BODY: usize = 1 << 20;
 
-/// Everything below `/api`.
+/// Everything below `/api`, and `/openapi.json`, which describes it.
 pub fn routes() -> Router<WebState> {
-    let v1 = Router::new()
-        .route("/runs", get(runs::list).post(start::start))
-        .route("/runs/{id}", get(runs::get))
-        .route("/runs/{id}/log", get(log::read))
-        .route("/runs/{id}/cancel", post(runs::cancel))
-        .route("/events/{key}", get(events::get))
-        .route("/firings/{id}", get(firings::get))
-        .route("/triggers", get(triggers::list))
-        .route("/triggers/{name}", get(triggers::get))
-        .route("/triggers/{namespace}/{name}", get(triggers::get_in));
-    let api = Router::new()
-        .nest("/v1", v1)
+    let (v1, described) = v1().split_for_parts();
+    let described = Arc::new(openapi::describe(&described).expect("the description is JSON"));
+    let api = v1
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::map_response(guard));
-    Router::new().nest("/api", api)
+    Router::new().nest("/api", api).route("/openapi.json", get(async move || openapi::answer(&described)))
+}
+
+fn v1() -> OpenApiRouter<WebState> {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(runs::list, start::start))
+        .routes(routes!(runs::get))
+        .routes(routes!(log::read))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::rerun))
+        .routes(routes!(events::list))
+        .routes(routes!(events::get))
+        .routes(routes!(events::stored))
+        .routes(routes!(events::replay))
+        .routes(routes!(firings::list))
+        .routes(routes!(firings::get))
+        .routes(routes!(triggers::list))
+        .routes(routes!(triggers::get))
+        .routes(routes!(triggers::get_in))
+        .routes(routes!(templates::list))
+        .routes(routes!(templates::get))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::get))
+        .routes(routes!(stream::stream));
+    OpenApiRouter::with_openapi(openapi::Api::openapi()).nest("/v1", v1)
 }
 
 async fn nothing(_: Caller, OriginalUri(uri): OriginalUri) -> ApiError {

@@ -18,6 +18,8 @@ use http::header::AUTHORIZATION;
 pub use tokens::AuthError;
 use tokens::Tokens;
 
+use crate::engine::event::{Millis, rfc3339};
+
 /// What a client may do; each role may do what the one before may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -48,6 +50,8 @@ pub struct Principal {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// Until when; `None` is for ever.
+    pub expires: Option<Millis>,
     /// Which namespaces it may see; `None` is all.
     namespaces: Option<GlobSet>,
 }
@@ -84,6 +88,9 @@ pub enum Denied {
     /// Not one of ours.
     #[error("this token is not known")]
     BadToken,
+    /// One of ours, once.
+    #[error("this token expired at {0}")]
+    Expired(String),
     /// The role may not do that.
     #[error("this needs the role {needed}, and the token has the role {has}")]
     Role {
@@ -102,7 +109,7 @@ pub enum Denied {
 impl Denied {
     /// Whether another token would help: 401 and not 403.
     pub fn needs_token(&self) -> bool {
-        matches!(self, Self::Closed | Self::NoToken | Self::BadToken)
+        matches!(self, Self::Closed | Self::NoToken | Self::BadToken | Self::Expired(_))
     }
 }
 
@@ -128,22 +135,27 @@ impl Auth {
         Self(Kind::Insecure)
     }
 
-    /// Who has a token of this file: YAML `[{name, role, sha256, namespaces}]`.
+    /// Who has a token of this file: YAML
+    /// `[{name, role, sha256, namespaces, expires}]`.
     pub fn from_file(file: &Path) -> Result<Self, AuthError> {
         Tokens::read(file).map(|tokens| Self(Kind::Tokens(tokens)))
     }
 
-    /// Finds out who asks.
-    pub fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<Principal, Denied> {
+    /// Finds out who asks, now.
+    pub fn admit(&self, uri: &Uri, headers: &HeaderMap, now: Millis) -> Result<Principal, Denied> {
         match &self.0 {
             Kind::Closed => Err(Denied::Closed),
             Kind::Insecure => {
                 local::check(uri, headers)?;
-                Ok(Principal { name: "local".to_owned(), role: Role::Admin, namespaces: None })
+                Ok(Principal { name: "local".to_owned(), role: Role::Admin, expires: None, namespaces: None })
             }
             Kind::Tokens(tokens) => {
                 let token = bearer(headers).ok_or(Denied::NoToken)?;
-                tokens.find(token).cloned().ok_or(Denied::BadToken)
+                let principal = tokens.find(token).cloned().ok_or(Denied::BadToken)?;
+                match principal.expires.filter(|at| *at <= now) {
+                    Some(at) => Err(Denied::Expired(rfc3339(at))),
+                    None => Ok(principal),
+                }
             }
         }
     }
@@ -162,12 +174,14 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
+    const NOW: Millis = 1_800_000_000_000;
+
     fn admitted(auth: &Auth, headers: &[(&'static str, &str)]) -> String {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        match auth.admit(&Uri::from_static("/api/v1/runs"), &map) {
+        match auth.admit(&Uri::from_static("/api/v1/runs"), &map, NOW) {
             Ok(principal) => format!("{} ({})", principal.name, principal.role.as_str()),
             Err(denied) => format!("{denied:?}"),
         }
@@ -203,6 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn a_token_ends_at_the_moment_it_says() {
+        for (expires, expected) in [
+            ("2027-01-15T08:00:00Z", "Expired(\"2027-01-15T08:00:00.000Z\")"),
+            ("2027-01-15T08:00:00.001Z", "eve (viewer)"),
+            ("2027-01-15T09:00:00+01:00", "Expired(\"2027-01-15T08:00:00.000Z\")"),
+            ("2027-01-15T07:00:01-01:00", "eve (viewer)"),
+        ] {
+            let file = format!(
+                "- {{name: eve, role: viewer, expires: {expires}, \
+                 sha256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad}}"
+            );
+            let auth = Auth(Kind::Tokens(Tokens::parse(&file).unwrap()));
+            assert_eq!(admitted(&auth, &[("authorization", "Bearer abc")]), expected, "{expires}");
+            assert_eq!(admitted(&auth, &[("authorization", "Bearer abd")]), "BadToken", "{expires}");
+        }
+        assert!(Denied::Expired(String::new()).needs_token());
+    }
+
+    #[test]
     fn without_tokens_nobody_is_admitted() {
         assert_eq!(admitted(&Auth::closed(), &[("authorization", "Bearer token")]), "Closed");
         assert!(Denied::Closed.needs_token());
@@ -223,8 +256,9 @@ mod tests {
 
     #[test]
     fn a_role_may_do_what_weaker_ones_may() {
-        let allowed =
-            |role, needed| Principal { name: String::new(), role, namespaces: None }.require(needed).is_ok();
+        let allowed = |role, needed| {
+            Principal { name: String::new(), role, expires: None, namespaces: None }.require(needed).is_ok()
+        };
         for (role, may) in [
             (Role::Viewer, [true, false, false]),
             (Role::Runner, [true, true, false]),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::auth::Auth;
 use super::health::Health;
@@ -38,6 +39,8 @@ pub struct WebState {
     pub health: Health,
     /// Bounds and counts of deliveries.
     pub intake: Intake,
+    /// Cancelled once no more requests are taken: answers that go on for ever end then.
+    pub stopping: CancellationToken,
     /// `--instance`.
     pub instance: String,
     /// `--namespace`: of definitions from files.

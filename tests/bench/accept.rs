@@ -83,6 +83,7 @@ async fn server(inbox: Arc<dyn Inbox>, store: &SqliteStore, folder: &Path) -> So
         metrics: kickoff::outside::metrics::Metrics::default(),
         health: Health::default(),
         intake: Intake::default(),
+        stopping: CancellationToken::new(),
         instance: "bench".to_owned(),
         namespace: "default".to_owned(),
     };

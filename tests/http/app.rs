@@ -166,6 +166,7 @@ impl App {
             metrics: Metrics::default(),
             health: health.clone(),
             intake: intake.clone(),
+            stopping: cancel.clone(),
             instance: "kickoff".to_owned(),
             namespace: "default".to_owned(),
         };

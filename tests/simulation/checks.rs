@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kickoff::engine::definitions::Snapshot;
-use kickoff::engine::event::Ingress;
+use kickoff::engine::event::{Event, Ingress};
 use kickoff::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use kickoff::engine::machine::{
-    DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Slot, Write,
+    DecisionKind, EventRecord, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Slot,
+    Write,
 };
+use kickoff::engine::manual::{Command, Frozen};
+use kickoff::engine::rules::Before;
 use kickoff::engine::verdict::{Finished, Outcome, judge, worst};
 
 use super::world::{MAX_RUNNING, World, running};
@@ -99,7 +102,8 @@ pub fn all_adds_up(world: &World) -> Result<(), String> {
     one_job_for_each_attempt(world)?;
     outcomes_are_true(world, &kept)?;
     changes_are_seen_once(world)?;
-    verdicts_are_told_once(world, &kept)
+    verdicts_are_told_once(world, &kept)?;
+    commands_did_what_they_say(world, &kept)
 }
 
 /// Each event was compared with the one before it in its series, however often the process died, and
@@ -111,10 +115,8 @@ fn changes_are_seen_once(world: &World) -> Result<(), String> {
         let key = &event.attributes.key;
         let Some(Record::Event(record)) = world.records.get(&Key::Event(key.clone())) else { continue };
         let Ingress::Webhook(_) = event.attributes.ingress else {
-            if record.before.is_empty() {
-                continue;
-            }
-            return Err(format!("event {key} came by no webhook and is in a series"));
+            replays_compare_as_before(world, event, record)?;
+            continue;
         };
         let data: serde_json::Value = serde_json::from_slice(&event.body).map_err(|e| e.to_string())?;
         let series = data["ref"].as_str().unwrap_or_default().to_owned();
@@ -146,6 +148,32 @@ fn changes_are_seen_once(world: &World) -> Result<(), String> {
         .collect();
     let wanted: BTreeSet<&EventKey> = last.values().map(|(key, _)| key).collect();
     if kept == wanted { Ok(()) } else { Err(format!("the last of each series are {wanted:?}, not {kept:?}")) }
+}
+
+/// A replay compares its event with what it was compared with at first; nothing else is in a series.
+fn replays_compare_as_before(world: &World, event: &Event, record: &EventRecord) -> Result<(), String> {
+    let none = BTreeMap::new();
+    let known = match Command::of(event) {
+        Some(Command::Replay(replay)) => before(&world.records, &replay.event).unwrap_or(&none),
+        _ => &none,
+    };
+    match record.before.iter().find(|(trigger, before)| known.get(*trigger) != Some(before)) {
+        None => Ok(()),
+        Some((trigger, before)) => {
+            Err(format!("{} compared by {trigger} with {before:?}", record.attributes.key))
+        }
+    }
+}
+
+/// What an event was compared with when it was decided.
+pub fn before<'a>(
+    records: &'a BTreeMap<Key, Record>,
+    event: &EventKey,
+) -> Option<&'a BTreeMap<ObjectName, Before>> {
+    match records.get(&Key::Event(event.clone())) {
+        Some(Record::Event(record)) => Some(&record.before),
+        _ => None,
+    }
 }
 
 fn nothing_is_open(world: &World) -> Result<Kept<'_>, String> {
@@ -210,6 +238,57 @@ fn one_run_for_each_leg(kept: &Kept<'_>) -> Result<(), String> {
     }
     let expected: usize = kept.firings.values().map(|firing| firing.runs.len()).sum();
     if legs.len() == expected { Ok(()) } else { Err(format!("{} runs of {expected}", legs.len())) }
+}
+
+/// A run with its firing and manifest, as they are kept.
+pub fn frozen(records: &BTreeMap<Key, Record>, id: &RunId) -> Option<Frozen> {
+    let of = |keys: [Key; 2]| keys.iter().find_map(|key| records.get(key));
+    let Some(Record::Run(run)) = of([Key::RunDone(id.clone()), Key::RunOpen(id.clone())]) else {
+        return None;
+    };
+    let id = run.firing.clone();
+    let Some(Record::Firing(firing)) = of([Key::FiringDone(id.clone()), Key::FiringOpen(id)]) else {
+        return None;
+    };
+    let Some(Record::Manifest(manifest)) = records.get(&Key::Manifest(run.id.clone())) else { return None };
+    Some(Frozen { run: (**run).clone(), firing: (**firing).clone(), manifest: manifest.clone() })
+}
+
+/// A rerun has the manifest of its run but for the id; a replay's firings say whose they are. Both
+/// belong to their own command, and never to the event that began it all.
+fn commands_did_what_they_say(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    for event in &world.inbox {
+        let key = &event.attributes.key;
+        let started: Vec<&&Run> = kept.runs.values().filter(|run| run.event.key == *key).collect();
+        match Command::of(event) {
+            Some(Command::Rerun { run }) => {
+                let Some(before) = frozen(&world.records, &run) else {
+                    return Err(format!("run {run} is gone"));
+                };
+                let root = before.run.root.as_ref().unwrap_or(&before.run.event);
+                for again in started {
+                    let manifest = frozen(&world.records, &again.id).map(|it| it.manifest.to_string());
+                    let expected = before.manifest.to_string().replace(run.as_str(), again.id.as_str());
+                    if manifest != Some(expected) || again.root.as_ref() != Some(root) {
+                        return Err(format!("run {} is not run {run} once more", again.id));
+                    }
+                }
+            }
+            Some(Command::Replay(replay)) => {
+                let whose = |run: &&&Run| run.root.as_ref().map(|root| &root.key) == Some(&replay.event);
+                let asked = |run: &&&Run| run.trigger.as_ref().is_some_and(|trigger| replay.asks(trigger));
+                if let Some(run) = started.iter().find(|run| !whose(run) || !asked(run)) {
+                    return Err(format!("run {} is not of a replay of {}", run.id, replay.event));
+                }
+            }
+            Some(Command::Run { .. } | Command::Cancel { .. }) | None => {
+                if let Some(run) = started.iter().find(|run| run.root.is_some()) {
+                    return Err(format!("run {} has a root without a command to take it up", run.id));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn one_job_for_each_attempt(world: &World) -> Result<(), String> {

@@ -11,7 +11,7 @@ use kickoff::engine::machine::{
     Created, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Record, RunState, Settled,
     Step, Write,
 };
-use kickoff::engine::manual::{Command, Target};
+use kickoff::engine::manual::{Command, Original, Replay, Subject, Target};
 use kickoff::engine::verdict::{Ended, Finished};
 
 use super::checks;
@@ -102,8 +102,10 @@ impl World {
             match self.rng.u32(0..100) {
                 0..=19 => self.deliver(),
                 20..=24 => self.by_hand(),
-                25..=29 => self.cancel(),
-                30..=31 => self.edit(),
+                25..=28 => self.cancel(),
+                29 => self.rerun(),
+                30 => self.replay(),
+                31 => self.edit(),
                 32..=33 => self.jump(),
                 34..=36 => self.die("between two steps"),
                 37 => self.delete_by_hand(),
@@ -192,6 +194,46 @@ impl World {
         let command = Command::Cancel { run: run.clone() };
         let id = format!("cancel-{}", self.rng.u32(0..100_000));
         self.append(command.event("ann", &id, self.now));
+    }
+
+    /// Of any run there is, also one that has not ended; sometimes under a key that was used already.
+    fn rerun(&mut self) {
+        let runs: Vec<RunId> = self.records.values().filter_map(run_id).collect();
+        let Some(run) = self.rng.choice(&runs).cloned() else { return };
+        self.tell(|| format!("rerun {run}"));
+        let id = format!("rerun-{}", self.rng.u32(0..1000));
+        self.append(Command::Rerun { run }.event("ann", &id, self.now));
+    }
+
+    /// Of any event that was decided, also a command or a verdict; sometimes by one trigger alone.
+    fn replay(&mut self) {
+        let keys = self.inbox.iter().map(|event| event.attributes.key.clone());
+        let keys: Vec<EventKey> =
+            keys.filter(|key| self.records.contains_key(&Key::Event(key.clone()))).collect();
+        let Some(event) = self.rng.choice(&keys).cloned() else { return };
+        let name = self.rng.choice(["all", "queued", "skips", "nobody"]).unwrap();
+        let trigger = self.rng.bool().then(|| ObjectName::new("default", name));
+        self.tell(|| format!("replay {event} by {trigger:?}"));
+        let id = format!("replay-{}", self.rng.u32(0..1000));
+        let command = Command::Replay(Replay { event, trigger, namespaces: None });
+        self.append(command.event("ann", &id, self.now));
+    }
+
+    /// As dispatch does: what a command is about, from what is kept.
+    fn subject(&self, event: &Event) -> Option<Subject> {
+        match Command::of(event)? {
+            Command::Replay(replay) => {
+                let original = self.inbox.iter().find(|known| known.attributes.key == replay.event);
+                original.map(|event| {
+                    let before = checks::before(&self.records, &replay.event).cloned().unwrap_or_default();
+                    Subject::Event(Box::new(Original { event: event.clone(), before }))
+                })
+            }
+            Command::Rerun { run } => {
+                checks::frozen(&self.records, &run).map(|it| Subject::Run(Box::new(it)))
+            }
+            Command::Run { .. } | Command::Cancel { .. } => None,
+        }
     }
 
     fn edit(&mut self) {
@@ -322,7 +364,8 @@ impl World {
         }
         self.reader += 1;
         let event = Box::new(self.inbox[self.reader - 1].clone());
-        Input::Event { position: self.reader as u64, event }
+        let subject = self.subject(&event);
+        Input::Event { position: self.reader as u64, event, subject }
     }
 
     /// Time passes; Jobs end.
@@ -462,6 +505,10 @@ impl World {
         let uid = self.jobs[&job].uid.clone();
         Some(Input::Created { job, result: Created::Submitted { uid } })
     }
+}
+
+fn run_id(record: &Record) -> Option<RunId> {
+    if let Record::Run(run) = record { Some(run.id.clone()) } else { None }
 }
 
 pub fn running(job: &Job) -> bool {

@@ -150,7 +150,7 @@ async fn events_are_found_by_what_was_decided() {
         (Some("blog/smoke"), Some(Fired), vec!["d"]),
         (None, Some(Filtered), vec!["c", "b"]),
     ] {
-        let filter = EventFilter { trigger: trigger.map(str::to_owned), decision };
+        let filter = EventFilter { trigger: trigger.map(str::to_owned), decision, ..EventFilter::default() };
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
             let page = Page { limit: 2, cursor };
@@ -165,7 +165,7 @@ async fn events_are_found_by_what_was_decided() {
     }
     // A repeated record replaces its decisions.
     store.commit(&fence, [put_event(event_record("d", 4, &[], 0))].into()).await.unwrap();
-    let filter = EventFilter { trigger: Some("blog/smoke".to_owned()), decision: None };
+    let filter = EventFilter { trigger: Some("blog/smoke".to_owned()), ..EventFilter::default() };
     let listed = store.history().events(filter, Page { limit: 10, cursor: None }).await.unwrap();
     assert!(listed.items.is_empty());
 }

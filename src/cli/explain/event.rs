@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use kickoff::engine::definitions::Webhook;
 use kickoff::engine::event::{Attributes, Cause, Event, Git, Ingress, Millis};
 use kickoff::engine::ids::EventKey;
+use kickoff::engine::trace::accepted;
 use kickoff::engine::webhook::{Delivery, Received};
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,17 +33,14 @@ pub(in crate::cli) struct CloudEvent {
     datacontenttype: Option<String>,
     data: Option<Value>,
     data_base64: Option<String>,
-    #[serde(default)]
-    kickoff: Kept,
-}
-
-/// What a stored event has beyond `CloudEvents`; an event from elsewhere has nothing of it.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Kept {
-    git: Option<Git>,
-    cause: Option<Cause>,
-    ingress: Option<Ingress>,
+    /// Where a stored event came in, as `events get` tells it.
+    kickoffingress: Option<Ingress>,
+    /// A stored event's `git` and cause, as JSON in a text.
+    kickoffgit: Option<String>,
+    kickoffcause: Option<String>,
+    traceparent: Option<String>,
+    #[serde(flatten)]
+    extensions: BTreeMap<String, Value>,
 }
 
 /// What a file holds.
@@ -121,7 +119,7 @@ pub(in crate::cli) fn delivery(
 impl CloudEvent {
     /// Where a stored event came in.
     pub(in crate::cli) fn ingress(&self) -> Option<&Ingress> {
-        self.kickoff.ingress.as_ref()
+        self.kickoffingress.as_ref()
     }
 
     /// As an event that came in through `ingress`.
@@ -146,6 +144,11 @@ impl CloudEvent {
                 .map_err(|error| Usage(format!("time: {error}")))?
                 .as_millisecond(),
         };
+        let mut extensions = self.extensions;
+        // It is derived again.
+        extensions.remove("kickoffkey");
+        let git: Option<Git> = in_text("kickoffgit", self.kickoffgit.as_deref())?;
+        let cause: Option<Cause> = in_text("kickoffcause", self.kickoffcause.as_deref())?;
         Ok(Event {
             attributes: Attributes {
                 key: EventKey::derive(&ingress.to_string(), &self.source, &self.id),
@@ -155,15 +158,21 @@ impl CloudEvent {
                 event_type: self.event_type,
                 subject: self.subject,
                 datacontenttype: self.datacontenttype.unwrap_or_else(|| "application/json".to_owned()),
-                git: self.kickoff.git,
-                extensions: BTreeMap::new(),
-                cause: self.kickoff.cause,
+                git,
+                extensions,
+                cause,
                 received_at,
-                traceparent: None,
+                traceparent: self.traceparent.as_deref().and_then(accepted),
             },
             body: Bytes::from(body),
         })
     }
+}
+
+/// An extension that holds JSON in a text.
+fn in_text<T: serde::de::DeserializeOwned>(name: &str, text: Option<&str>) -> Result<Option<T>, Usage> {
+    let read = text.map(serde_json::from_str).transpose();
+    read.map_err(|error| Usage(format!("{name}: {error}")))
 }
 
 /// A missing media type is JSON.

@@ -87,6 +87,11 @@ impl KindSchema {
     }
 }
 
+/// The schema of one of [`KINDS`].
+pub(super) fn of_kind(kind: &str) -> &'static Value {
+    SCHEMAS.iter().zip(KINDS).find(|(_, known)| *known == kind).map_or(&Value::Null, |(it, _)| &it.schema)
+}
+
 /// Everything that is wrong with `document`, whose kind is known.
 pub(super) fn check(kind: &str, document: &Value) -> Vec<Finding> {
     let Some(known) = KINDS.iter().position(|known| *known == kind) else { return Vec::new() };

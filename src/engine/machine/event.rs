@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{self, Plan, PlannedRun, Refusal};
+use super::plan::{self, Plan, PlannedRun, Refusal, Terms};
 use super::record::{
     Decision, DecisionKind, EventRecord, EventRef, Firing, FiringState, Key, Record, Run, RunState,
     RunSummary, Slot, Write,
@@ -10,8 +10,9 @@ use super::record::{
 use super::state::Turn;
 use crate::engine::definitions::Trigger;
 use crate::engine::definitions::config::WhenFull;
-use crate::engine::event::{Attributes, Event, Ingress};
+use crate::engine::event::{Attributes, Cause, Event, Git, Ingress};
 use crate::engine::ids::{FiringId, ObjectName};
+use crate::engine::manual::Subject;
 use crate::engine::rules::Before;
 use crate::engine::values::Facts;
 
@@ -23,10 +24,44 @@ pub(super) struct Runner<'a> {
 
 /// What an event's record says of it.
 #[derive(Default)]
-struct Decided {
-    decisions: Vec<Decision>,
-    filtered: u32,
-    before: BTreeMap<ObjectName, Before>,
+pub(super) struct Decided {
+    pub(super) decisions: Vec<Decision>,
+    pub(super) filtered: u32,
+    pub(super) before: BTreeMap<ObjectName, Before>,
+}
+
+impl Decided {
+    /// One decision, and nothing else.
+    pub(super) fn one(decision: Decision) -> Self {
+        Self { decisions: vec![decision], ..Self::default() }
+    }
+}
+
+/// What a firing comes from.
+pub(super) struct Origin {
+    /// The event by whose key its ids are derived.
+    pub(super) event: EventRef,
+    /// The original event, where `event` is a command to take it up again.
+    pub(super) root: Option<EventRef>,
+    /// What the original event says about the code.
+    pub(super) git: Option<Git>,
+    /// The firing that caused the original event.
+    pub(super) cause: Option<Cause>,
+    /// What the original event was compared with, where it is decided anew: it is in its series already.
+    pub(super) before: Option<BTreeMap<ObjectName, Before>>,
+}
+
+impl Origin {
+    /// The event itself.
+    pub(super) fn of(event: &Attributes) -> Self {
+        Self {
+            event: event_ref(event),
+            root: None,
+            git: event.git.clone(),
+            cause: event.cause.clone(),
+            before: None,
+        }
+    }
 }
 
 /// How many runs an event has started so far: the second half of their ordinals.
@@ -49,13 +84,15 @@ impl Places {
 }
 
 impl Turn<'_> {
-    pub(super) fn event(&mut self, position: u64, event: &Event) {
+    pub(super) fn event(&mut self, position: u64, event: &Event, subject: Option<Subject>) {
         if position <= self.machine.cursor {
             return;
         }
         let decided = match event.attributes.ingress {
-            Ingress::Manual(_) => Decided { decisions: self.command(position, event), ..Decided::default() },
-            Ingress::Webhook(_) | Ingress::Verdict => self.triggers(position, event),
+            Ingress::Manual(_) => self.command(position, event, subject),
+            Ingress::Webhook(_) | Ingress::Verdict => {
+                self.triggers(position, event, &Origin::of(&event.attributes), &|_| true)
+            }
         };
         self.record(position, &event.attributes, decided);
     }
@@ -64,8 +101,11 @@ impl Turn<'_> {
         if position <= self.machine.cursor {
             return;
         }
-        let decisions =
-            self.all_invalid(&event.attributes, "internal error: deciding about this event failed");
+        let reason = "internal error: deciding about this event failed";
+        let decisions = match event.attributes.ingress {
+            Ingress::Manual(_) => vec![super::command::invalid(reason)],
+            Ingress::Webhook(_) | Ingress::Verdict => self.all_invalid(&event.attributes, reason),
+        };
         self.record(position, &event.attributes, Decided { decisions, ..Decided::default() });
     }
 
@@ -99,7 +139,14 @@ impl Turn<'_> {
         self.put(Write::put(Key::Revision(snapshot.revision.clone()), Record::Revision(hashes)));
     }
 
-    fn triggers(&mut self, position: u64, event: &Event) -> Decided {
+    /// What the triggers that `asked` names make of `event`, as of something that comes from `origin`.
+    pub(super) fn triggers(
+        &mut self,
+        position: u64,
+        event: &Event,
+        origin: &Origin,
+        asked: &dyn Fn(&ObjectName) -> bool,
+    ) -> Decided {
         let snapshot = self.snapshot;
         let mut decided = Decided::default();
         if !snapshot.index.listens(&event.attributes) {
@@ -109,6 +156,7 @@ impl Turn<'_> {
             Ok(facts) => facts,
             Err(reason) => {
                 decided.decisions = self.all_invalid(&event.attributes, &reason);
+                decided.decisions.retain(|decision| asked(&decision.trigger));
                 return decided;
             }
         };
@@ -116,16 +164,18 @@ impl Turn<'_> {
         let mut places = Places::at(position);
         for candidate in candidates.positions {
             let trigger = &snapshot.triggers[candidate];
-            let firing =
-                FiringId::derive(&self.machine.config.instance, &trigger.name, &event.attributes.key);
+            if !asked(&trigger.name) {
+                continue;
+            }
+            let firing = FiringId::derive(&self.machine.config.instance, &trigger.name, &origin.event.key);
             let runner = Runner { name: &trigger.name, is_trigger: true };
-            let before = self.before(trigger, &event.attributes, &facts, &mut decided);
+            let before = self.before(trigger, &event.attributes, &facts, origin, &mut decided);
             let considered =
                 plan::consider(trigger, &event.attributes, &facts, before, &firing, &self.machine.config);
             let decision = match considered {
                 Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
                 Err(refusal) => refused(&trigger.name, refusal),
-                Ok(plan) => self.place(&runner, firing, plan, &event.attributes, &mut places),
+                Ok(plan) => self.place(&runner, firing, plan, origin, &mut places),
             };
             decided.decisions.push(decision);
         }
@@ -140,13 +190,17 @@ impl Turn<'_> {
         trigger: &Trigger,
         event: &Attributes,
         facts: &Facts,
+        origin: &Origin,
         decided: &mut Decided,
     ) -> Result<Before, String> {
         // An event that the source clause does not take is none of the series.
         if !trigger.watches() || trigger.admits(event, facts).is_err() {
             return Ok(Before::default());
         }
-        let before = self.look_back(trigger, event, facts)?;
+        let before = match &origin.before {
+            Some(known) => known.get(&trigger.name).cloned().unwrap_or_default(),
+            None => self.look_back(trigger, event, facts)?,
+        };
         decided.before.insert(trigger.name.clone(), before.clone());
         Ok(before)
     }
@@ -167,17 +221,16 @@ impl Turn<'_> {
         runner: &Runner<'_>,
         id: FiringId,
         plan: Plan,
-        event: &Attributes,
+        origin: &Origin,
         places: &mut Places,
     ) -> Decision {
         let slot = plan.slot.as_ref();
-        if let Some(reason) = slot.and_then(|(slot, max_queued)| self.no_place(slot, *max_queued)) {
+        if let Some(reason) = slot.and_then(|slot| self.no_place(slot)) {
             return refused(runner.name, Refusal { kind: DecisionKind::Skipped, reason });
         }
-        let replaced =
-            slot.filter(|(slot, _)| slot.when_full == WhenFull::Replace).map(|(slot, _)| self.older(slot));
+        let replaced = slot.filter(|slot| slot.when_full == WhenFull::Replace).map(|slot| self.older(slot));
         let reason = match plan.slot.as_ref() {
-            Some((slot, _)) if self.taken(slot).0 >= self.limit(slot) => {
+            Some(slot) if self.taken(slot).0 >= self.limit(slot) => {
                 format!(
                     "waits: {} of {} places in {} are taken",
                     self.taken(slot).0,
@@ -188,7 +241,7 @@ impl Turn<'_> {
             _ => "all rules hold".to_owned(),
         };
         let reason = plan.note.as_ref().map_or(reason.clone(), |note| format!("{reason}; {note}"));
-        self.fire(runner, id.clone(), plan, event, places);
+        self.fire(runner, id.clone(), plan, origin, places);
         for older in replaced.unwrap_or_default() {
             self.cancel_firing(&older, &format!("replaced by firing {id}"));
         }
@@ -205,14 +258,14 @@ impl Turn<'_> {
         self.snapshot.group_limits.get(&slot.group).copied().unwrap_or(slot.limit) as usize
     }
 
-    fn no_place(&self, slot: &Slot, max_queued: u32) -> Option<String> {
+    fn no_place(&self, slot: &Slot) -> Option<String> {
         let (active, queued) = self.taken(slot);
         let limit = self.limit(slot);
         match slot.when_full {
             WhenFull::Replace => None,
             WhenFull::Skip => (active + queued >= limit)
                 .then(|| format!("{active} of {limit} places in {} are taken", slot.group)),
-            WhenFull::Queue => (active + queued >= limit + max_queued as usize).then(|| {
+            WhenFull::Queue => (active + queued >= limit + slot.max_queued as usize).then(|| {
                 format!("{active} of {limit} places in {} are taken and {queued} wait already", slot.group)
             }),
         }
@@ -227,21 +280,14 @@ impl Turn<'_> {
     }
 
     /// Records a firing with its runs and frozen manifests.
-    fn fire(
-        &mut self,
-        runner: &Runner<'_>,
-        id: FiringId,
-        plan: Plan,
-        event: &Attributes,
-        places: &mut Places,
-    ) {
-        let slot = plan.slot.map(|(slot, _)| slot);
-        let git = plan.git.or_else(|| event.git.clone());
+    fn fire(&mut self, runner: &Runner<'_>, id: FiringId, plan: Plan, origin: &Origin, places: &mut Places) {
+        let slot = plan.slot;
+        let git = plan.git.or_else(|| origin.git.clone());
         let ordinal = (places.position, places.next);
         let summaries = plan.runs.iter().map(summary).collect();
         for planned in plan.runs {
             let manifest = planned.rendered.manifest.clone();
-            let run = self.new_run(runner, &id, planned, plan.priority, event, places.take());
+            let run = self.new_run(runner, &id, planned, plan.priority, origin, places.take());
             let run = Run { git: git.clone(), ..run };
             self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
             self.put_run(run);
@@ -250,9 +296,10 @@ impl Turn<'_> {
         self.put_firing(Firing {
             id,
             trigger: runner.name.clone(),
-            event: event_ref(event),
+            event: origin.event.clone(),
+            root: origin.root.clone(),
             git,
-            cause: event.cause.clone(),
+            cause: origin.cause.clone(),
             state: if waits { FiringState::Queued } else { FiringState::Active },
             slot,
             priority: plan.priority,
@@ -275,21 +322,23 @@ impl Turn<'_> {
         firing: &FiringId,
         planned: PlannedRun,
         priority: i32,
-        event: &Attributes,
+        origin: &Origin,
         ordinal: (u64, u32),
     ) -> Run {
+        let Terms { template, retries, exit_codes, timeout_ms } = planned.terms;
         Run {
             id: planned.id,
             firing: firing.clone(),
             trigger: runner.is_trigger.then(|| runner.name.clone()),
-            template: planned.template.name.clone(),
+            template,
             environment: planned.environment,
             name: planned.name,
             matrix: planned.matrix,
             params: planned.rendered.params,
             namespace: planned.rendered.namespace,
-            event: event_ref(event),
-            git: event.git.clone(),
+            event: origin.event.clone(),
+            root: origin.root.clone(),
+            git: origin.git.clone(),
             state: RunState::Queued,
             attempt: 1,
             attempts: Vec::new(),
@@ -297,9 +346,9 @@ impl Turn<'_> {
             outcome: None,
             reason: None,
             exit_code: None,
-            retries: planned.template.retries.clone(),
-            exit_codes: planned.template.exit_codes.clone(),
-            timeout_ms: planned.template.timeout_ms,
+            retries,
+            exit_codes,
+            timeout_ms,
             priority,
             ordinal,
             created_at: self.now,
@@ -314,14 +363,14 @@ fn summary(planned: &PlannedRun) -> RunSummary {
     RunSummary {
         id: planned.id.clone(),
         name: planned.name.clone(),
-        template: planned.template.name.clone(),
+        template: planned.terms.template.clone(),
         matrix: planned.matrix.clone(),
         params: planned.rendered.params.clone(),
         outcome: None,
     }
 }
 
-fn event_ref(event: &Attributes) -> EventRef {
+pub(super) fn event_ref(event: &Attributes) -> EventRef {
     EventRef {
         key: event.key.clone(),
         id: event.id.clone(),

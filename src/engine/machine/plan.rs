@@ -10,13 +10,14 @@ use serde_json::Value;
 
 use super::record::{Decision, DecisionKind, EventRecord, Slot};
 use super::state::MachineConfig;
-use crate::engine::definitions::model::Concurrency;
+use crate::engine::definitions::model::{Concurrency, Retries};
 use crate::engine::definitions::{JobTemplate, Leg, Snapshot, Trigger};
 use crate::engine::event::{Attributes, Event, Git};
 use crate::engine::ids::{FiringId, ObjectName, RunId};
 use crate::engine::render::{self, Rendered, RunContext, Text};
 use crate::engine::rules::{Before, Unmet};
 use crate::engine::values::Facts;
+use crate::engine::verdict::ExitCodes;
 
 /// A firing may have up to this many runs.
 pub const MAX_RUNS: usize = 256;
@@ -28,8 +29,8 @@ pub const MAX_MANIFESTS: usize = 4 << 20;
 pub struct Plan {
     /// One for each leg.
     pub runs: Vec<PlannedRun>,
-    /// The limit it counts against, with the most that may wait.
-    pub slot: Option<(Slot, u32)>,
+    /// The limit it counts against.
+    pub slot: Option<Slot>,
     /// Higher goes first.
     pub priority: i32,
     /// What it is about, where the trigger says so and not the event.
@@ -45,14 +46,38 @@ pub struct PlannedRun {
     pub id: RunId,
     /// Name of the leg.
     pub name: String,
-    /// Its template.
-    pub template: Arc<JobTemplate>,
+    /// What its template says about it.
+    pub terms: Terms,
     /// Name of the environment.
     pub environment: Option<String>,
     /// The cell's values.
     pub matrix: BTreeMap<String, Value>,
     /// Params and manifest.
     pub rendered: Rendered,
+}
+
+/// What a template says about its runs, frozen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    /// The template.
+    pub template: ObjectName,
+    /// Further attempts.
+    pub retries: Retries,
+    /// Meaning of exit codes.
+    pub exit_codes: ExitCodes,
+    /// Time-out of an attempt, milliseconds.
+    pub timeout_ms: i64,
+}
+
+impl Terms {
+    fn of(template: &JobTemplate) -> Self {
+        Self {
+            template: template.name.clone(),
+            retries: template.retries.clone(),
+            exit_codes: template.exit_codes.clone(),
+            timeout_ms: template.timeout_ms,
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -208,7 +233,7 @@ fn render_leg(
     Ok(PlannedRun {
         id,
         name: leg.name.clone(),
-        template: Arc::clone(&leg.template),
+        terms: Terms::of(&leg.template),
         environment: given.environment.clone().or_else(|| leg.environment.clone()),
         matrix: leg.matrix.clone(),
         rendered,
@@ -249,31 +274,36 @@ fn git(trigger: &Trigger, facts: &Facts) -> Result<Option<Git>, Refusal> {
     Ok(Some(Git { repository: Some(repository), sha: Some(sha), ..rest }))
 }
 
-fn slot(limit: &Concurrency, facts: &Facts, trigger: &ObjectName) -> Result<(Slot, u32), Refusal> {
+fn slot(limit: &Concurrency, facts: &Facts, trigger: &ObjectName) -> Result<Slot, Refusal> {
     let key = match &limit.key {
         Some(key) => key
             .render(facts, trigger)
             .or_else(|reason| refuse(DecisionKind::Invalid, format!("policy.concurrency.key: {reason}")))?,
         None => String::new(),
     };
-    let slot = Slot {
+    Ok(Slot {
         group: limit.group.clone(),
         key,
         limit: limit.limit,
         when_full: limit.when_full,
+        max_queued: limit.max_queued,
         max_wait_ms: limit.max_wait_ms,
-    };
-    Ok((slot, limit.max_queued))
+    })
 }
 
-/// The filtered decisions of an event, worked out again: every trigger of `snapshot` that listens and
-/// is not among the recorded decisions.
-pub fn filtered(snapshot: &Snapshot, event: &Event, record: &EventRecord) -> Vec<Decision> {
+/// The filtered decisions of an event, worked out again: every trigger of `snapshot` that `asked`
+/// names, listens and is not among the recorded decisions.
+pub fn filtered(
+    snapshot: &Snapshot,
+    event: &Event,
+    record: &EventRecord,
+    asked: impl Fn(&ObjectName) -> bool,
+) -> Vec<Decision> {
     let Ok(facts) = Facts::of(event) else { return Vec::new() };
     let known: BTreeSet<&ObjectName> = record.decisions.iter().map(|decision| &decision.trigger).collect();
     let first = Before::default();
     let others = snapshot.triggers.iter().filter(|trigger| trigger.listens(&event.attributes));
-    let others = others.filter(|trigger| !known.contains(&trigger.name));
+    let others = others.filter(|trigger| asked(&trigger.name) && !known.contains(&trigger.name));
     others
         .filter_map(|trigger| {
             let before = record.before.get(&trigger.name).unwrap_or(&first);

@@ -187,7 +187,9 @@ pub struct Decision {
 }
 
 /// Kinds of decisions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum DecisionKind {
     /// It runs, or waits for a place.
@@ -214,6 +216,9 @@ pub struct Firing {
     pub trigger: ObjectName,
     /// The event.
     pub event: EventRef,
+    /// The original event, where a replay or a rerun started it: `event` is the command then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<EventRef>,
     /// What the event says about the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
@@ -250,7 +255,7 @@ pub struct Firing {
 }
 
 /// Which event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventRef {
     /// Key.
@@ -289,7 +294,7 @@ pub struct RunSummary {
 }
 
 /// State of a firing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FiringState {
     /// Waits for a place in its group.
@@ -312,12 +317,20 @@ pub struct Slot {
     pub limit: u32,
     /// What it did, or does, with one too many.
     pub when_full: WhenFull,
+    /// How many may wait at once.
+    #[serde(default = "max_queued")]
+    pub max_queued: u32,
     /// How long it may wait, milliseconds.
     pub max_wait_ms: i64,
 }
 
+/// Of a slot that was recorded without it: what a limit has that says nothing.
+fn max_queued() -> u32 {
+    100
+}
+
 /// State of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RunState {
     /// Waits for its firing's place, or for one of `--max-running`.
@@ -378,6 +391,9 @@ pub struct Run {
     pub namespace: String,
     /// The event.
     pub event: EventRef,
+    /// The original event, where a replay or a rerun started it: `event` is the command then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<EventRef>,
     /// What the event says about the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,

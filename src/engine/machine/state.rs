@@ -264,7 +264,7 @@ impl Machine {
         let mut turn = Turn { machine: self, snapshot, now, out: Step::default() };
         turn.mend_clock();
         match input {
-            Input::Event { position, event } => turn.event(position, &event),
+            Input::Event { position, event, subject } => turn.event(position, &event, subject),
             Input::Definitions => turn.definitions(),
             Input::Created { job, result } => turn.created(&job, result),
             Input::Seen(seen) => turn.seen(seen),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::record::Write;
 use crate::engine::event::{Event, Millis};
 use crate::engine::ids::{EventKey, FiringId, RunId};
+use crate::engine::manual::Subject;
 use crate::engine::verdict::Finished;
 
 /// One attempt of a run: what becomes one Job.
@@ -33,6 +34,8 @@ pub enum Input {
         position: u64,
         /// The event.
         event: Box<Event>,
+        /// What it is about, where it is a command about something that is kept.
+        subject: Option<Subject>,
     },
     /// New definitions are in force.
     Definitions,
@@ -119,7 +122,7 @@ pub enum JobState {
 }
 
 /// What became of an ended attempt's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Settled {
     /// All of it is kept.

@@ -60,14 +60,19 @@ fn put_run(connection: &Connection, run: &Run, settled: bool, json: &str) -> rus
 }
 
 fn put_firing(connection: &Connection, firing: &Firing, done: bool, json: &str) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO firings (id, event_key, position, place, done, bare, json)
-               VALUES (:id, :event_key, :position, :place, :done, :bare, :json)
-               ON CONFLICT (id) DO UPDATE SET done = excluded.done, json = excluded.json";
+    let sql =
+        "INSERT INTO firings (id, event_key, position, place, namespace, name, outcome, done, bare, json)
+               VALUES (:id, :event_key, :position, :place, :namespace, :name, :outcome, :done, :bare, :json)
+               ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, done = excluded.done,
+                   json = excluded.json";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": firing.id.as_str(),
         ":event_key": firing.event.key.as_str(),
         ":position": number(firing.ordinal.0),
         ":place": firing.ordinal.1,
+        ":namespace": firing.trigger.namespace,
+        ":name": firing.trigger.name,
+        ":outcome": firing.outcome.map(Outcome::as_str),
         ":done": done,
         ":bare": firing.runs.is_empty(),
         ":json": json,
@@ -77,11 +82,13 @@ fn put_firing(connection: &Connection, firing: &Firing, done: bool, json: &str) 
 
 fn put_event(connection: &Connection, event: &EventRecord, json: &str) -> rusqlite::Result<()> {
     delete_event(connection, event.attributes.key.as_str())?;
-    let sql = "INSERT INTO events (position, key, received_at, revision, filtered, json)
-               VALUES (:position, :key, :received_at, :revision, :filtered, :json)";
+    let sql = "INSERT INTO events (position, key, source, type, received_at, revision, filtered, json)
+               VALUES (:position, :key, :source, :type, :received_at, :revision, :filtered, :json)";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":position": number(event.position),
         ":key": event.attributes.key.as_str(),
+        ":source": event.attributes.source,
+        ":type": event.attributes.event_type,
         ":received_at": event.attributes.received_at,
         ":revision": event.revision,
         ":filtered": event.filtered,

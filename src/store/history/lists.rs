@@ -5,7 +5,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, params_from_iter};
 
-use super::{Cursor, EventFilter, Listed, Page, RunFilter};
+use super::{Cursor, EventFilter, FiringFilter, Listed, Page, RunFilter};
 use crate::engine::ids::EventKey;
 use crate::engine::machine::{DecisionKind, EventRecord, Firing, Record, Run};
 use crate::store::sqlite::number;
@@ -106,6 +106,13 @@ impl Query {
         }
     }
 
+    /// Rows after the place where the page before ended.
+    fn and_before(&mut self, page: &Page) {
+        let before = page.cursor.clone().unwrap_or(Cursor { position: u64::MAX, place: u32::MAX });
+        self.and("(position, place) < (?, ?)", number(before.position));
+        self.values.push(i64::from(before.place).into());
+    }
+
     fn text(&self) -> String {
         self.conditions.join(" AND ")
     }
@@ -144,15 +151,50 @@ fn runs_query(filter: &RunFilter, page: &Page) -> (String, Vec<Value>) {
     if let Some(outcome) = filter.outcome {
         query.and("outcome = ?", outcome.as_str().to_owned());
     }
-    let before = page.cursor.clone().unwrap_or(Cursor { position: u64::MAX, place: u32::MAX });
-    query.and("(position, place) < (?, ?)", number(before.position));
-    query.values.push(i64::from(before.place).into());
-    let sql = format!(
-        "SELECT json FROM runs {index} WHERE {} ORDER BY position DESC, place DESC LIMIT {}",
+    query.and_before(page);
+    (newest_first("runs", index, &query, page), query.values)
+}
+
+/// Firings, newest first.
+pub(super) fn firings(
+    connection: &Connection,
+    filter: &FiringFilter,
+    page: &Page,
+) -> Result<Listed<Firing>, ReadError> {
+    let (sql, values) = firings_query(filter, page);
+    let rows = select(connection, &sql, params_from_iter(values))?;
+    Ok(listed(rows, page, |firing: &Firing| Cursor { position: firing.ordinal.0, place: firing.ordinal.1 }))
+}
+
+fn firings_query(filter: &FiringFilter, page: &Page) -> (String, Vec<Value>) {
+    let mut query = Query::default();
+    let index = match (&filter.event, &filter.trigger, filter.outcome) {
+        (Some(_), _, _) => "firings_event",
+        (None, None, None) => "firings_order",
+        (None, None, Some(_)) => "firings_outcome",
+        (None, Some(_), None) => "firings_name",
+        (None, Some(_), Some(_)) => "firings_name_outcome",
+    };
+    if let Some(event) = &filter.event {
+        query.and("event_key = ?", event.to_string());
+    }
+    if let Some(trigger) = &filter.trigger {
+        query.and_trigger(trigger);
+    }
+    if let Some(outcome) = filter.outcome {
+        query.and("outcome = ?", outcome.as_str().to_owned());
+    }
+    query.and_before(page);
+    (newest_first("firings", &format!("INDEXED BY {index}"), &query, page), query.values)
+}
+
+/// A list in the order of arrival, by its rows' places.
+fn newest_first(table: &str, index: &str, query: &Query, page: &Page) -> String {
+    format!(
+        "SELECT json FROM {table} {index} WHERE {} ORDER BY position DESC, place DESC LIMIT {}",
         query.text(),
         limit(page) + 1,
-    );
-    (sql, query.values)
+    )
 }
 
 /// Decided events, newest first.
@@ -175,7 +217,17 @@ fn events_query(filter: &EventFilter, page: &Page) -> (String, Vec<Value>) {
             query.conditions.push("filtered > 0");
             "position FROM events INDEXED BY events_filtered"
         }
-        (None, None) => "position FROM events NOT INDEXED",
+        (None, None) => match (&filter.source, &filter.event_type) {
+            (Some(source), _) => {
+                query.and("source = ?", source.clone());
+                "position FROM events INDEXED BY events_source"
+            }
+            (None, Some(event_type)) => {
+                query.and("type = ?", event_type.clone());
+                "position FROM events INDEXED BY events_type"
+            }
+            (None, None) => "position FROM events NOT INDEXED",
+        },
         (None, Some(_)) => "DISTINCT position FROM decisions INDEXED BY decisions_decision",
         (Some(_), None) => "DISTINCT position FROM decisions INDEXED BY decisions_name",
         (Some(_), Some(_)) => "DISTINCT position FROM decisions INDEXED BY decisions_name_decision",
@@ -230,6 +282,7 @@ mod tests {
     fn every_list_is_a_search_in_an_index() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(crate::store::history::SCHEMA).unwrap();
+        connection.execute_batch(crate::store::history::SCHEMA_2).unwrap();
         let page = Page { limit: 50, cursor: Some(Cursor { position: 7, place: 1 }) };
         let key = "0123456789abcdef0123456789abcdef".to_owned();
         for trigger in [None, Some("smoke".to_owned()), Some("shop/smoke".to_owned())] {
@@ -240,8 +293,17 @@ mod tests {
                 }
             }
             for decision in [None, Some(DecisionKind::Fired), Some(DecisionKind::Filtered)] {
-                let filter = EventFilter { trigger: trigger.clone(), decision };
-                check(&connection, events_query(&filter, &page));
+                for (source, event_type) in [(None, None), (Some("s"), None), (None, Some("t"))] {
+                    let (source, event_type) = (source.map(str::to_owned), event_type.map(str::to_owned));
+                    let filter = EventFilter { trigger: trigger.clone(), decision, source, event_type };
+                    check(&connection, events_query(&filter, &page));
+                }
+            }
+            for outcome in [None, Some(Outcome::Failed)] {
+                for event in [None, EventKey::parse(&key)] {
+                    let filter = FiringFilter { trigger: trigger.clone(), outcome, event };
+                    check(&connection, firings_query(&filter, &page));
+                }
             }
         }
     }

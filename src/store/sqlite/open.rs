@@ -1,7 +1,7 @@
 //! Opening a data folder: folder, lock, schema. Everything that can be wrong with it is told apart.
 //!
-//! If we die while the schema is made, it was one transaction: the next start finds an empty
-//! database and makes it again.
+//! If we die while the schema is made, or brought from an older version to ours, it was one
+//! transaction: the next start finds what was there before, and does it again.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -15,8 +15,12 @@ use super::lock::{Lock, LockError};
 
 /// `PRAGMA application_id`: "Kick".
 const APPLICATION: i32 = 0x4b69_636b;
-/// `PRAGMA user_version`.
-const SCHEMA: i32 = 1;
+/// What each version of the schema adds to the one before.
+const STEPS: [&[&str]; 2] =
+    [&[include_str!("schema.sql"), crate::store::history::SCHEMA], &[crate::store::history::SCHEMA_2]];
+/// `PRAGMA user_version`: how many of the steps were taken.
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a few steps")]
+const SCHEMA: i32 = STEPS.len() as i32;
 const STATEMENTS: usize = 48;
 
 /// Why a data folder could not be opened.
@@ -127,7 +131,7 @@ fn connect(path: &Path, busy_wait: Duration) -> Result<Connection, OpenError> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(busy_wait).map_err(failed)?;
     match kind(&connection).map_err(failed)? {
-        Kind::Empty | Kind::Ours(SCHEMA) => {}
+        Kind::Empty | Kind::Ours(..=SCHEMA) => {}
         Kind::Ours(found) => return Err(OpenError::Newer { path: path.to_owned(), found }),
         Kind::Foreign => return Err(OpenError::Foreign { path: path.to_owned() }),
     }
@@ -167,13 +171,17 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
+/// Takes the steps that are missing, all or none.
 fn make_schema(connection: &mut Connection) -> rusqlite::Result<()> {
-    if matches!(kind(connection)?, Kind::Ours(_)) {
-        return Ok(());
-    }
+    let taken = match kind(connection)? {
+        Kind::Ours(SCHEMA) => return Ok(()),
+        Kind::Ours(version) => usize::try_from(version).unwrap_or(0),
+        Kind::Empty | Kind::Foreign => 0,
+    };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(include_str!("schema.sql"))?;
-    transaction.execute_batch(crate::store::history::SCHEMA)?;
+    for text in STEPS.iter().skip(taken).copied().flatten() {
+        transaction.execute_batch(text)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     transaction.commit()

@@ -10,6 +10,7 @@ use super::readers::ReadError;
 use super::writer::{Failure, State, Work};
 use crate::engine::event::Millis;
 use crate::engine::machine::{Key, Record, Write};
+use crate::store::history::changes::Row;
 use crate::store::history::fold;
 use crate::store::records::{CommitError, Fence, RecordsError};
 
@@ -132,6 +133,12 @@ impl Work for Commit {
         }
         savepoint.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(state.revision)])?;
         Ok(())
+    }
+
+    fn changes(&self) -> Option<(u64, Vec<Row>)> {
+        let revision = *self.revision.as_ref().ok()?;
+        let rows: Vec<Row> = self.writes.iter().filter_map(Row::of).collect();
+        (!rows.is_empty()).then_some((revision, rows))
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Failure>) {

@@ -9,6 +9,8 @@
 use rusqlite::{Connection, ErrorCode, Savepoint, TransactionBehavior};
 use tokio::sync::{mpsc, watch};
 
+use crate::store::history::changes::{Recent, Row};
+
 const BATCH_WORKS: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -19,6 +21,11 @@ pub(super) trait Work: Send {
 
     /// Writes it. An error undoes this work alone.
     fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()>;
+
+    /// Which runs and firings it changed; asked once it is durable.
+    fn changes(&self) -> Option<(u64, Vec<Row>)> {
+        None
+    }
 
     /// Answers, once it is known whether it is durable.
     fn answer(self: Box<Self>, outcome: Result<(), Failure>);
@@ -63,6 +70,7 @@ pub(super) struct Writer {
     arrived: watch::Sender<u64>,
     revision: watch::Sender<u64>,
     trouble: watch::Sender<Option<String>>,
+    recent: Recent,
 }
 
 impl Writer {
@@ -74,6 +82,7 @@ impl Writer {
             arrived: watch::Sender::new(state.arrived),
             revision: watch::Sender::new(state.revision),
             trouble: watch::Sender::new(None),
+            recent: Recent::from(state.revision),
         }
     }
 
@@ -92,6 +101,11 @@ impl Writer {
         self.trouble.subscribe()
     }
 
+    /// What changed of late.
+    pub(super) fn recent(&self) -> Recent {
+        self.recent.clone()
+    }
+
     /// Writes what comes until nobody can send any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
         while let Some(first) = queue.blocking_recv() {
@@ -102,6 +116,9 @@ impl Writer {
     fn write(&mut self, mut batch: Vec<Box<dyn Work>>) {
         match self.commit(&mut batch) {
             Ok((state, refused)) => {
+                let written = batch.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
+                let changes: Vec<_> = written.filter_map(|(work, _)| work.changes()).collect();
+                self.recent.learn(changes, state.revision);
                 self.publish(state);
                 self.note(refused.iter().flatten().next());
                 for (work, refused) in batch.into_iter().zip(refused) {
@@ -110,6 +127,7 @@ impl Writer {
             }
             Err(failure) => {
                 if let (Failure::Unknown(_), Ok(state)) = (&failure, State::load(&self.connection)) {
+                    self.recent.forget(state.revision);
                     self.publish(state);
                 }
                 self.note(Some(&failure));

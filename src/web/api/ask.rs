@@ -12,12 +12,14 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
+use http_body::Body as _;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::MAX_BODY;
 use super::error::ApiError;
 use crate::engine::definitions::problem::nearest;
+use crate::engine::verdict::Outcome;
 use crate::outside::receipt::receipt;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -76,6 +78,13 @@ impl Query {
         }
     }
 
+    /// The value of `outcome`.
+    pub(super) fn outcome(&self) -> Result<Option<Outcome>, ApiError> {
+        let all = [Outcome::Passed, Outcome::Failed, Outcome::Error, Outcome::TimedOut, Outcome::Cancelled];
+        let right = format!("one of {}", all.map(Outcome::as_str).join(", "));
+        self.parsed("outcome", right, |text| all.into_iter().find(|it| it.as_str() == text))
+    }
+
     /// A number of `from..=to`.
     pub(super) fn number<T>(&self, name: &str, from: T, to: T) -> Result<Option<T>, ApiError>
     where
@@ -119,6 +128,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Ok(Err(JsonRejection::JsonSyntaxError(error))) => Err(unreadable(&error)),
             Ok(Err(other)) => Err(ApiError::Malformed(other.body_text())),
         }
+    }
+}
+
+/// A JSON body, or none at all.
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Body::from_request(request, state).await.map(|Body(body)| Self(body))
     }
 }
 

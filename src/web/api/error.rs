@@ -30,6 +30,9 @@ pub(super) enum ApiError {
     /// The body did not come in time (408).
     #[error("the body did not come within {0} s")]
     Slow(u64),
+    /// There was one, and it is not kept any more (410).
+    #[error("{0}")]
+    Gone(String),
     /// Not now, because of the state things are in (409).
     #[error("{0}")]
     Conflict(String),
@@ -71,6 +74,7 @@ impl ApiError {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Gone(_) => StatusCode::GONE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,

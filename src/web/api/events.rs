@@ -1,21 +1,30 @@
-//! An event with everything that was decided about it.
+//! Events with what was decided about them, and an event as it came in.
+
+mod list;
+mod replay;
+mod stored;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
+pub(super) use self::list::*;
+pub(super) use self::replay::*;
+pub(super) use self::stored::*;
 use super::ask::{Named, Query};
 use super::error::ApiError;
 use super::principal::Caller;
 use super::view::EventView;
 use crate::engine::event::{Attributes, Ingress};
 use crate::engine::ids::EventKey;
-use crate::engine::machine::Decision;
+use crate::engine::machine::{Decision, EventRecord};
 use crate::runs::decisions::DecisionsError;
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
 
-/// `GET /events/{key}`: filtered decisions are worked out again.
+/// One event with everything that was decided about it: filtered decisions are worked out again
+#[utoipa::path(get, path = "/events/{key}", tag = "events", params(("key" = String, Path)),
+    responses((status = 200, body = EventView<'static>)))]
 pub(super) async fn get(
     Caller(principal): Caller,
     State(state): State<WebState>,
@@ -35,16 +44,26 @@ pub(super) async fn get(
         Err(expired @ DecisionsError::Expired(_)) => (record.decisions.clone(), Some(expired.to_string())),
         Err(other) => return Err(other.into()),
     };
-    let own = came_in_for(&principal, &record.attributes);
+    let decisions = seen(&principal, &record, &decisions);
+    if decisions.is_empty() && !came_in_for(&principal, &record.attributes) {
+        return Err(absent());
+    }
+    Ok(Json(EventView::decided(&record, decisions, incomplete)).into_response())
+}
+
+/// The decisions that the principal may see.
+fn seen<'a>(principal: &Principal, record: &EventRecord, decisions: &'a [Decision]) -> Vec<&'a Decision> {
+    let own = came_in_for(principal, &record.attributes);
     let seen = |decision: &&Decision| {
         let namespace = &decision.trigger.namespace;
         principal.sees(namespace) || (own && namespace.is_empty())
     };
-    let decisions: Vec<&Decision> = decisions.iter().filter(seen).collect();
-    if !own && decisions.is_empty() {
-        return Err(absent());
-    }
-    Ok(Json(EventView::decided(&record, decisions, incomplete)).into_response())
+    decisions.iter().filter(seen).collect()
+}
+
+/// Whether the principal may see the event, by what is recorded of it.
+fn visible(principal: &Principal, record: &EventRecord) -> bool {
+    came_in_for(principal, &record.attributes) || !seen(principal, record, &record.decisions).is_empty()
 }
 
 /// Whether the event came in where the principal may see it, or was its own command.

@@ -13,8 +13,12 @@ use crate::engine::machine::{JobId, Run};
 use crate::runs::executor::LogChunks;
 use crate::web::state::WebState;
 
-/// `GET /runs/{id}/log[?attempt=&follow=true]`: the last attempt's unless another is asked for. With
-/// `follow` it waits for the attempt to begin and goes on until it ended.
+/// A run's log: the last attempt's unless another is asked for
+///
+/// With `follow` it waits for the attempt to begin and goes on until it ended.
+#[utoipa::path(get, path = "/runs/{id}/log", tag = "runs",
+    params(("id" = String, Path), ("attempt" = Option<u32>, Query, minimum = 1), ("follow" = Option<bool>, Query)),
+    responses((status = 200, body = String, content_type = "text/plain")))]
 pub(super) async fn read(
     Caller(principal): Caller,
     State(state): State<WebState>,

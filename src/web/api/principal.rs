@@ -15,7 +15,7 @@ impl FromRequestParts<WebState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, ApiError> {
-        let principal = state.auth.admit(&parts.uri, &parts.headers)?;
+        let principal = state.auth.admit(&parts.uri, &parts.headers, state.clock.now())?;
         let looks = matches!(parts.method, Method::GET | Method::HEAD);
         principal.require(if looks { Role::Viewer } else { Role::Runner })?;
         Ok(Self(principal))

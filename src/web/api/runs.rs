@@ -1,19 +1,20 @@
-//! Runs: the list, one, and the command to cancel one.
-
-use std::collections::VecDeque;
+//! Runs: the list, one, and the commands to cancel one and to run one again.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::ask::{Named, Query, idempotency_key};
 use super::command;
 use super::error::ApiError;
+use super::pages::{self, Rows};
 use super::principal::Caller;
-use super::view;
-use crate::engine::ids::RunId;
+use super::start::{self, Started};
+use super::view::{self, Items, RunView};
+use crate::engine::ids::{EventKey, RunId};
 use crate::engine::machine::Run;
 use crate::engine::manual::Command;
 use crate::engine::verdict::Outcome;
@@ -21,67 +22,62 @@ use crate::store::history::{Cursor, History, HistoryError, Listed, Page, RunFilt
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
 
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 500;
-/// A request looks at this many pages of rows that its principal may not see, then answers what it has.
-const MAX_PAGES: usize = 20;
+/// What became of a command about a run.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Taken {
+    /// The command's own event.
+    event: EventKey,
+    /// The run that it is about.
+    run: String,
+}
 
-/// `GET /runs?trigger=&outcome=&event=&limit=&cursor=`
+/// Runs, newest first
+#[utoipa::path(get, path = "/runs", tag = "runs",
+    params(
+        ("trigger" = Option<String>, Query, description = "`name` or `namespace/name`"),
+        ("outcome" = Option<Outcome>, Query),
+        ("event" = Option<String>, Query, description = "An event's key, or its sender's id"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
+    ),
+    responses((status = 200, body = Items<RunView<'static>>)))]
 pub(super) async fn list(
     Caller(principal): Caller,
     State(state): State<WebState>,
     query: Query,
 ) -> Result<Response, ApiError> {
     let query = query.expect(&["trigger", "outcome", "event", "limit", "cursor"])?;
-    let outcomes = [Outcome::Passed, Outcome::Failed, Outcome::Error, Outcome::TimedOut, Outcome::Cancelled];
-    let right = format!("one of {}", outcomes.map(Outcome::as_str).join(", "));
     let filter = RunFilter {
         trigger: query.text("trigger").map(str::to_owned),
-        outcome: query
-            .parsed("outcome", right, |text| outcomes.into_iter().find(|it| it.as_str() == text))?,
+        outcome: query.outcome()?,
         event: query.text("event").map(str::to_owned),
     };
-    let page = Page {
-        limit: query.number("limit", 1, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT),
-        cursor: query.parsed("cursor", "the `next` of a page", Cursor::decode)?,
-    };
-    let listed = visible(&state.history, &principal, filter, page).await?;
-    Ok(Json(view::Items::of(&listed, view::run)).into_response())
+    let rows = Visible { history: &state.history, principal: &principal, filter };
+    let gathered = pages::some(&rows, pages::page(&query)?, principal.sees_all()).await?;
+    Ok(Json(Items::of(&gathered, view::run)).into_response())
 }
 
-/// A page of the runs that the principal may see.
-async fn visible(
-    history: &History,
-    principal: &Principal,
+/// The runs that the principal may see.
+struct Visible<'a> {
+    history: &'a History,
+    principal: &'a Principal,
     filter: RunFilter,
-    page: Page,
-) -> Result<Listed<Run>, HistoryError> {
-    if principal.sees_all() {
-        return history.runs(filter, page).await;
+}
+
+impl Rows for Visible<'_> {
+    type Row = Run;
+
+    async fn read(&self, page: Page) -> Result<Listed<Run>, HistoryError> {
+        self.history.runs(self.filter.clone(), page).await
     }
-    let limit = page.limit as usize;
-    let mut cursor = page.cursor;
-    let mut items = Vec::new();
-    for _ in 0..MAX_PAGES {
-        let page = Page { limit: MAX_LIMIT, cursor };
-        let listed = history.runs(filter.clone(), page).await?;
-        let mut rows: VecDeque<Run> = listed.items.into();
-        while let Some(row) = rows.pop_front() {
-            let last = Cursor { position: row.ordinal.0, place: row.ordinal.1 };
-            if principal.sees(&view::owner(&row).namespace) {
-                items.push(row);
-            }
-            if items.len() == limit {
-                let more = !rows.is_empty() || listed.next.is_some();
-                return Ok(Listed { items, next: more.then_some(last) });
-            }
-        }
-        cursor = listed.next;
-        if cursor.is_none() {
-            break;
-        }
+
+    fn place(run: &Run) -> Cursor {
+        Cursor { position: run.ordinal.0, place: run.ordinal.1 }
     }
-    Ok(Listed { items, next: cursor })
+
+    async fn keep(&self, run: Run) -> Result<Option<Run>, ApiError> {
+        Ok(self.principal.sees(&view::owner(&run).namespace).then_some(run))
+    }
 }
 
 /// The run called `id`, where the principal may see it.
@@ -91,7 +87,9 @@ pub(super) async fn find(state: &WebState, principal: &Principal, id: &str) -> R
     run.filter(|run| principal.sees(&view::owner(run).namespace)).ok_or_else(absent)
 }
 
-/// `GET /runs/{id}`
+/// One run
+#[utoipa::path(get, path = "/runs/{id}", tag = "runs", params(("id" = String, Path)),
+    responses((status = 200, body = RunView<'static>)))]
 pub(super) async fn get(
     Caller(principal): Caller,
     State(state): State<WebState>,
@@ -103,7 +101,10 @@ pub(super) async fn get(
     Ok(Json(view::run(&run)).into_response())
 }
 
-/// `POST /runs/{id}/cancel`: 202, once the command is durable.
+/// Cancel a run: answered once the command is durable
+#[utoipa::path(post, path = "/runs/{id}/cancel", tag = "runs",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 202, body = Taken)))]
 pub(super) async fn cancel(
     Caller(principal): Caller,
     State(state): State<WebState>,
@@ -118,5 +119,29 @@ pub(super) async fn cancel(
         return Err(ApiError::Conflict(format!("run {id} has ended: {outcome}")));
     }
     let event = command::give(&state, &principal, &key, &Command::Cancel { run: run.id }).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "event": event, "run": id }))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(Taken { event, run: id })).into_response())
+}
+
+/// Run an ended run once more: the same frozen manifest and params, decided by the limits alone
+///
+/// Waits for the decision.
+#[utoipa::path(post, path = "/runs/{id}/rerun", tag = "runs",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 202, body = Started)))]
+pub(super) async fn rerun(
+    Caller(principal): Caller,
+    State(state): State<WebState>,
+    Named(id): Named<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    query.expect(&[])?;
+    let key = idempotency_key(&headers)?;
+    let run = find(&state, &principal, &id).await?;
+    if !run.state.has_ended() {
+        return Err(ApiError::Conflict(format!("run {id} has not ended: wait for it, or cancel it")));
+    }
+    let event = command::give(&state, &principal, &key, &Command::Rerun { run: run.id }).await?;
+    let record = command::decided(&state.history, &event).await?;
+    start::answer(&state, &record).await
 }

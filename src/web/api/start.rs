@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::ask::{Body, Query, idempotency_key};
 use super::command;
@@ -15,24 +16,42 @@ use super::error::ApiError;
 use super::principal::Caller;
 use crate::engine::definitions::Snapshot;
 use crate::engine::definitions::problem::nearest;
-use crate::engine::ids::ObjectName;
+use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use crate::engine::machine::{DecisionKind, EventRecord};
 use crate::engine::manual::{Command, Target};
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
 
-/// What a client sends.
-#[derive(Deserialize)]
+/// What to run: a trigger, or a template alone.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
+    /// `name` or `namespace/name`.
     trigger: Option<String>,
+    /// `name` or `namespace/name`.
     template: Option<String>,
+    /// Values that win over all others.
     #[serde(default)]
     params: BTreeMap<String, Value>,
+    /// In place of what the trigger's runs name.
     environment: Option<String>,
 }
 
-/// `POST /runs`: waits for the decision; 202 where it fired.
+/// What was started.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Started {
+    /// The command's own event.
+    event: EventKey,
+    firing: FiringId,
+    runs: Vec<RunId>,
+}
+
+/// Run a trigger or a template now
+///
+/// Waits for the decision.
+#[utoipa::path(post, path = "/runs", tag = "runs", request_body = Wanted,
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 202, body = Started)))]
 pub(super) async fn start(
     Caller(principal): Caller,
     State(state): State<WebState>,
@@ -64,7 +83,7 @@ impl Wanted {
 }
 
 /// Fails where there is no such target that the principal may see.
-fn known(snapshot: &Snapshot, target: &Target, principal: &Principal) -> Result<(), ApiError> {
+pub(super) fn known(snapshot: &Snapshot, target: &Target, principal: &Principal) -> Result<(), ApiError> {
     let (kind, name, there) = match target {
         Target::Trigger(name) => {
             ("trigger", name, snapshot.trigger_positions.keys().collect::<Vec<&ObjectName>>())
@@ -80,7 +99,8 @@ fn known(snapshot: &Snapshot, target: &Target, principal: &Principal) -> Result<
     Err(ApiError::Absent(format!("{kind} {name}{near}")))
 }
 
-async fn answer(state: &WebState, record: &EventRecord) -> Result<Response, ApiError> {
+/// 202 where it fired, else why it did not.
+pub(super) async fn answer(state: &WebState, record: &EventRecord) -> Result<Response, ApiError> {
     let key = &record.attributes.key;
     let Some(decision) = record.decisions.first() else {
         return Err(ApiError::Invalid(format!("nothing was decided about event {key}")));
@@ -93,7 +113,7 @@ async fn answer(state: &WebState, record: &EventRecord) -> Result<Response, ApiE
         });
     };
     let fired = state.history.firing(firing).await?;
-    let runs: Vec<_> = fired.iter().flat_map(|it| &it.runs).map(|run| &run.id).collect();
-    let body = json!({ "event": key, "firing": firing, "runs": runs });
-    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+    let runs = fired.iter().flat_map(|it| &it.runs).map(|run| run.id.clone()).collect();
+    let started = Started { event: key.clone(), firing: firing.clone(), runs };
+    Ok((StatusCode::ACCEPTED, Json(started)).into_response())
 }

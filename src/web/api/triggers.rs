@@ -3,17 +3,19 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use super::ask::{Named, Query};
 use super::error::ApiError;
 use super::principal::Caller;
-use super::view;
+use super::view::Items;
+use super::view::definitions::{TriggerView, trigger};
 use crate::engine::ids::ObjectName;
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
 
-/// `GET /triggers`: all of them, by name.
+/// All triggers, by name
+#[utoipa::path(get, path = "/triggers", tag = "definitions",
+    responses((status = 200, body = Items<TriggerView<'static>>)))]
 pub(super) async fn list(
     Caller(principal): Caller,
     State(state): State<WebState>,
@@ -24,11 +26,12 @@ pub(super) async fn list(
     let seen = snapshot.triggers.iter().filter(|trigger| principal.sees(&trigger.name.namespace));
     let mut seen: Vec<_> = seen.collect();
     seen.sort_by(|one, other| one.name.cmp(&other.name));
-    let items: Vec<_> = seen.into_iter().map(|trigger| view::trigger(trigger)).collect();
-    Ok(Json(json!({ "items": items, "next": null })).into_response())
+    Ok(Json(Items::page(seen.into_iter().map(|it| trigger(it)).collect(), None, None)).into_response())
 }
 
-/// `GET /triggers/{name}`, in the server's namespace.
+/// One trigger, of the server's namespace
+#[utoipa::path(get, path = "/triggers/{name}", tag = "definitions", params(("name" = String, Path)),
+    responses((status = 200, body = TriggerView<'static>)))]
 pub(super) async fn get(
     Caller(principal): Caller,
     State(state): State<WebState>,
@@ -40,7 +43,10 @@ pub(super) async fn get(
     one(&principal, &state, &name)
 }
 
-/// `GET /triggers/{namespace}/{name}`
+/// One trigger
+#[utoipa::path(get, path = "/triggers/{namespace}/{name}", tag = "definitions",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = TriggerView<'static>)))]
 pub(super) async fn get_in(
     Caller(principal): Caller,
     State(state): State<WebState>,
@@ -53,7 +59,7 @@ pub(super) async fn get_in(
 
 fn one(principal: &Principal, state: &WebState, name: &ObjectName) -> Result<Response, ApiError> {
     let snapshot = state.snapshots.borrow().clone();
-    let trigger = snapshot.trigger(name).filter(|_| principal.sees(&name.namespace));
-    let trigger = trigger.ok_or_else(|| ApiError::Absent(format!("trigger {name}")))?;
-    Ok(Json(view::trigger(trigger)).into_response())
+    let found = snapshot.trigger(name).filter(|_| principal.sees(&name.namespace));
+    let found = found.ok_or_else(|| ApiError::Absent(format!("trigger {name}")))?;
+    Ok(Json(trigger(found)).into_response())
 }

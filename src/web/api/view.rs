@@ -1,11 +1,14 @@
 //! The shapes that clients read. Fields are only ever added; what is not known is `null`.
 
+pub(super) mod definitions;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use crate::engine::definitions::{Leg, Trigger};
+use super::pages::Gathered;
 use crate::engine::event::{Attributes, Cause, Git, rfc3339};
 use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use crate::engine::machine::{
@@ -16,23 +19,28 @@ use crate::engine::verdict::Outcome;
 use crate::store::history::{Cursor, Listed};
 
 /// A page of a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Items<T> {
     items: Vec<T>,
-    /// The cursor of the next page.
+    /// The cursor of the next page; `null` at the end.
     next: Option<String>,
+    /// Why the page may have fewer items than there are, where it has: go on with `next`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<String>,
 }
 
 impl<T> Items<T> {
-    pub(super) fn of<'a, R>(listed: &'a Listed<R>, view: impl FnMut(&'a R) -> T) -> Self {
-        Self {
-            items: listed.items.iter().map(view).collect(),
-            next: listed.next.as_ref().map(Cursor::encode),
-        }
+    pub(super) fn of<'a, R>(gathered: &'a Gathered<R>, view: impl FnMut(&'a R) -> T) -> Self {
+        let Listed { items, next } = &gathered.listed;
+        Self::page(items.iter().map(view).collect(), next.as_ref(), gathered.incomplete())
+    }
+
+    pub(super) fn page(items: Vec<T>, next: Option<&Cursor>, incomplete: Option<String>) -> Self {
+        Self { items, next: next.map(Cursor::encode), incomplete }
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RunView<'a> {
     id: &'a RunId,
@@ -52,6 +60,9 @@ pub(super) struct RunView<'a> {
     reason: Option<&'a str>,
     exit_code: Option<i32>,
     event: &'a EventRef,
+    /// The original event; only where a replay or a rerun started it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<&'a EventRef>,
     git: Option<&'a Git>,
     created_at: String,
     started_at: Option<String>,
@@ -59,7 +70,7 @@ pub(super) struct RunView<'a> {
     attempts: Vec<AttemptView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct AttemptView<'a> {
     outcome: Option<Outcome>,
@@ -91,6 +102,7 @@ pub(super) fn run(run: &Run) -> RunView<'_> {
         reason: run.reason.as_deref(),
         exit_code: run.exit_code,
         event: &run.event,
+        root: run.root.as_ref(),
         git: run.git.as_ref(),
         created_at: rfc3339(run.created_at),
         started_at: run.started_at.map(rfc3339),
@@ -109,13 +121,16 @@ fn attempt(attempt: &Attempt) -> AttemptView<'_> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FiringView<'a> {
     id: &'a FiringId,
     trigger: &'a str,
     namespace: &'a str,
     event: &'a EventRef,
+    /// The original event; only where a replay or a rerun started it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<&'a EventRef>,
     git: Option<&'a Git>,
     cause: Option<&'a Cause>,
     state: FiringState,
@@ -128,7 +143,7 @@ pub(super) struct FiringView<'a> {
     runs: Vec<LegView<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LegView<'a> {
     id: &'a RunId,
     name: &'a str,
@@ -144,6 +159,7 @@ pub(super) fn firing(firing: &Firing) -> FiringView<'_> {
         trigger: &firing.trigger.name,
         namespace: &firing.trigger.namespace,
         event: &firing.event,
+        root: firing.root.as_ref(),
         git: firing.git.as_ref(),
         cause: firing.cause.as_ref(),
         state: firing.state,
@@ -168,7 +184,7 @@ fn leg(run: &RunSummary) -> LegView<'_> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventView<'a> {
     key: &'a EventKey,
@@ -196,8 +212,8 @@ pub(super) struct EventView<'a> {
     incomplete: Option<String>,
 }
 
-#[derive(Serialize)]
-struct DecisionView<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct DecisionView<'a> {
     trigger: &'a str,
     namespace: &'a str,
     decision: DecisionKind,
@@ -245,78 +261,12 @@ impl<'a> EventView<'a> {
     }
 }
 
-fn decision(decision: &Decision) -> DecisionView<'_> {
+pub(super) fn decision(decision: &Decision) -> DecisionView<'_> {
     DecisionView {
         trigger: &decision.trigger.name,
         namespace: &decision.trigger.namespace,
         decision: decision.decision,
         reason: &decision.reason,
         firing: decision.firing.as_ref(),
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct TriggerView<'a> {
-    name: &'a str,
-    namespace: &'a str,
-    suspend: bool,
-    /// What is wrong with its current definition, where something is: it decides `invalid`.
-    broken: Option<&'a str>,
-    priority: i32,
-    sources: Vec<SourceView<'a>>,
-    runs: Vec<PlanView<'a>>,
-    concurrency: Option<ConcurrencyView<'a>>,
-}
-
-#[derive(Serialize)]
-struct SourceView<'a> {
-    webhook: &'a str,
-    events: &'a [String],
-}
-
-#[derive(Serialize)]
-struct PlanView<'a> {
-    name: &'a str,
-    template: &'a str,
-    environment: Option<&'a str>,
-    matrix: &'a BTreeMap<String, Value>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ConcurrencyView<'a> {
-    group: &'a str,
-    limit: u32,
-    max_queued: u32,
-    max_wait_seconds: i64,
-}
-
-pub(super) fn trigger(trigger: &Trigger) -> TriggerView<'_> {
-    let source = trigger.sources.iter();
-    let source = source.map(|source| SourceView { webhook: &source.webhook.name, events: &source.events });
-    TriggerView {
-        name: &trigger.name.name,
-        namespace: &trigger.name.namespace,
-        suspend: trigger.suspend,
-        broken: trigger.broken.as_deref(),
-        priority: trigger.priority,
-        sources: source.collect(),
-        runs: trigger.legs.iter().map(plan).collect(),
-        concurrency: trigger.concurrency.as_ref().map(|limit| ConcurrencyView {
-            group: &limit.group,
-            limit: limit.limit,
-            max_queued: limit.max_queued,
-            max_wait_seconds: limit.max_wait_ms / 1_000,
-        }),
-    }
-}
-
-fn plan(leg: &Leg) -> PlanView<'_> {
-    PlanView {
-        name: &leg.name,
-        template: &leg.template.name.name,
-        environment: leg.environment.as_deref(),
-        matrix: &leg.matrix,
     }
 }

@@ -1,4 +1,4 @@
-//! The file of tokens: YAML `[{name, role, sha256, namespaces}]`, read once at start-up.
+//! The file of tokens: YAML `[{name, role, sha256, namespaces, expires}]`, read once at start-up.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::{Principal, Role};
+use crate::engine::event::Millis;
 
 /// Why a file of tokens can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,7 @@ struct TokenConfig {
     role: Role,
     sha256: Spanned<String>,
     namespaces: Option<Spanned<Vec<String>>>,
+    expires: Option<Spanned<String>>,
 }
 
 /// Principals by the hash of their token.
@@ -116,7 +118,7 @@ impl Tokens {
 }
 
 fn principal(config: &TokenConfig) -> Result<([u8; 32], Principal), Fault> {
-    let TokenConfig { name, role, sha256, namespaces } = config;
+    let TokenConfig { name, role, sha256, namespaces, expires } = config;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@');
     if name.value.is_empty() || name.value.len() > 64 || !name.value.chars().all(plain) {
         let message = "name: must be 1 to 64 letters, digits, or any of - _ . @";
@@ -128,7 +130,16 @@ fn principal(config: &TokenConfig) -> Result<([u8; 32], Principal), Fault> {
         return Err(Fault::at(sha256.referenced, message));
     }
     let namespaces = namespaces.as_ref().map(globs).transpose()?;
-    Ok((hash, Principal { name: name.value.clone(), role: *role, namespaces }))
+    let expires = expires.as_ref().map(moment).transpose()?;
+    Ok((hash, Principal { name: name.value.clone(), role: *role, expires, namespaces }))
+}
+
+fn moment(text: &Spanned<String>) -> Result<Millis, Fault> {
+    let parsed: Result<jiff::Timestamp, _> = text.value.parse();
+    parsed.map(jiff::Timestamp::as_millisecond).map_err(|_| {
+        let message = "expires: must be a moment as RFC 3339 has it, for instance 2027-01-31T00:00:00Z";
+        Fault::at(text.referenced, message)
+    })
 }
 
 fn globs(patterns: &Spanned<Vec<String>>) -> Result<GlobSet, Fault> {
@@ -166,6 +177,8 @@ mod tests {
             "- {name: a, role: viewer, sha256: HASH, token: secret}",
             "- {name: a, role: viewer, sha256: HASH, namespaces: []}",
             "- {name: a, role: viewer, sha256: HASH, namespaces: ['[']}",
+            "- {name: a, role: viewer, sha256: HASH, expires: tomorrow}",
+            "- {name: a, role: viewer, sha256: HASH, expires: 2027-01-31}",
             "- {name: a",
             "name: a",
         ]

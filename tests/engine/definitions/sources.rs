@@ -76,7 +76,7 @@ fn decide(snapshot: &Snapshot, event: &Event) -> Explanation {
     let trigger = &snapshot.triggers[0];
     let explained = explain(trigger, event, None, &config());
     if trigger.listens(&event.attributes) {
-        let filtered = plan::filtered(snapshot, event, &undecided(snapshot, event));
+        let filtered = plan::filtered(snapshot, event, &undecided(snapshot, event), |_| true);
         let reason = filtered.first().map(|decision| decision.reason.as_str());
         let wanted = (explained.decision == DecisionKind::Filtered).then_some(explained.reason.as_str());
         assert_eq!(reason, wanted);

@@ -133,7 +133,8 @@ fn machine() -> Machine {
 /// Steps through an event and gives its record.
 fn decide(machine: &mut Machine, snapshot: &Snapshot, event: &Event, now: i64) -> EventRecord {
     let position = machine.cursor() + 1;
-    let step = machine.step(snapshot, Input::Event { position, event: Box::new(event.clone()) }, now);
+    let step =
+        machine.step(snapshot, Input::Event { position, event: Box::new(event.clone()), subject: None }, now);
     let record = step.writes.into_iter().find_map(|write| match write.value {
         Some(Record::Event(record)) => Some(*record),
         _ => None,
@@ -163,7 +164,7 @@ fn every_event_that_a_source_takes_counts_and_its_decision_can_be_worked_out_aga
         assert_eq!(kinds == [DecisionKind::Fired], fired, "{id}: {kinds:?}");
         // As it comes back from the disk.
         let kept: EventRecord = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
-        let again = plan::filtered(&snapshot, &event, &kept);
+        let again = plan::filtered(&snapshot, &event, &kept, |_| true);
         let reasons: Vec<&str> = again.iter().map(|decision| decision.reason.as_str()).collect();
         assert!(
             reasons.len() == usize::from(!fired) && reasons.iter().all(|r| r.ends_with(reason)),

@@ -1,0 +1,75 @@
+//! An ended run once more: the same frozen manifest and params, as a firing of its own.
+//!
+//! Nothing is rendered again, so an edit of the definitions changes nothing, and a template that is
+//! gone is no hindrance. Only the ids are new.
+
+use std::mem;
+
+use serde_json::Value;
+
+use super::event::{Origin, Places, Runner, event_ref, refused};
+use super::plan::{Plan, PlannedRun, Refusal, Terms};
+use super::record::{Decision, DecisionKind};
+use super::state::Turn;
+use crate::engine::event::Event;
+use crate::engine::ids::RunId;
+use crate::engine::manual::{Frozen, Target};
+use crate::engine::render::Rendered;
+
+impl Turn<'_> {
+    /// The limit that the run's firing counted against is kept; the ids come from the command's key.
+    pub(super) fn rerun(&mut self, position: u64, command: &Event, frozen: Frozen) -> Decision {
+        let Frozen { run, firing, manifest } = frozen;
+        let target = match &run.trigger {
+            Some(name) => Target::Trigger(name.clone()),
+            None => Target::Template(run.template.clone()),
+        };
+        let (Target::Trigger(name) | Target::Template(name)) = &target;
+        if !run.state.has_ended() {
+            let reason = format!("run {} has not ended: wait for it, or cancel it", run.id);
+            return refused(name, Refusal { kind: DecisionKind::Invalid, reason });
+        }
+        let id = self.firing_of(command, &target);
+        let cell = serde_json::to_string(&run.matrix).unwrap_or_default();
+        let new = RunId::derive(&id, &run.name, &cell);
+        let manifest = renamed(manifest, run.id.as_str(), new.as_str());
+        let planned = PlannedRun {
+            id: new,
+            name: run.name,
+            terms: Terms {
+                template: run.template,
+                retries: run.retries,
+                exit_codes: run.exit_codes,
+                timeout_ms: run.timeout_ms,
+            },
+            environment: run.environment,
+            matrix: run.matrix,
+            rendered: Rendered { namespace: run.namespace, params: run.params, manifest },
+        };
+        let plan =
+            Plan { runs: vec![planned], slot: firing.slot, priority: firing.priority, git: None, note: None };
+        let origin = Origin {
+            event: event_ref(&command.attributes),
+            root: Some(firing.root.unwrap_or(firing.event)),
+            git: firing.git,
+            cause: firing.cause,
+            before: None,
+        };
+        let runner = Runner { name, is_trigger: matches!(target, Target::Trigger(_)) };
+        self.place(&runner, id, plan, &origin, &mut Places::at(position))
+    }
+}
+
+/// The manifest with the run's new id wherever it says the old one: `KICKOFF_RUN_ID`, links,
+/// `{{ run.id }}`. An id is a hash of 80 bits, so nothing else reads like it.
+fn renamed(mut manifest: Value, old: &str, new: &str) -> Value {
+    match &mut manifest {
+        Value::String(text) if text.contains(old) => *text = text.replace(old, new),
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = renamed(mem::take(item), old, new)),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(|field| *field = renamed(mem::take(field), old, new));
+        }
+        _ => {}
+    }
+    manifest
+}
