@@ -192,3 +192,22 @@ fn a_successor_waits_until_the_data_folder_is_free() {
     assert_eq!(first.stop(), Some(0));
     successor.listening();
 }
+
+/// A log on a disk that is full, or that goes into a pipe which nobody reads any more.
+#[tokio::test]
+async fn a_log_that_nobody_takes_ends_nothing() {
+    let home = Home::new("");
+    let tally = home.path().join("tally");
+    home.define(&DEFINITIONS.replace("TALLY_FILE", tally.to_str().unwrap()));
+    let server = home.serve(&["--log-format", "json"], &[("LOAD_TOKEN", "sesame"), ("RUST_LOG", "debug")]);
+    server.stop_reading();
+    for id in ["id-0", "id-1"] {
+        let request = client().post(format!("{}/hooks/load", server.url)).header("X-Id", id);
+        let request =
+            request.header("Authorization", "Bearer sesame").header("Content-Type", "application/json");
+        let answer = request.body(r#"{"code": 0, "pause": "0"}"#).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+        let runs = server.runs_of(id, all_ended).await;
+        assert_eq!(runs[0]["outcome"], "Passed", "{runs:#?}");
+    }
+}

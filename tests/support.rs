@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, mpsc};
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,7 @@ pub struct Server {
     child: Child,
     pub url: String,
     said: Arc<Mutex<Vec<String>>>,
+    reading: Arc<AtomicBool>,
 }
 
 impl Starting {
@@ -98,15 +100,20 @@ impl Starting {
         let said = Arc::new(Mutex::new(Vec::new()));
         let (found, address) = mpsc::channel();
         let lines = Arc::clone(&said);
+        let reading = Arc::new(AtomicBool::new(true));
+        let read = Arc::clone(&reading);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if !read.load(Ordering::Relaxed) {
+                    return;
+                }
                 if let Some(url) = line.strip_prefix("listening on ") {
                     drop(found.send(url.to_owned()));
                 }
                 lines.lock().unwrap().push(line);
             }
         });
-        Self { server: Server { child, url: String::new(), said }, address }
+        Self { server: Server { child, url: String::new(), said, reading }, address }
     }
 
     /// Waits until it listens.
@@ -129,6 +136,11 @@ impl Starting {
 }
 
 impl Server {
+    /// Closes the pipe into which it writes its log, at the next line.
+    pub fn stop_reading(&self) {
+        self.reading.store(false, Ordering::Relaxed);
+    }
+
     /// What it wrote to standard error.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")

@@ -23,7 +23,8 @@ pub mod shim;
 mod site;
 mod watch;
 
-use std::io;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,6 +35,11 @@ use self::site::{Site, State};
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
 use crate::engine::machine::{JobId, JobState};
 use crate::outside::clock::Clock;
+
+/// Says something in `shim.log`, where it can: a disk that is full must not end a run.
+fn say(text: fmt::Arguments<'_>) {
+    writeln!(io::stderr(), "{text}").ok();
+}
 
 /// What the executor needs to know.
 #[derive(Debug, Clone)]

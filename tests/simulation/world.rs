@@ -362,6 +362,10 @@ impl World {
         if !event {
             return Input::Due;
         }
+        // An inbox that is read anew may begin before the cursor.
+        if !self.quiet && self.rng.u32(0..50) == 0 {
+            self.reader = self.reader.saturating_sub(2);
+        }
         self.reader += 1;
         let event = Box::new(self.inbox[self.reader - 1].clone());
         let subject = self.subject(&event);

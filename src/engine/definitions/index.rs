@@ -146,8 +146,10 @@ fn equalities(trigger: &Trigger, webhook: &ObjectName) -> Vec<Equality> {
     let named: Option<Vec<&[String]>> = clauses.map(|source| source.repositories.literals()).collect();
     let repositories = named.map(|named| named.concat().into_iter().map(Value::String).collect());
     let of_sources = repositories.map(|repositories| ("git.repository".to_owned(), repositories));
-    // One that asks for `changed` must see every event of its series, also those that its rules refuse.
-    let of_rules = if trigger.watches() { Vec::new() } else { trigger.rule.equalities() };
+    // One that asks for `changed` must see every event of its series, also those that its rules refuse;
+    // one that is suspended or broken decides so before any rule is asked.
+    let first = trigger.suspend || trigger.broken.is_some() || trigger.watches();
+    let of_rules = if first { Vec::new() } else { trigger.rule.equalities() };
     of_rules.into_iter().chain(of_sources).collect()
 }
 

@@ -228,7 +228,8 @@ impl Turn<'_> {
         if let Some(reason) = slot.and_then(|slot| self.no_place(slot)) {
             return refused(runner.name, Refusal { kind: DecisionKind::Skipped, reason });
         }
-        let replaced = slot.filter(|slot| slot.when_full == WhenFull::Replace).map(|slot| self.older(slot));
+        let replaced =
+            slot.filter(|slot| slot.when_full == WhenFull::Replace).map(|slot| self.superseded(slot));
         let reason = match plan.slot.as_ref() {
             Some(slot) if self.taken(slot).0 >= self.limit(slot) => {
                 format!(
@@ -265,18 +266,24 @@ impl Turn<'_> {
             WhenFull::Replace => None,
             WhenFull::Skip => (active + queued >= limit)
                 .then(|| format!("{active} of {limit} places in {} are taken", slot.group)),
-            WhenFull::Queue => (active + queued >= limit + slot.max_queued as usize).then(|| {
+            WhenFull::Queue => (active >= limit && queued >= slot.max_queued as usize).then(|| {
                 format!("{active} of {limit} places in {} are taken and {queued} wait already", slot.group)
             }),
         }
     }
 
-    /// Firings of the group that a newer one replaces.
-    fn older(&self, slot: &Slot) -> Vec<FiringId> {
-        let group = self.machine.groups.get(&(slot.group.clone(), slot.key.clone()));
-        let waiting = group.into_iter().flat_map(|group| group.queue.iter().map(|(_, id)| id.clone()));
-        let active = group.into_iter().flat_map(|group| group.active.iter().cloned());
-        waiting.chain(active).collect()
+    /// Firings of a full group that a newer one replaces: all that wait, and as many of the oldest that
+    /// have a place as must go for it to get one.
+    fn superseded(&self, slot: &Slot) -> Vec<FiringId> {
+        let Some(group) = self.machine.groups.get(&(slot.group.clone(), slot.key.clone())) else {
+            return Vec::new();
+        };
+        let surplus = (group.active.len() + 1).saturating_sub(self.limit(slot));
+        let ordinal = |id: &&FiringId| self.machine.firings.get(*id).map(|firing| firing.ordinal);
+        let mut active: Vec<&FiringId> = group.active.iter().collect();
+        active.sort_by_key(ordinal);
+        let waiting = group.queue.iter().map(|(_, id)| id);
+        waiting.chain(active.into_iter().take(surplus)).cloned().collect()
     }
 
     /// Records a firing with its runs and frozen manifests.

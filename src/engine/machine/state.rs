@@ -78,10 +78,11 @@ pub(super) fn rank(priority: i32, created_at: Millis, ordinal: (u64, u32)) -> Ra
     (created_at.saturating_sub(i64::from(priority) * 60_000), ordinal)
 }
 
-/// The pause before the attempt after `attempt`, milliseconds: doubled each time, up to an hour.
+/// The pause before the attempt after `attempt`, milliseconds: doubled each time, up to an hour or to
+/// what the template says, where that is longer.
 pub(super) fn backoff_ms(run: &Run) -> i64 {
     let doublings = run.attempt.saturating_sub(1).min(20);
-    run.retries.backoff_ms.saturating_mul(1 << doublings).min(3_600_000)
+    run.retries.backoff_ms.saturating_mul(1 << doublings).min(run.retries.backoff_ms.max(3_600_000))
 }
 
 impl Machine {

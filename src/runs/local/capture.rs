@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+use super::say;
+
 /// A line longer than this is cut in pieces where lines carry a prefix.
 const LONGEST_LINE: usize = 16 * 1024;
 const CHUNK: usize = 64 * 1024;
@@ -51,7 +53,7 @@ impl Log {
                     Some(lines) => self.write(&lines.push(&chunk[..read])),
                 },
                 Err(error) => {
-                    eprintln!("the output can't be read: {error}");
+                    say(format_args!("the output can't be read: {error}"));
                     break;
                 }
             }
@@ -66,7 +68,7 @@ impl Log {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = inner.write(bytes) {
             inner.full = true;
-            eprintln!("the log can't be written: {error}");
+            say(format_args!("the log can't be written: {error}"));
         }
     }
 }

@@ -23,6 +23,7 @@ use super::capture::Log;
 use super::env::Prepared;
 use super::folder::Folder;
 use super::process;
+use super::say;
 use crate::engine::verdict::Ended;
 
 /// How long killed processes get to vanish, and their pipes to close.
@@ -102,7 +103,7 @@ impl Pod {
         self.end_strays().await;
         let drained = async { while self.readers.join_next().await.is_some() {} };
         if timeout(KILL_PATIENCE, drained).await.is_err() {
-            eprintln!("a process that can't be killed holds the log open");
+            say(format_args!("a process that can't be killed holds the log open"));
             self.readers.abort_all();
         }
         (self.unless_interrupted(verdict), !self.started.is_empty())
@@ -238,7 +239,7 @@ impl Pod {
             let killed = process::living(|process| process.parent == own)
                 .and_then(|strays| strays.iter().try_for_each(process::kill));
             if let Err(error) = killed {
-                eprintln!("processes that the containers left can't be ended: {error}");
+                say(format_args!("processes that the containers left can't be ended: {error}"));
                 return;
             }
             tokio::select! {
@@ -284,7 +285,7 @@ impl Pod {
 fn signal_group(group: Pid, signal: Signal) {
     match kill_process_group(group, signal) {
         Ok(()) | Err(Errno::SRCH) => {}
-        Err(error) => eprintln!("process group {group:?} can't be ended: {error}"),
+        Err(error) => say(format_args!("process group {group:?} can't be ended: {error}")),
     }
 }
 

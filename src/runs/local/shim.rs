@@ -4,8 +4,8 @@
 //! everything it started can be found if it is itself killed. One thread, no arguments but the folder.
 //!
 //! If it dies before `started` is durable, nothing was executed: the executor starts another. If it dies
-//! after that, it may have been: nobody starts it again, and the executor says `lost`. A verdict that
-//! can't be written (a full disk) is tried again until it can: the lock is held, so it is still running.
+//! after that, it may have been: nobody starts it again, and the executor says `lost`. A start or a
+//! verdict that can't be written (a full disk) is tried again until it can: the lock is held meanwhile.
 
 use std::io;
 use std::path::Path;
@@ -22,6 +22,7 @@ use super::folder::{Folder, JobFile, Lock, Started};
 use super::plan::Plan;
 use super::pod::{Heard, Pod, Verdict};
 use super::process::ProcessId;
+use super::say;
 use crate::engine::event::Millis;
 use crate::engine::verdict::{Ended, Finished};
 use crate::outside::clock::Clock;
@@ -48,7 +49,7 @@ pub fn main(folder: &Path) -> ExitCode {
     match run(folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kickoff shim {}: {error}", folder.display());
+            say(format_args!("kickoff shim {}: {error}", folder.display()));
             ExitCode::from(3)
         }
     }
@@ -68,7 +69,7 @@ fn run(folder: &Path) -> Result<(), ShimError> {
         if !folder.path().exists() {
             return Err(error.into());
         }
-        eprintln!("exit.json can't be written: {error}");
+        say(format_args!("exit.json can't be written: {error}"));
         std::thread::sleep(WRITE_PAUSE);
     }
     Ok(())
@@ -97,16 +98,31 @@ async fn execute(folder: &Folder, job: &JobFile, lock: &mut Lock) -> Result<Fini
         Ok(resolved) => resolved,
         Err(broken) => return Ok(unstarted(broken)),
     };
-    let log = Log::create(&folder.log(), job.log_cap)?;
     set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
-    let started_at = Clock::System.now();
-    folder.start(&Started { started_at, shim: own })?;
+    // Nothing was executed yet: a disk that is full is waited for, as with the verdict.
+    let begin = || {
+        let log = Log::create(&folder.log(), job.log_cap)?;
+        let started_at = Clock::System.now();
+        folder.start(&Started { started_at, shim: own.clone() })?;
+        io::Result::Ok((log, started_at))
+    };
+    let (log, started_at) = loop {
+        match begin() {
+            Ok(begun) => break begun,
+            Err(error) if !folder.path().exists() => return Err(error.into()),
+            Err(error) => say(format_args!("the start can't be written: {error}")),
+        }
+        tokio::time::sleep(WRITE_PAUSE).await;
+        if folder.is_cancelled() {
+            return Ok(unstarted(Ended::Deleted));
+        }
+    };
     let timeout = Duration::from_millis(u64::try_from(job.timeout_ms).unwrap_or(0));
     let deadline = Instant::now() + timeout;
     let pod = Pod::new(folder.clone(), log.clone(), heard, deadline, plan.grace);
     let (Verdict { ended, container }, ran) = pod.run(init, main).await;
     if let Err(error) = log.sync() {
-        eprintln!("the log can't be made durable: {error}");
+        say(format_args!("the log can't be made durable: {error}"));
     }
     let started_at: Option<Millis> = ran.then_some(started_at);
     Ok(Finished { started_at, finished_at: Clock::System.now(), ended, container })

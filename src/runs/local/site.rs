@@ -38,6 +38,14 @@ pub(super) struct Site {
     created: broadcast::Sender<Known>,
 }
 
+/// What a look at all folders gave.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) found: Vec<(Known, State)>,
+    /// Whether a folder could not be read.
+    pub(super) unread: bool,
+}
+
 /// A Job that has a folder.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
@@ -180,18 +188,21 @@ impl Site {
         })
     }
 
-    /// All Jobs, each with its state. One that lost its shim is ended first.
-    pub(super) fn list(&self) -> io::Result<Vec<(Known, State)>> {
-        let mut found = Vec::new();
+    /// All Jobs that can be read, each with its state. One that lost its shim is ended first.
+    pub(super) fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
         for entry in fs::read_dir(&self.options.folder)? {
             let Some(job) = entry?.file_name().to_str().and_then(parse) else { continue };
             match self.look(&job) {
-                Ok(Some((uid, state))) => found.push((Known { job, uid }, state)),
+                Ok(Some((uid, state))) => listing.found.push((Known { job, uid }, state)),
                 Ok(None) => {}
-                Err(error) => tracing::warn!(%job, %error, "a run's folder can't be read"),
+                Err(error) => {
+                    tracing::warn!(%job, %error, "a run's folder can't be read");
+                    listing.unread = true;
+                }
             }
         }
-        Ok(found)
+        Ok(listing)
     }
 
     /// A Job with its uid. One that lost its shim is ended first.

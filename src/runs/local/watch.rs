@@ -26,6 +26,8 @@ use crate::runs::executor::{ExecutorError, Seen};
 const RELIST: Duration = Duration::from_mins(10);
 /// Between two looks at a Job that is about to start.
 const SOON: Duration = Duration::from_millis(2);
+/// Before a list in which a folder could not be read is made anew: until then nobody watches that Job.
+const AFTER_UNREAD: Duration = Duration::from_secs(5);
 /// Before a Job that could not be read is looked at again.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -93,8 +95,11 @@ impl Watch {
                 return self.ready.push_back(Err(error));
             }
         };
-        let mut ids = Vec::with_capacity(listed.len());
-        for (known, state) in listed {
+        let mut ids = Vec::with_capacity(listed.found.len());
+        if listed.unread {
+            self.relist.reset_after(AFTER_UNREAD);
+        }
+        for (known, state) in listed.found {
             ids.push(known.job.clone());
             let told = matches!(state, State::Started(_));
             let over = matches!(state, State::Ended(_) | State::Gone);
