@@ -2,5 +2,7 @@
 
 mod app;
 mod bounds;
+mod cloudevents;
 mod connections;
 mod hooks;
+mod hostile;

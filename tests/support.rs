@@ -141,6 +141,11 @@ impl Server {
         self.reading.store(false, Ordering::Relaxed);
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it wrote to standard error.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")

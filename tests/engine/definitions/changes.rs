@@ -38,8 +38,8 @@ fn a_trigger_that_becomes_bad_is_broken() {
     insta::assert_snapshot!(after(|files| files[2].1 = files[2].1.replace("events", "evnets")), @r"
         webhooks github
         templates smoke
-        triggers after-push [broken: the definition has a problem: spec.sources[0].webhook.evnets: unknown field; the fields here are events, name (did you mean events?)] later
-        triggers.yaml:6:38: spec.sources[0].webhook.evnets: unknown field; the fields here are events, name (did you mean events?)
+        triggers after-push [broken: the definition has a problem: spec.sources[0].webhook.evnets: unknown field; the fields here are branches, events, name, paths, repositories (did you mean events?)] later
+        triggers.yaml:6:38: spec.sources[0].webhook.evnets: unknown field; the fields here are branches, events, name, paths, repositories (did you mean events?)
         ");
 }
 
