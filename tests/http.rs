@@ -6,3 +6,4 @@ mod cloudevents;
 mod connections;
 mod hooks;
 mod hostile;
+mod sources;
