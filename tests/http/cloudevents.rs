@@ -176,5 +176,5 @@ async fn forms_of_github_and_gitea_are_taken() {
         assert_eq!(app.post(path, &headers, form).await.status, 202, "{path}");
     }
     let events = app.inbox.events.lock().unwrap();
-    assert!(events.iter().all(|event| event.body == &json[..]), "{events:?}");
+    assert!(events.iter().all(|event| event.body == json[..]), "{events:?}");
 }

@@ -75,6 +75,9 @@ async fn github(server: &Server, event: &str, id: &str, body: &Value) -> Value {
     decided(server, request.send().await.unwrap()).await
 }
 
+/// Decision and reason.
+type Told<'a> = (&'a str, &'a str);
+
 /// Trigger, decision and reason of each decision.
 fn told(event: &Value) -> Vec<(&str, &str, &str)> {
     event["decisions"]
@@ -114,7 +117,7 @@ async fn every_filtered_decision_of_an_event_has_the_reason_of_its_clause() {
     let (all, deleted) =
         ("all rules hold", "sources: the branch old was deleted: there is no commit to test");
     let fork = "sources: it comes from a fork, and webhook github denies them (forks: Deny)";
-    let cases: [(&str, Value, (&str, &str), (&str, &str)); 6] = [
+    let cases: [(&str, Value, Told<'_>, Told<'_>); 6] = [
         ("push", push("main", &["src/a.rs"]), ("fired", all), ("fired", all)),
         (
             "push",

@@ -1,4 +1,4 @@
-//! Signatures made by the PyPI package `standardwebhooks`.
+//! Signatures made by Python's package `standardwebhooks`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -199,7 +199,8 @@ fn matching(what: &str, seen: Option<&str>, globs: &Globs) -> Result<(), String>
     }
 }
 
-fn cut(text: &str) -> String {
+/// A value of an event as a reason may show it.
+pub(in crate::engine) fn cut(text: &str) -> String {
     let short: String = text.chars().take(SHOWN).collect();
     if short.len() < text.len() { format!("{short}...") } else { short }
 }

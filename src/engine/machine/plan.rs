@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::record::{Decision, DecisionKind, EventRecord, Slot};
 use super::state::MachineConfig;
+use crate::engine::definitions::clause::cut;
 use crate::engine::definitions::model::{Concurrency, Retries};
 use crate::engine::definitions::{JobTemplate, Leg, Snapshot, Trigger};
 use crate::engine::event::{Attributes, Event, Git};
@@ -260,14 +261,14 @@ fn git(trigger: &Trigger, facts: &Facts) -> Result<Option<Git>, Refusal> {
     }
     let hex = sha.bytes().all(|b| b.is_ascii_hexdigit());
     if !hex || !(7..=64).contains(&sha.len()) {
-        return Err(invalid("sha", format!("{sha:.80?} is no commit: 7 to 64 hex digits")));
+        return Err(invalid("sha", format!("{:?} is no commit: 7 to 64 hex digits", cut(&sha))));
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(plain);
     if repository.len() > 255 || !repository.contains('/') || !repository.split('/').all(part) {
         return Err(invalid(
             "repository",
-            format!("{repository:.80?} is no repository: write for instance acme/shop"),
+            format!("{:?} is no repository: write for instance acme/shop", cut(&repository)),
         ));
     }
     let rest = if own.repository.as_ref() == Some(&repository) { own } else { Git::default() };

@@ -127,11 +127,9 @@ fn is_fork(source: Option<&Side>, destination: Option<&Side>) -> Option<bool> {
         Object::Found(repository) => repository,
     };
     let destination = destination?.repository.get()?;
-    match (&source.id.0, &destination.id.0, &source.full_name.0, &destination.full_name.0) {
-        (Some(source), Some(destination), _, _) => Some(source != destination),
-        (_, _, Some(source), Some(destination)) => Some(source != destination),
-        _ => None,
-    }
+    let differ =
+        |one: &Text, other: &Text| one.0.as_ref().zip(other.0.as_ref()).map(|(one, other)| one != other);
+    differ(&source.id, &destination.id).or_else(|| differ(&source.full_name, &destination.full_name))
 }
 
 /// A build's status: its commit stands beside it, or only at the end of a link.

@@ -114,6 +114,7 @@ fn structured(ingress: &Ingress, body: &Bytes, text: &[u8], now: Millis) -> Resu
     let (data, encoded) = (members.remove("data"), members.remove("data_base64"));
     let mut given = Given::new();
     for (name, raw) in members {
+        check_name(&name)?;
         let value = match raw.get().as_bytes().first() {
             Some(b'{' | b'[') => return Err(malformed(format!("the attribute {name} is no plain value"))),
             _ => serde_json::from_str(raw.get())?,
@@ -205,7 +206,7 @@ fn media_type(text: &str) -> Result<String, Unreadable> {
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let visible = |b: u8| b.is_ascii_graphic();
     let good = essence.len() <= MAX_NAME && essence.bytes().all(visible) && essence.contains('/');
-    good.then_some(essence).ok_or_else(|| malformed(format!("{:.40?} is no media type", text)))
+    good.then_some(essence).ok_or_else(|| malformed(format!("{:?} is no media type", beginning(text))))
 }
 
 /// The event of these attributes, once each is what the specification wants.
@@ -262,25 +263,31 @@ fn event(
     Ok(Event { attributes, body })
 }
 
-/// Names are lower-case letters and digits; values plain, without control characters, and bounded.
+/// Values are plain, without control characters, and bounded.
 fn check(name: &str, value: &Value) -> Result<(), Unreadable> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
-        return Err(malformed(format!(
-            "{name:.40?} is no name of an attribute: lower-case letters and digits"
-        )));
-    }
+    check_name(name)?;
     let good = match value {
         Value::String(text) => text.len() <= MAX_VALUE && !text.chars().any(char::is_control),
         Value::Number(number) => number.is_i64(),
         Value::Bool(_) => true,
         _ => false,
     };
+    let wanted = format!("text of up to {MAX_VALUE} bytes, whole number, true or false");
+    good.then_some(()).ok_or_else(|| malformed(format!("the attribute {name} is no {wanted}")))
+}
+
+/// Names are lower-case letters and digits.
+fn check_name(name: &str) -> Result<(), Unreadable> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let good = !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(plain);
     good.then_some(()).ok_or_else(|| {
-        malformed(format!(
-            "the attribute {name} is no text of up to {MAX_VALUE} bytes, whole number, true or false"
-        ))
+        malformed(format!("{:?} is no name of an attribute: lower-case letters and digits", beginning(name)))
     })
+}
+
+/// What of a text may stand in an answer.
+fn beginning(text: &str) -> String {
+    text.chars().take(40).collect()
 }
 
 fn required(given: &mut Given, name: &str, most: usize) -> Result<String, Unreadable> {

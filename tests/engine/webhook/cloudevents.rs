@@ -185,6 +185,11 @@ fn every_attribute_is_what_the_specification_wants() {
     ] {
         refused(structured(&with(|e| e[name] = value.clone())), wanted);
     }
+    let long = with(|e| e["X".repeat(100_000)] = json!("x"));
+    match structured(&long) {
+        Err(Unreadable::Malformed(text)) => assert!(text.len() < 200, "{} bytes of answer", text.len()),
+        other => panic!("{other:?}"),
+    }
     let many = with(|e| (0..70).for_each(|at| e[format!("x{at}")] = json!("y")));
     refused(structured(&many), "up to 64 attributes");
     for (name, value, wanted) in [
@@ -233,7 +238,7 @@ fn a_batch_is_all_or_nothing_and_bounded() {
     let one_bad = json!([whole(), with(|e| e["id"] = Value::Null)]);
     match batch(&one_bad) {
         Err(Unreadable::Malformed(text)) => {
-            assert_eq!(text, "event 1 of the batch: the attribute id is missing")
+            assert_eq!(text, "event 1 of the batch: the attribute id is missing");
         }
         other => panic!("{other:?}"),
     }

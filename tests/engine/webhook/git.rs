@@ -34,14 +34,14 @@ fn a_workflow_tells_its_head_and_whether_it_is_of_a_fork() {
         (Value::Null, json!(true)),
     ] {
         let run = json!({
-            "id": 30433642, "head_branch": "tax", "head_sha": "acb5", "pull_requests": [pull(7)],
+            "id": 3_043, "head_branch": "tax", "head_sha": "acb5", "pull_requests": [pull(7)],
             "actor": {"login": "kim"}, "head_commit": {"id": "acb5", "message": "Tax"}, "head_repository": head,
         });
         let git = json!({
             "sha": "acb5", "branch": "tax", "baseBranch": "main", "number": 7, "fork": fork, "author": "kim",
             "message": "Tax",
         });
-        check("workflow_run", json!({"action": "completed", "workflow_run": run}), Some("30433642"), git);
+        check("workflow_run", json!({"action": "completed", "workflow_run": run}), Some("3043"), git);
     }
     let run = json!({"head_branch": "main", "head_sha": "acb5", "pull_requests": [pull(7), pull(8)]});
     let git = json!({"sha": "acb5", "branch": "main", "author": "bot"});
