@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value, json};
 
 use super::event::{Attributes, Event, Git, rfc3339};
-use super::webhook::Change;
+use super::webhook::{Change, Paths};
 
 /// What is known of one event: the JSON root for paths, and the same as template values, made on
 /// first use.
@@ -16,6 +16,7 @@ pub struct Facts {
     root: Value,
     view: OnceLock<minijinja::Value>,
     change: OnceLock<Change>,
+    paths: OnceLock<Paths>,
 }
 
 impl Facts {
@@ -49,7 +50,11 @@ impl Facts {
         root.insert("event".to_owned(), Value::Object(event));
         let git = attributes.git.as_ref().and_then(|git| serde_json::to_value(git).ok());
         root.insert("git".to_owned(), git.unwrap_or_else(|| json!({})));
-        Self { root: Value::Object(root), view: OnceLock::new(), change: OnceLock::new() }
+        Self::new(Value::Object(root), OnceLock::new())
+    }
+
+    fn new(root: Value, view: OnceLock<minijinja::Value>) -> Self {
+        Self { root, view, change: OnceLock::new(), paths: OnceLock::new() }
     }
 
     /// The root that paths start from.
@@ -57,12 +62,16 @@ impl Facts {
         &self.root
     }
 
-    /// What the event's data says about what changed, worked out on first use.
+    /// What the event's data says about the references that changed, worked out on first use.
     pub fn change(&self) -> &Change {
-        self.change.get_or_init(|| {
-            let event = &self.root["event"];
-            Change::of(event["type"].as_str().unwrap_or_default(), &event["data"])
-        })
+        let event = &self.root["event"];
+        self.change.get_or_init(|| Change::of(event["type"].as_str().unwrap_or_default(), &event["data"]))
+    }
+
+    /// What the event's data says about the files that changed, worked out on first use.
+    pub fn paths(&self) -> &Paths {
+        let event = &self.root["event"];
+        self.paths.get_or_init(|| Paths::of(event["type"].as_str().unwrap_or_default(), &event["data"]))
     }
 
     /// The same event about another commit, to render with: `event` is shared as it is in the view, and
@@ -72,7 +81,7 @@ impl Facts {
         let git = serde_json::to_value(git).unwrap_or_else(|_| json!({}));
         let event = self.view().get_attr("event").unwrap_or_default();
         let view = minijinja::Value::from_pairs([("event", event), ("git", template_value(&git))]);
-        Self { root: json!({ "git": git }), view: OnceLock::from(view), change: OnceLock::new() }
+        Self::new(json!({ "git": git }), OnceLock::from(view))
     }
 
     /// The root as template values. Null counts as missing, so it becomes undefined.

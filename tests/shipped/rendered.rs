@@ -44,6 +44,7 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "events/gitea-pull-request.headers.txt",
         "fired",
     ),
+    ("examples/cloudevents", "smoke-after-deployment", "event.json", "headers.txt", "fired"),
     ("examples/first-loop", "message-on-main", "event.json", "headers.txt", "fired"),
     ("examples/matrix", "release-deployed", "event.json", "headers.txt", "fired"),
     ("examples/concurrency", "staging-main", "event.json", "headers.txt", "filtered"),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use kickoff::engine::event::Event;
+use kickoff::engine::event::{Event, Git};
 use kickoff::engine::explain::Explanation;
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::machine::DecisionKind;
@@ -30,6 +30,9 @@ pub(super) fn write(trigger: &ObjectName, event: &Event, said: &Explanation) -> 
         word.as_str().unwrap_or_default(),
         printable(&said.reason)
     )?;
+    if let Some(Git { repository: Some(repository), sha: Some(sha), .. }) = &said.git {
+        writeln!(text, "git      {repository} {sha}, by the trigger")?;
+    }
     if !said.rules.is_empty() {
         writeln!(text, "\n{TITLE}rules{TITLE:#}")?;
         let width = widest(&said.rules, 0);

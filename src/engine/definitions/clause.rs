@@ -4,7 +4,7 @@
 //! event itself: forks, repositories, branches, paths. It filters with a reason, and where a payload
 //! can't tell it lets the event pass and says so.
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{GlobBuilder, GlobMatcher};
 
 use super::config::Forks;
 use super::model::Trigger;
@@ -37,7 +37,14 @@ pub struct WebhookSource {
 #[derive(Debug, Clone, Default)]
 pub struct Globs {
     texts: Vec<String>,
-    set: GlobSet,
+    patterns: Vec<Pattern>,
+}
+
+/// Ten thousand triggers may each ask: a plain text is compared as one.
+#[derive(Debug, Clone)]
+enum Pattern {
+    Plain(String),
+    Glob(GlobMatcher),
 }
 
 impl PartialEq for Globs {
@@ -51,16 +58,16 @@ impl Eq for Globs {}
 impl Globs {
     /// Compiles; every problem as (position, message).
     pub fn compile(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
-        let (mut problems, mut builder) = (Vec::new(), GlobSetBuilder::new());
+        let (mut problems, mut patterns) = (Vec::new(), Vec::new());
         for (at, text) in texts.iter().enumerate() {
             match GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build() {
                 _ if text.is_empty() => problems.push((at, "is empty".to_owned())),
-                Ok(glob) => drop(builder.add(glob)),
+                Ok(_) if is_plain(text) => patterns.push(Pattern::Plain(text.clone())),
+                Ok(glob) => patterns.push(Pattern::Glob(glob.compile_matcher())),
                 Err(error) => problems.push((at, format!("is not a glob: {}", error.kind()))),
             }
         }
-        let set = builder.build().map_err(|error| vec![(0, format!("is not a glob: {}", error.kind()))]);
-        if problems.is_empty() { Ok(Self { texts: texts.to_vec(), set: set? }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self { texts: texts.to_vec(), patterns }) } else { Err(problems) }
     }
 
     /// As they are written.
@@ -70,17 +77,27 @@ impl Globs {
 
     /// The texts, where each matches only itself.
     pub fn literals(&self) -> Option<&[String]> {
-        let plain = |text: &String| !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!']);
-        (!self.texts.is_empty() && self.texts.iter().all(plain)).then_some(&self.texts[..])
+        (!self.texts.is_empty() && self.texts.iter().all(|text| is_plain(text))).then_some(&self.texts[..])
     }
 
     fn any(&self) -> bool {
         self.texts.is_empty()
     }
 
+    fn matches(&self, text: &str) -> bool {
+        self.patterns.iter().any(|pattern| match pattern {
+            Pattern::Plain(plain) => plain == text,
+            Pattern::Glob(glob) => glob.is_match(text),
+        })
+    }
+
     fn wanted(&self) -> String {
         self.texts.join(" or ")
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!'])
 }
 
 impl Trigger {
@@ -138,7 +155,7 @@ impl WebhookSource {
         let fork = self.fork(git, event_type)?;
         matching("repository", git.repository.as_deref(), &self.repositories)?;
         let branch = self.branch(git, facts.change())?;
-        let paths = self.paths(facts.change())?;
+        let paths = self.paths(facts)?;
         let notes: Vec<String> = [fork, branch, paths].into_iter().flatten().collect();
         Ok((!notes.is_empty()).then(|| notes.join("; ")))
     }
@@ -164,7 +181,7 @@ impl WebhookSource {
             Ok(()) => return Ok(None),
             Err(reason) => reason,
         };
-        match change.branches.iter().find(|branch| self.branches.set.is_match(branch)) {
+        match change.branches.iter().find(|branch| self.branches.matches(branch)) {
             Some(other) => Ok(Some(format!(
                 "the push also moved {}; git is that of {}",
                 cut(other),
@@ -174,9 +191,12 @@ impl WebhookSource {
         }
     }
 
-    fn paths(&self, change: &Change) -> Result<Option<String>, String> {
-        let paths = &change.paths;
-        if self.paths.any() || paths.listed.iter().any(|path| self.paths.set.is_match(path)) {
+    fn paths(&self, facts: &Facts) -> Result<Option<String>, String> {
+        if self.paths.any() {
+            return Ok(None);
+        }
+        let paths = facts.paths();
+        if paths.listed.iter().any(|path| self.paths.matches(path)) {
             return Ok(None);
         }
         match &paths.untold {
@@ -193,7 +213,7 @@ impl WebhookSource {
 fn matching(what: &str, seen: Option<&str>, globs: &Globs) -> Result<(), String> {
     match seen {
         _ if globs.any() => Ok(()),
-        Some(seen) if globs.set.is_match(seen) => Ok(()),
+        Some(seen) if globs.matches(seen) => Ok(()),
         Some(seen) => Err(format!("the {what} is {}, wanted {}", cut(seen), globs.wanted())),
         None => Err(format!("the event has no {what}, wanted {}", globs.wanted())),
     }

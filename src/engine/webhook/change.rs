@@ -5,15 +5,13 @@
 
 use serde_json::Value;
 
-/// What an event's data says about what changed.
+/// What an event's data says about the references that changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
     /// Set where a push deleted what it names, for instance `branch old`: there is no commit to test.
     pub deleted: Option<String>,
     /// Every branch that a push moved, where it may be more than that of `git`.
     pub branches: Vec<String>,
-    /// The files.
-    pub paths: Paths,
 }
 
 /// The files that a push added, removed or modified.
@@ -28,37 +26,43 @@ pub struct Paths {
 impl Change {
     /// What `data`, of an event of this type, says.
     pub fn of(event_type: &str, data: &Value) -> Self {
-        let is = |wanted: &str| event_type == wanted;
-        if is("com.github.push") {
-            Self { deleted: deleted(data), branches: Vec::new(), paths: github(data) }
-        } else if is("com.gitea.push") {
-            Self { deleted: deleted(data), branches: Vec::new(), paths: gitea(data) }
-        } else if is("com.gitlab.push") || is("com.gitlab.tag_push") {
-            Self { deleted: deleted(data), branches: Vec::new(), paths: gitlab(data) }
-        } else if is("com.bitbucket.repo.push") {
-            bitbucket(data)
-        } else {
-            let what = if event_type.contains("request") { "a pull request" } else { "this event" };
-            Self { paths: Paths::untold(format!("{what} lists no files")), ..Self::default() }
+        match event_type {
+            "com.github.push" | "com.gitea.push" | "com.gitlab.push" | "com.gitlab.tag_push" => {
+                Self { deleted: deleted(data), branches: Vec::new() }
+            }
+            "com.bitbucket.repo.push" => bitbucket(data),
+            _ => Self::default(),
         }
     }
 }
 
 impl Paths {
+    /// What `data`, of an event of this type, says.
+    pub fn of(event_type: &str, data: &Value) -> Self {
+        match event_type {
+            "com.github.push" => github(data),
+            "com.gitea.push" => gitea(data),
+            "com.gitlab.push" | "com.gitlab.tag_push" => gitlab(data),
+            "com.bitbucket.repo.push" => Self::untold("Bitbucket lists no files"),
+            _ if event_type.contains("request") => Self::untold("a pull request lists no files"),
+            _ => Self::untold("this event lists no files"),
+        }
+    }
+
     fn untold(why: impl Into<String>) -> Self {
         Self { listed: Vec::new(), untold: Some(why.into()) }
     }
 
     /// Of a push that has this many commits in all, where it says so.
-    fn of(data: &Value, total: Option<u64>) -> Self {
+    fn of_commits(data: &Value, total: Option<u64>) -> Self {
         let Some(commits) = data["commits"].as_array() else {
             return Self::untold("the push lists no commits");
         };
         let mut paths = Self::default();
         for commit in commits {
             let lists = ["added", "removed", "modified"].map(|field| commit[field].as_array());
-            if lists.iter().all(Option::is_none) {
-                paths.untold = Some("a commit of the push lists no files".to_owned());
+            if lists.iter().any(Option::is_none) {
+                paths.untold = Some("a commit of the push does not list all its files".to_owned());
             }
             let files = lists.into_iter().flatten().flatten().filter_map(Value::as_str);
             paths.listed.extend(files.map(str::to_owned));
@@ -80,25 +84,25 @@ impl Paths {
 fn github(data: &Value) -> Paths {
     const MOST: usize = 2_048;
     let all = data["commits"].as_array().is_some_and(|commits| commits.len() >= MOST);
-    Paths::of(data, None)
+    Paths::of_commits(data, None)
         .unless(all, "the push lists up to 2048 commits and may have more")
         .unless(data["forced"] == true, "the push was forced: what it dropped is not listed")
 }
 
 /// GitLab lists up to 20 commits and tells how many there are.
 fn gitlab(data: &Value) -> Paths {
-    Paths::of(data, data["total_commits_count"].as_u64())
+    Paths::of_commits(data, data["total_commits_count"].as_u64())
 }
 
 /// Gitea lists as many as its administrator allows and tells how many there are; of a new branch it
 /// lists the last few, whatever was there before.
 fn gitea(data: &Value) -> Paths {
     let new = data["before"].as_str().is_some_and(zeros);
-    let paths = Paths::of(data, data["total_commits"].as_u64());
+    let paths = Paths::of_commits(data, data["total_commits"].as_u64());
     paths.unless(new, "the branch is new: what it changes is not listed")
 }
 
-/// Bitbucket lists no files at all; one push may move several references.
+/// One push may move several references.
 fn bitbucket(data: &Value) -> Change {
     let changes = data["push"]["changes"].as_array().map_or(&[][..], Vec::as_slice);
     let of = |change: &Value, side: &str| {
@@ -113,7 +117,6 @@ fn bitbucket(data: &Value) -> Change {
             .filter(|_| changes.iter().all(|change| change["new"].is_null()))
             .map(|(kind, name)| format!("{kind} {name}")),
         branches: left().filter(|(kind, _)| *kind == "branch").map(|(_, name)| name).collect(),
-        paths: Paths::untold("Bitbucket lists no files"),
     }
 }
 

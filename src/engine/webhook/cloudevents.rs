@@ -30,7 +30,7 @@ pub const MAX_BATCH: usize = 500;
 /// Most attributes of an event.
 const MAX_ATTRIBUTES: usize = 64;
 /// Longest value of an extension.
-const MAX_VALUE: usize = 4_096;
+const MAX_VALUE: usize = 1_024;
 
 /// Attributes as they came, `data` not among them.
 type Given = BTreeMap<String, Value>;

@@ -1,6 +1,6 @@
 //! What changed, by the payload, and where it can't tell.
 
-use kickoff::engine::webhook::Change;
+use kickoff::engine::webhook::{Change, Paths};
 use serde_json::{Value, json};
 
 const ZEROS: &str = "0000000000000000000000000000000000000000";
@@ -11,7 +11,7 @@ fn commit(added: &[&str], removed: &[&str], modified: &[&str]) -> Value {
 
 /// The files that are listed, and whether there may be more.
 fn paths(event_type: &str, data: &Value) -> (Vec<String>, Option<String>) {
-    let paths = Change::of(event_type, data).paths;
+    let paths = Paths::of(event_type, data);
     (paths.listed, paths.untold)
 }
 
@@ -35,8 +35,8 @@ fn where_a_payload_can_not_tell_it_says_why() {
         ("com.github.push", json!({}), "the push lists no commits"),
         ("com.github.push", json!({"commits": many}), "up to 2048 commits"),
         ("com.github.push", json!({"commits": [one], "forced": true}), "forced"),
-        ("com.github.push", json!({"commits": [{"id": "a"}]}), "lists no files"),
-        ("com.github.push", json!({"commits": [7]}), "lists no files"),
+        ("com.github.push", json!({"commits": [{"id": "a"}]}), "does not list all its files"),
+        ("com.github.push", json!({"commits": [7]}), "does not list all its files"),
         ("com.gitlab.push", json!({"commits": [one], "total_commits_count": 21}), "lists 1 of 21 commits"),
         ("com.gitlab.push", json!({"commits": [], "total_commits_count": 0}), "lists no commits"),
         ("com.gitea.push", json!({"commits": [one], "total_commits": 2}), "lists 1 of 2 commits"),
@@ -107,6 +107,7 @@ fn shapes_of_other_kinds_are_nothing_told() {
             ] {
                 let change = Change::of(event_type, &data);
                 assert_eq!((change.deleted, change.branches.len()), (None, 0), "{event_type} {data}");
+                assert!(Paths::of(event_type, &data).untold.is_some(), "{event_type} {data}");
             }
         }
     }

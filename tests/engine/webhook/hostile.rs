@@ -1,6 +1,7 @@
 //! Deliveries whose signature holds and whose content means harm, or is broken.
 
-use kickoff::engine::webhook::Unreadable;
+use kickoff::engine::webhook::{Change, Paths, Received, Unreadable};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::deliveries::{read, receive};
@@ -219,4 +220,86 @@ fn values_stay_as_they_are() {
         json!({"ref": format!("refs/heads/{hostile}"), "head_commit": {"id": "a", "message": hostile}});
     let git = read("github", &Value::Null, &GITHUB, body.to_string()).unwrap().attributes.git.unwrap();
     assert_eq!((git.branch.as_deref(), git.message.as_deref()), (Some(hostile), Some(hostile)));
+}
+
+/// Provider, headers and body.
+type Sample = (&'static str, Vec<(&'static str, &'static str)>, String);
+
+/// Payloads of every provider, with the headers that go with them.
+fn samples() -> Vec<Sample> {
+    let repository = json!({"id": 1, "full_name": "acme/shop", "html_url": "https://git.example/acme/shop"});
+    let push = json!({
+        "ref": "refs/heads/main", "before": "b", "after": "a", "repository": repository, "total_commits": 1,
+        "commits": [{"id": "a", "message": "m", "added": ["a"], "removed": [], "modified": ["b"]}],
+    });
+    let pull = json!({
+        "action": "opened", "number": 7, "repository": repository,
+        "pull_request": {"number": 7, "head": {"ref": "x", "sha": "a", "repo": repository}, "base": {"ref": "main"}},
+    });
+    let bitbucket =
+        json!({"push": {"changes": [{"new": {"type": "branch", "name": "main", "target": {"hash": "a"}}}]}});
+    let pipeline = json!({"object_kind": "pipeline", "object_attributes": {"id": 1, "ref": "main", "tag": false, "sha": "a"}});
+    let event =
+        json!({"specversion": "1.0", "id": "1", "source": "/", "type": "t", "data": {"a": [1]}, "ext": "x"});
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    vec![
+        ("github", GITHUB.to_vec(), push.to_string()),
+        ("github", vec![("X-GitHub-Event", "pull_request"), GITHUB[1]], pull.to_string()),
+        (
+            "github",
+            vec![GITHUB[0], GITHUB[1], form],
+            "payload=%7B%22ref%22%3A%22refs%2Fheads%2Fmain%22%7D&a=b".to_owned(),
+        ),
+        ("gitea", GITEA.to_vec(), push.to_string()),
+        ("gitlab", vec![("webhook-id", "1")], pipeline.to_string()),
+        ("bitbucket", BITBUCKET.to_vec(), bitbucket.to_string()),
+        ("slack", vec![form], "command=%2Fdeploy&text=a+b&trigger_id=1.2".to_owned()),
+        (
+            "slack",
+            vec![],
+            json!({"type": "event_callback", "event_id": "E", "event": {"type": "m"}}).to_string(),
+        ),
+        ("stripe", vec![], json!({"id": "evt", "type": "a.b", "data": {"object": {"id": "x"}}}).to_string()),
+        ("cloudevents", vec![("content-type", "application/cloudevents+json")], event.to_string()),
+        (
+            "cloudevents",
+            vec![("content-type", "application/cloudevents-batch+json")],
+            json!([event, event]).to_string(),
+        ),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    /// No change of a payload makes it panic, and what is still accepted can be parsed as a whole.
+    #[test]
+    fn a_payload_that_is_tampered_with_is_refused_or_still_readable(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..6),
+    ) {
+        for (name, fields, body) in samples() {
+            let mut body = body.into_bytes();
+            for (at, change, byte) in &changes {
+                let at = at.index(body.len().max(1));
+                match change {
+                    _ if body.is_empty() => {}
+                    0 => body[at] ^= 1 << (byte % 8),
+                    1 => body.truncate(at),
+                    2 => drop(body.splice(at..at, b"null,".iter().copied().take(usize::from(byte % 6)))),
+                    _ => body[at] = *byte,
+                }
+            }
+            let Ok(received) = receive(name, &Value::Null, &fields, body) else { continue };
+            let events = match received {
+                Received::Event(event) => vec![*event],
+                Received::Batch(events) => events,
+                Received::Challenge(_) => vec![],
+            };
+            for event in events {
+                let data = event.data();
+                prop_assert!(data.is_ok(), "{name}: {data:?}");
+                let (event_type, data) = (&event.attributes.event_type, data.unwrap());
+                let _ = (Change::of(event_type, &data), Paths::of(event_type, &data));
+            }
+        }
+    }
 }

@@ -29,6 +29,12 @@ pub(in crate::web::api) struct TriggerView<'a> {
 struct SourceView<'a> {
     webhook: &'a str,
     events: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    repositories: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    branches: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    paths: &'a [String],
 }
 
 #[derive(Serialize, ToSchema)]
@@ -50,7 +56,7 @@ struct ConcurrencyView<'a> {
 
 pub(in crate::web::api) fn trigger(trigger: &Trigger) -> TriggerView<'_> {
     let source = trigger.sources.iter();
-    let source = source.map(|source| SourceView { webhook: &source.webhook.name, events: &source.events });
+    let source = source.map(|source| SourceView { webhook: &source.webhook.name, events: &source.events, repositories: source.repositories.texts(), branches: source.branches.texts(), paths: source.paths.texts() });
     TriggerView {
         name: &trigger.name.name,
         namespace: &trigger.name.namespace,
