@@ -6,4 +6,5 @@ mod cloudevents;
 mod connections;
 mod hooks;
 mod hostile;
+mod providers;
 mod sources;

@@ -130,7 +130,8 @@ fn consent(state: &WebState, name: &ObjectName, request: &Request<Body>) -> Resu
                 (HeaderName::from_static("webhook-allowed-origin"), origin.clone()),
                 (HeaderName::from_static("webhook-allowed-rate"), HeaderValue::from_static("*")),
             ];
-            Ok((StatusCode::NO_CONTENT, headers).into_response())
+            // Some senders take nothing but 200 for consent.
+            Ok((StatusCode::OK, headers).into_response())
         }
         _ => Err(Problem::method_not_allowed("POST")),
     }

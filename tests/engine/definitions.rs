@@ -1,6 +1,7 @@
 //! Definitions: every class of problem with its place, and what stays usable beside it.
 
 mod changes;
+mod commit;
 mod index;
 mod problems;
 mod reload;

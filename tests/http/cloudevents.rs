@@ -121,7 +121,7 @@ async fn consent_is_given_to_senders_of_cloudevents_who_ask_for_it() {
     let asked =
         format!("{origin}WebHook-Request-Rate: 120\r\nWebHook-Request-Callback: https://a.example/\r\n");
     let answer = options(&app, "/hooks/events", &asked).await;
-    assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{answer:?}");
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{answer:?}");
     for header in
         ["allow: post", "webhook-allowed-origin: eventemitter.example.com", "webhook-allowed-rate: *"]
     {

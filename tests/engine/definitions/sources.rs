@@ -12,6 +12,7 @@ use kickoff::engine::machine::{DecisionKind, EventRecord, MachineConfig, plan};
 use kickoff::engine::webhook::{Delivery, Received};
 use serde_json::{Value, json};
 
+use super::commit::rolled_out;
 use super::{TEMPLATE, snapshot, told};
 
 fn webhook(name: &str, spec: &str) -> String {
@@ -26,7 +27,7 @@ fn trigger(spec: &Value) -> String {
     format!("\napiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: t}}\nspec: {spec}\n")
 }
 
-fn world(forks: &str, spec: &Value) -> std::sync::Arc<Snapshot> {
+pub(super) fn world(forks: &str, spec: &Value) -> std::sync::Arc<Snapshot> {
     let forges = ["github", "gitlab", "gitea", "bitbucket"].map(|name| {
         webhook(name, &format!("provider: {name}, auth: {{}}, forks: {forks}"))
             .replace("auth: {}, ", if name == "gitlab" { "auth: {scheme: Token}, " } else { "" })
@@ -40,7 +41,7 @@ fn config() -> MachineConfig {
     MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None }
 }
 
-fn delivered(webhook: &Webhook, fields: &[(&str, &str)], body: &Value) -> Event {
+pub(super) fn delivered(webhook: &Webhook, fields: &[(&str, &str)], body: &Value) -> Event {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", "application/json".parse().unwrap());
     for (name, value) in fields {
@@ -53,7 +54,7 @@ fn delivered(webhook: &Webhook, fields: &[(&str, &str)], body: &Value) -> Event 
     }
 }
 
-fn github(snapshot: &Snapshot, kind: &str, body: &Value) -> Event {
+pub(super) fn github(snapshot: &Snapshot, kind: &str, body: &Value) -> Event {
     let webhook = &snapshot.webhooks[&ObjectName::new("default", "github")];
     delivered(webhook, &[("x-github-event", kind), ("x-github-delivery", "1")], body)
 }
@@ -72,7 +73,7 @@ fn undecided(snapshot: &Snapshot, event: &Event) -> EventRecord {
 }
 
 /// Explains, and checks that the machine's own decisions say the same.
-fn decide(snapshot: &Snapshot, event: &Event) -> Explanation {
+pub(super) fn decide(snapshot: &Snapshot, event: &Event) -> Explanation {
     let trigger = &snapshot.triggers[0];
     let explained = explain(trigger, event, None, &config());
     if trigger.listens(&event.attributes) {
@@ -93,7 +94,7 @@ fn check(forks: &str, clause: &Value, kind: &str, body: &Value, wanted: (Decisio
     assert_eq!((explained.decision, explained.reason.as_str()), wanted, "{clause} {body}");
 }
 
-fn push(branch: &str, files: &[&str]) -> Value {
+pub(super) fn push(branch: &str, files: &[&str]) -> Value {
     json!({
         "ref": format!("refs/heads/{branch}"), "before": "b", "after": "abc1234", "forced": false,
         "commits": [{"id": "a", "added": files, "removed": [], "modified": []}],
@@ -111,7 +112,7 @@ fn pull(head: &Value) -> Value {
     })
 }
 
-const FIRED: DecisionKind = DecisionKind::Fired;
+pub(super) const FIRED: DecisionKind = DecisionKind::Fired;
 const FILTERED: DecisionKind = DecisionKind::Filtered;
 
 #[test]
@@ -303,98 +304,6 @@ fn a_webhook_that_changes_its_mind_about_forks_changes_its_triggers() {
     let before = world("Deny", &spec);
     let after = world("Allow", &spec);
     assert_ne!(before.triggers[0].hash, after.triggers[0].hash);
-}
-
-/// The event of a cluster that tells a commit in an annotation.
-fn rolled_out(snapshot: &Snapshot, data: &Value) -> Event {
-    let webhook = &snapshot.webhooks[&ObjectName::new("default", "events")];
-    let fields = [
-        ("ce-specversion", "1.0"),
-        ("ce-id", "1"),
-        ("ce-source", "/cluster"),
-        ("ce-type", "com.acme.rollout"),
-    ];
-    delivered(webhook, &fields, data)
-}
-
-#[test]
-fn an_event_without_a_commit_takes_that_of_the_trigger() {
-    let spec = json!({
-        "sources": [{"webhook": {"name": "events"}}, {"webhook": {"name": "github"}}],
-        "git": {"webhook": "github", "repository": "acme/{{ event.data.app }}", "sha": "{{ event.data.commit }}"},
-    });
-    let snapshot = world("Deny", &spec);
-    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
-    let git = |explained: &Explanation| serde_json::to_value(&explained.git).unwrap();
-    let sha = "59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5";
-    let explained = decide(&snapshot, &rolled_out(&snapshot, &json!({"app": "shop", "commit": sha})));
-    assert_eq!(explained.decision, FIRED, "{}", explained.reason);
-    assert_eq!(git(&explained), json!({"repository": "acme/shop", "sha": sha}));
-    let env = &explained.runs[0].manifest["spec"]["template"]["spec"]["containers"][0]["env"];
-    let told = env.as_array().unwrap().iter().find(|one| one["name"] == "KICKOFF_GIT_SHA");
-    assert_eq!(told.map(|one| &one["value"]), Some(&json!(sha)));
-    // Whoever has a commit keeps it.
-    let mut pushed = push("main", &[]);
-    pushed["app"] = json!("other");
-    let explained = decide(&snapshot, &github(&snapshot, "push", &pushed));
-    assert_eq!((explained.decision, git(&explained)), (FIRED, Value::Null));
-}
-
-#[test]
-fn a_commit_that_is_none_is_invalid_and_reaches_nothing() {
-    let template = "{{ event.data.commit | default('') }}";
-    let spec = json!({
-        "sources": [{"webhook": {"name": "events"}}],
-        "git": {"webhook": "github", "repository": "{{ event.data.repository }}", "sha": template},
-    });
-    let snapshot = world("Deny", &spec);
-    let sha = "59b20b8d";
-    for (repository, commit, wanted) in [
-        ("acme/shop", json!(sha), (FIRED, "all rules hold")),
-        ("acme/apps/shop", json!(sha), (FIRED, "all rules hold")),
-        ("acme/shop", json!(""), (FIRED, "all rules hold")),
-        (
-            "acme/shop",
-            json!("main"),
-            (DecisionKind::Invalid, "git.sha: \"main\" is no commit: 7 to 64 hex digits"),
-        ),
-        (
-            "acme/shop",
-            json!("abc"),
-            (DecisionKind::Invalid, "git.sha: \"abc\" is no commit: 7 to 64 hex digits"),
-        ),
-        (
-            "shop",
-            json!(sha),
-            (
-                DecisionKind::Invalid,
-                "git.repository: \"shop\" is no repository: write for instance acme/shop",
-            ),
-        ),
-        (
-            "acme/..",
-            json!(sha),
-            (
-                DecisionKind::Invalid,
-                "git.repository: \"acme/..\" is no repository: write for instance acme/shop",
-            ),
-        ),
-        (
-            "acme/a?b",
-            json!(sha),
-            (
-                DecisionKind::Invalid,
-                "git.repository: \"acme/a?b\" is no repository: write for instance acme/shop",
-            ),
-        ),
-    ] {
-        let event = rolled_out(&snapshot, &json!({"repository": repository, "commit": commit}));
-        let explained = decide(&snapshot, &event);
-        assert_eq!((explained.decision, explained.reason.as_str()), wanted, "{repository} {commit}");
-    }
-    let missing = decide(&snapshot, &rolled_out(&snapshot, &json!({"commit": sha})));
-    assert_eq!(missing.decision, DecisionKind::Invalid);
-    assert!(missing.reason.starts_with("git.repository: "), "{}", missing.reason);
 }
 
 /// A source clause of `cloudevents` names whole types.

@@ -1,4 +1,4 @@
-//! Fixtures by the documentation of GitLab, Bitbucket, Gitea, Slack and Stripe: type, id and git.
+//! Fixtures by the documentation of Bitbucket, Gitea, Slack and Stripe: type, id and git.
 
 use kickoff::engine::event::Attributes;
 use kickoff::engine::webhook::Received;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::deliveries::{read, receive};
 
 /// Type after `com.`, id, subject, source and git.
-fn said(event: &Attributes) -> (&str, &str, Option<&str>, &str, Value) {
+pub(super) fn said(event: &Attributes) -> (&str, &str, Option<&str>, &str, Value) {
     (
         event.event_type.strip_prefix("com.").unwrap(),
         &event.id,
@@ -187,92 +187,6 @@ fn deliveries_of_gitea_tell_their_commit() {
         said(&gitea("workflow_run", &run)),
         ("gitea.workflow_run.completed", "g-1", Some("5"), GITEA, git)
     );
-}
-
-const GITLAB: &str = "https://gitlab.example/acme/shop";
-
-/// <https://docs.gitlab.com/user/project/integrations/webhook_events/>
-#[test]
-fn pipelines_jobs_releases_and_comments_of_gitlab_tell_their_commit() {
-    let project = json!({"id": 1, "path_with_namespace": "acme/shop", "web_url": GITLAB});
-    let user = json!({"name": "Kim", "username": "kim"});
-    let merge = json!({
-        "id": 1, "iid": 12, "title": "Tax", "source_branch": "tax", "target_branch": "main",
-        "source_project_id": 2, "target_project_id": 1, "state": "opened",
-    });
-    let commit = json!({"id": "bcbb", "message": "Tax\n", "author": {"name": "Kim"}});
-    let pipeline = |merge: Value, tag: bool, reference: &str| {
-        json!({
-            "object_kind": "pipeline", "user": user, "project": project, "commit": commit, "merge_request": merge,
-            "object_attributes": {"id": 31, "iid": 3, "ref": reference, "tag": tag, "sha": "bcbb", "status": "success"},
-        })
-    };
-    let git = |further: Value| {
-        let mut git = json!({"repository": "acme/shop", "url": GITLAB, "sha": "bcbb", "author": "kim", "message": "Tax\n"});
-        git.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
-        git
-    };
-    let job = |tag: bool| {
-        json!({
-            "object_kind": "build", "ref": "main", "tag": tag, "sha": "bcbb", "build_id": 77, "build_status": "failed",
-            "user": user, "commit": {"id": 2366, "sha": "bcbb", "message": "Tax\n"}, "project": project,
-        })
-    };
-    let release = json!({
-        "object_kind": "release", "action": "create", "tag": "v1", "name": "First", "commit": commit, "project": project,
-    });
-    let last = json!({"id": "bcbb", "message": "Tax\n"});
-    let mut commented = merge.clone();
-    commented["last_commit"] = last;
-    let note = json!({
-        "object_kind": "note", "user": user, "project": project, "merge_request": commented,
-        "object_attributes": {"id": 1244, "noteable_type": "MergeRequest"},
-    });
-    let of_merge = json!({
-        "ref": "refs/merge-requests/12/head", "branch": "tax", "baseBranch": "main", "number": 12, "fork": true,
-    });
-    for (body, kind, subject, wanted) in [
-        (
-            pipeline(Value::Null, false, "main"),
-            "gitlab.pipeline.success",
-            Some("31"),
-            git(json!({"ref": "refs/heads/main", "branch": "main"})),
-        ),
-        (
-            pipeline(Value::Null, true, "v1"),
-            "gitlab.pipeline.success",
-            Some("31"),
-            git(json!({"ref": "refs/tags/v1"})),
-        ),
-        (
-            pipeline(merge, false, "refs/merge-requests/12/head"),
-            "gitlab.pipeline.success",
-            Some("31"),
-            git(of_merge.clone()),
-        ),
-        (
-            job(false),
-            "gitlab.job.failed",
-            Some("77"),
-            git(json!({"ref": "refs/heads/main", "branch": "main"})),
-        ),
-        (job(true), "gitlab.job.failed", Some("77"), git(json!({"ref": "refs/tags/main"}))),
-        (
-            release,
-            "gitlab.release.create",
-            None,
-            git(json!({"ref": "refs/tags/v1", "author": "Kim", "message": "First"})),
-        ),
-        (note, "gitlab.note.merge_request", Some("1244"), {
-            let mut git = git(of_merge);
-            git["message"] = json!("Tax");
-            git
-        }),
-    ] {
-        let event =
-            read("gitlab", &Value::Null, &[("webhook-id", "l-1")], body.to_string()).unwrap().attributes;
-        assert_eq!(said(&event), (kind, "l-1", subject, GITLAB, wanted), "{body}");
-    }
 }
 
 /// <https://docs.slack.dev/apis/events-api/>, <https://docs.slack.dev/interactivity/>
