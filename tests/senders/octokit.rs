@@ -179,6 +179,12 @@ fn expected_git(event: &str, payload: &Value) -> Value {
                 json!(text("/workflow_run/head_repository/full_name") != text("/repository/full_name")),
             );
         }
+        "check_suite" => set("fork", json!(text("/check_suite/head_branch").is_none())),
+        "check_run" => {
+            if let Some(branch) = payload.pointer("/check_run/check_suite/head_branch") {
+                set("fork", json!(branch.is_null()));
+            }
+        }
         _ if event.starts_with("pull_request") => {
             set("ref", json!(format!("refs/pull/{}/head", at("/pull_request/number").unwrap())));
             let side = |side: &str| text(&format!("/pull_request/{side}/repo/full_name"));

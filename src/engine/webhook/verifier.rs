@@ -125,20 +125,21 @@ impl Verifier {
     /// the JSON, also where the hook sends it as a form (`deliver.go` of Gitea): nothing of it is read
     /// before the signature holds but where the text of the one field begins and ends.
     fn verify_gitea(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refused> {
+        let names = ["x-gitea-signature", "x-forgejo-signature"];
+        let present: Vec<&str> = names.into_iter().filter(|name| headers.contains_key(*name)).collect();
+        if present.is_empty() {
+            return Err(Refused::Unsigned(format!("the header {} is missing", names[0])));
+        }
         let form = form::is_form(headers).map_err(Refused::Malformed)?;
         let payload =
             if form { form::payload(body).map_err(Refused::Malformed)? } else { Cow::Borrowed(body) };
-        let names = ["x-gitea-signature", "x-forgejo-signature"];
-        let present = names.iter().filter(|name| headers.contains_key(**name));
-        let mut checked = false;
         for name in present {
             let signature = required(headers, name)?;
             let signature =
                 decode(Encoding::Hex, signature).ok_or_else(|| bad(format!("{name} is not hex")))?;
             self.decide(&[&payload], &[signature])?;
-            checked = true;
         }
-        if checked { Ok(()) } else { Err(Refused::Unsigned(format!("the header {} is missing", names[0]))) }
+        Ok(())
     }
 
     /// <https://docs.slack.dev/authentication/verifying-requests-from-slack>

@@ -197,6 +197,11 @@ fn pull_requests_from_forks_are_denied_unless_the_webhook_allows_them() {
     let run =
         json!({"workflow_run": {"head_sha": "a", "head_repository": {"id": 2}}, "repository": {"id": 1}});
     check("Deny", &json!({}), "workflow_run", &run, (FILTERED, denied));
+    let pulls = json!([{"number": 7, "base": {"ref": "main"}}]);
+    let suite = json!({"check_suite": {"head_sha": "a", "head_branch": "tax", "pull_requests": pulls}});
+    check("Deny", &json!({"branches": ["main"]}), "check_suite", &suite, (FIRED, "all rules hold"));
+    let suite = json!({"check_suite": {"head_sha": "a", "head_branch": null, "pull_requests": []}});
+    check("Deny", &json!({}), "check_suite", &suite, (FILTERED, denied));
     let job = json!({"action": "queued", "workflow_job": {"head_sha": "a", "head_branch": "main"}});
     let note = "all rules hold; forks not checked: the payload does not tell";
     check("Deny", &json!({}), "workflow_job", &job, (FIRED, note));

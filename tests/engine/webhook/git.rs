@@ -53,9 +53,9 @@ fn a_workflow_tells_its_head_and_whether_it_is_of_a_fork() {
 }
 
 #[test]
-fn a_suite_without_a_branch_is_of_a_fork() {
+fn a_suite_without_a_branch_is_of_a_fork_and_one_with_a_branch_is_not() {
     for (branch, further) in [
-        (json!("main"), json!({"branch": "main"})),
+        (json!("main"), json!({"branch": "main", "fork": false})),
         (Value::Null, json!({"fork": true})),
         (json!(7), json!({})),
     ] {

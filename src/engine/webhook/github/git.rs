@@ -97,13 +97,18 @@ fn is_fork(head: Option<&Object<Repository>>, base: Option<&Repository>) -> Opti
     }
 }
 
-/// A workflow, job, check or suite. A branch that is null is one of a fork: GitHub says so of suites
-/// and of nothing else. The one pull request is told where there is one.
+/// A workflow, job, check or suite. Of a suite the branch tells: null is one of a fork, and what is
+/// pushed to the repository itself has one. The one pull request is told where there is one.
 fn checked(hook: &Hook, check: &Object<Check>, git: Git) -> Git {
     let Some(check) = check.get() else { return git };
     let branch = check.suite.get().map_or(&check.head_branch, |suite| &suite.head_branch);
     let told = is_fork(Some(&check.head_repository), hook.repository.get());
     let suite = hook.check_suite.get().is_some() || check.suite.get().is_some();
+    let by_branch = match branch {
+        Nullable::Null => Some(true),
+        Nullable::Found(_) => Some(false),
+        Nullable::Missing => None,
+    };
     let pull = match check.pull_requests.0.as_slice() {
         [pull] => Some(pull),
         _ => None,
@@ -113,7 +118,7 @@ fn checked(hook: &Hook, check: &Object<Check>, git: Git) -> Git {
         branch: branch.get().map(str::to_owned),
         base_branch: pull.and_then(|pull| pull.base.get()?.reference.0.clone()),
         number: pull.and_then(|pull| pull.number.0),
-        fork: told.or((suite && matches!(branch, Nullable::Null)).then_some(true)),
+        fork: told.or(by_branch.filter(|_| suite)),
         author: check.actor.get().and_then(User::called).or_else(|| hook.sender()),
         message: check.head_commit.get().and_then(|commit| commit.message.0.clone()),
         ..git
