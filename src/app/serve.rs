@@ -40,8 +40,6 @@ use crate::web::hooks::Intake;
 use crate::web::listener::{self, Limits};
 use crate::web::state::WebState;
 
-/// How long an event is known at least.
-const HORIZON_MS: i64 = 7 * 86_400_000;
 /// Orders that wait for the launcher.
 const ORDERS: usize = 256;
 /// Facts that wait for dispatch.
@@ -256,7 +254,8 @@ impl Parts {
             snapshots: self.snapshots.clone(),
             facts,
             clock: self.clock.clone(),
-            horizon_ms: HORIZON_MS,
+            store: self.store.clone(),
+            policy: self.config.retention,
             unused: BTreeSet::new(),
         };
         supervisor.spawn("retention", |cancel| async move {

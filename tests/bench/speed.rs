@@ -15,6 +15,7 @@
 mod accept;
 mod client;
 mod process;
+mod reload;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ("start", |runtime| runtime.block_on(process::start())),
         ("size", |_| process::size()),
         ("memory", |runtime| runtime.block_on(process::memory())),
+        ("reload", |runtime| runtime.block_on(reload::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;
