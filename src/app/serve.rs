@@ -120,10 +120,10 @@ pub async fn serve(
     let parts = Parts { config, clock, store, snapshots, executor, blobs, auth, metrics, health };
     let mut supervisor = Supervisor::default();
     parts.watch_store(&mut supervisor);
-    let loaded = parts.health.part("definitions");
+    let definitions = parts.health.part("definitions");
     supervisor.spawn("definitions", |cancel| async move {
         // Once loaded they stay in force, whatever becomes of the folder.
-        loaded.ready();
+        definitions.ready();
         loader.run(publish, cancel).await;
         Ok(())
     });

@@ -243,7 +243,9 @@ fn prometheus(open_metrics: &str) -> String {
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some("EOF" | "UNIT"), ..) => continue,
             (Some("#"), Some(what), Some(name), Some(rest)) if counter(name) => {
-                text.push_str(&format!("# {what} {name}_total {rest}"));
+                for part in ["# ", what, " ", name, "_total ", rest] {
+                    text.push_str(part);
+                }
             }
             _ => text.push_str(line),
         }

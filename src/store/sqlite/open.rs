@@ -137,16 +137,20 @@ fn connect(path: &Path, busy_wait: Duration) -> Result<Connection, OpenError> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(busy_wait).map_err(failed)?;
     match kind(&connection).map_err(failed)? {
-        Kind::Empty | Kind::Ours(SCHEMA) => {}
+        // Before the first table, or it has no effect: room that retention makes can be given back.
+        Kind::Empty => connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?,
+        // Before anything is written, so that what is damaged stays as it is.
+        Kind::Ours(SCHEMA) => {
+            if let Some(what) = damage(&mut connection).map_err(failed)? {
+                return Err(damaged(what));
+            }
+        }
         Kind::Ours(found) => return Err(OpenError::Newer { path: path.to_owned(), found }),
         Kind::Foreign => return Err(OpenError::Foreign { path: path.to_owned() }),
     }
     settings(&connection).map_err(failed)?;
     make_schema(&mut connection).map_err(failed)?;
-    match damage(&mut connection).map_err(failed)? {
-        Some(what) => Err(damaged(what)),
-        None => Ok(connection),
-    }
+    Ok(connection)
 }
 
 /// Whether the file is shorter than its own header says (`SQLite` file format, 1.3), which `SQLite`
@@ -205,10 +209,8 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
 /// The page cache stays small, since the system caches the file too, and bodies pass through once.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // Before the first table, or it has no effect: room that retention makes can be given back.
     connection.execute_batch(
-        "PRAGMA auto_vacuum = INCREMENTAL;
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA cache_size = -4096;
          PRAGMA mmap_size = 0;

@@ -114,6 +114,10 @@ impl Work for Vacuum {
         Ok(())
     }
 
+    fn checkpoints(&self) -> bool {
+        self.freed
+    }
+
     fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
         // Who asked may have gone.
         self.reply.send(self.freed && outcome.is_ok()).ok();

@@ -20,6 +20,12 @@ pub(super) trait Work: Send {
     /// Writes it. An error undoes this work alone.
     fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()>;
 
+    /// Whether what it wrote should go from the log of writes to the database at once, so that the file
+    /// becomes shorter.
+    fn checkpoints(&self) -> bool {
+        false
+    }
+
     /// Answers, once it is known whether it is durable.
     fn answer(self: Box<Self>, outcome: Result<(), Failure>);
 }
@@ -104,6 +110,9 @@ impl Writer {
             Ok((state, refused)) => {
                 self.publish(state);
                 self.note(refused.iter().flatten().next());
+                if batch.iter().any(|work| work.checkpoints()) {
+                    self.checkpoint();
+                }
                 for (work, refused) in batch.into_iter().zip(refused) {
                     work.answer(refused.map_or(Ok(()), Err));
                 }
@@ -154,6 +163,13 @@ impl Writer {
         Ok((state, refused))
     }
 
+    fn checkpoint(&self) {
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = checkpoint {
+            tracing::debug!(%error, "a checkpoint failed");
+        }
+    }
+
     /// Logs the change between working and failing, and tries to win room in a full log of writes.
     fn note(&mut self, failure: Option<&Failure>) {
         let failing = self.trouble.borrow().is_some();
@@ -162,10 +178,7 @@ impl Writer {
                 if !failing {
                     tracing::error!(%why, "the store can't write");
                 }
-                let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-                if let Err(error) = checkpoint {
-                    tracing::debug!(%error, "the checkpoint failed too");
-                }
+                self.checkpoint();
             }
             None if failing => tracing::info!("the store writes again"),
             None => {}
