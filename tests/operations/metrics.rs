@@ -21,7 +21,7 @@ struct Exposition {
 /// Reads the text format 0.0.4, strictly.
 fn parse(text: &str) -> Exposition {
     let mut read = Exposition::default();
-    let sample = Regex::new(r#"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$"#).unwrap();
+    let sample = Regex::new(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$").unwrap();
     let label = Regex::new(r#"([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)"#).unwrap();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {

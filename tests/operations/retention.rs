@@ -89,3 +89,55 @@ async fn a_log_of_no_run_is_removed_and_nothing_else_in_the_folder() {
     expected.insert("somebody's".to_owned());
     until("the orphan is gone", async || (logs(&home) == expected).then_some(())).await;
 }
+
+/// How many of the inbox's events stand there.
+fn stored(home: &Home) -> i64 {
+    let database = rusqlite::Connection::open(home.data().join("kickoff.db")).unwrap();
+    database.busy_timeout(Duration::from_secs(5)).unwrap();
+    database.query_row("SELECT count(*) FROM inbox", [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn old_events_go_under_load_and_kills_but_none_that_still_runs() {
+    let home = Home::new(&DEFINITIONS.replacen("exit \"$KICKOFF", "sleep 300; exit \"$KICKOFF", 1));
+    let server = serve(&home);
+    for number in 0..700 {
+        assert_eq!(deliver(&server, &format!("old-{number}"), "{}", &[]).await.0, 202);
+    }
+    let (_, open) = deliver(&server, "open", r#"{"code": 0}"#, &[]).await;
+    server.runs_of(&open, |runs| runs.iter().any(|run| run["state"] == "running")).await;
+    server.kill();
+    // A week passes.
+    let database = rusqlite::Connection::open(home.data().join("kickoff.db")).unwrap();
+    let aged = database.execute("UPDATE events SET received_at = received_at - 8 * 86400000", []).unwrap();
+    assert_eq!(aged, 701);
+    drop(database);
+
+    let mut young = Vec::new();
+    for life in 0..4 {
+        let server = serve(&home);
+        for number in 0..20 {
+            let id = format!("young-{life}-{number}");
+            let (status, event) = deliver(&server, &id, "{}", &[]).await;
+            assert_eq!(status, 202);
+            young.push((id, event));
+        }
+        server.kill();
+    }
+    let server = serve(&home);
+    until("only the young and the open one are left", async || (stored(&home) == 81).then_some(())).await;
+    for (id, event) in &young {
+        let (status, again) = deliver(&server, id, "{}", &[]).await;
+        assert_eq!((status.as_u16(), &again), (200, event), "{id}");
+    }
+    let (status, again) = deliver(&server, "open", r#"{"code": 0}"#, &[]).await;
+    assert_eq!((status.as_u16(), &again), (200, &open));
+    let runs = server.runs_of(&open, |runs| runs.iter().any(|run| run["state"] == "running")).await;
+    // The old ones are gone whole: the same id is a new event.
+    assert_eq!(deliver(&server, "old-0", "{}", &[]).await.0, 202);
+    let id = runs[0]["id"].as_str().unwrap();
+    let cancel = crate::support::client().post(format!("{}/api/v1/runs/{id}/cancel", server.url)).send();
+    assert!(cancel.await.unwrap().status().is_success());
+    server.runs_of(&open, crate::support::all_ended).await;
+    assert_eq!(server.stop(), Some(0));
+}
