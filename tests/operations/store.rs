@@ -120,7 +120,7 @@ fn refused(data: &Path) -> (Option<i32>, String) {
 async fn a_folder_that_can_not_be_used_is_refused_with_what_to_do_and_left_as_it_is() {
     for (case, told) in [
         ("read-only", "can't be used: Read-only file system"),
-        ("newer", "has schema 99, and this version knows schemas up to 1: use a newer kickoff"),
+        ("newer", "has schema 99, and this version knows schemas up to"),
         ("cut", "is damaged: restore it from a backup, or move it away"),
         ("scribbled", "is damaged: restore it from a backup, or move it away"),
         ("garbage", "is not a database of kickoff: move it away"),
