@@ -192,6 +192,8 @@ mod tests {
             ("kickoff serve --listen localhost", false),
             ("kickoff serve --executor magic", false),
             ("kickoff serve --max-running 0", false),
+            ("kickoff serve --event-max-age 30d --max-events 100000", true),
+            ("kickoff serve --event-max-age 6d", false),
             ("kickoff serve --namespace Not_A_Label", false),
             ("kickoff serve --public-url ftp://x", false),
             ("kickoff --log-format json serve", true),

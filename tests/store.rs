@@ -9,6 +9,8 @@ mod open;
 mod records;
 mod retention;
 
+pub use open::Tmpfs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

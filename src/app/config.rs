@@ -26,9 +26,13 @@ pub struct ServeConfig {
     pub insecure_no_auth: bool,
     /// How many runs may go on at once.
     pub max_running: Option<u32>,
+    /// What is kept, and how long.
+    pub retention: RetentionPolicy,
     /// Folder with the Secrets and ConfigMaps of local runs, as `<name>/<key>`.
     pub local_secrets: Option<PathBuf>,
 }
+
+pub use crate::runs::retention::Policy as RetentionPolicy;
 
 /// Where Jobs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

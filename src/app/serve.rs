@@ -46,8 +46,6 @@ use crate::web::hooks::Intake;
 use crate::web::listener::{self, Limits};
 use crate::web::state::WebState;
 
-/// How long an event is known at least.
-const HORIZON_MS: i64 = 7 * 86_400_000;
 /// Orders that wait for the launcher.
 const ORDERS: usize = 256;
 /// Facts that wait for dispatch.
@@ -136,10 +134,10 @@ pub async fn serve(
     let parts = Parts { config, clock, store, snapshots, executor, blobs, auth, metrics, health };
     let mut supervisor = Supervisor::default();
     parts.watch_store(&mut supervisor);
-    let loaded = parts.health.part("definitions");
+    let definitions = parts.health.part("definitions");
     supervisor.spawn("definitions", |cancel| async move {
         // Once loaded they stay in force, whatever becomes of the folder.
-        loaded.ready();
+        definitions.ready();
         loader.run(publish, cancel).await;
         Ok(())
     });
@@ -288,7 +286,8 @@ impl Parts {
             snapshots: self.snapshots.clone(),
             facts,
             clock: self.clock.clone(),
-            horizon_ms: HORIZON_MS,
+            store: self.store.clone(),
+            policy: self.config.retention,
             unused: BTreeSet::new(),
         };
         supervisor.spawn("retention", |cancel| async move {

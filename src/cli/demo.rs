@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use kickoff::app::config::{ExecutorKind, ServeConfig};
+use kickoff::app::config::{ExecutorKind, RetentionPolicy, ServeConfig};
 use kickoff::app::definitions::Origin;
 use kickoff::app::serve::{ServeError, serve};
 use tokio::signal::unix::{SignalKind, signal};
@@ -157,6 +157,7 @@ fn config(args: &Args, folder: &Folder) -> ServeConfig {
         tokens: None,
         insecure_no_auth: true,
         max_running: Some(2),
+        retention: RetentionPolicy::default(),
         local_secrets: None,
     }
 }

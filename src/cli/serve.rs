@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use kickoff::app::config::{ExecutorKind, ServeConfig};
+use kickoff::app::config::{ExecutorKind, RetentionPolicy, ServeConfig};
 use kickoff::app::definitions::Origin;
 use kickoff::app::serve::serve;
+use kickoff::engine::definitions::quantity::Span;
+use kickoff::store::history::DEDUP_HORIZON_MS;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::tell;
@@ -45,6 +48,15 @@ pub(crate) struct Args {
     /// How many runs may go on at once
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     max_running: u32,
+    /// How long events are kept at least; never less than 7d, in which a repeat must be recognised
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = event_age)]
+    event_max_age: Span,
+    /// How many events older than 7d are kept at most, the newest; without it only their age counts
+    #[arg(long, value_name = "N")]
+    max_events: Option<u64>,
+    /// How often it is looked for what need not be kept
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = span, hide = true)]
+    retention_every: Span,
     /// Secrets and ConfigMaps of local runs, as DIR/NAME/KEY
     #[arg(long, value_name = "DIR")]
     local_secrets: Option<PathBuf>,
@@ -86,9 +98,23 @@ impl From<Args> for ServeConfig {
             tokens: args.tokens,
             insecure_no_auth: args.insecure_no_auth,
             max_running: Some(args.max_running),
+            retention: RetentionPolicy {
+                every: Duration::from_millis(args.retention_every.as_millis().max(1).unsigned_abs()),
+                event_age_ms: args.event_max_age.as_millis(),
+                max_events: args.max_events,
+            },
             local_secrets: args.local_secrets,
         }
     }
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text)
+}
+
+fn event_age(text: &str) -> Result<Span, String> {
+    let age = Span::parse(text)?;
+    if age.as_millis() >= DEDUP_HORIZON_MS { Ok(age) } else { Err("must be at least 7d".to_owned()) }
 }
 
 /// A DNS label (RFC 1123), as Kubernetes has names of namespaces.

@@ -67,8 +67,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let origin = Origin::Folder(args.folder.clone());
     let mut loader = Loader::new(origin, args.namespace.clone()).without_secrets();
     let (snapshot, sources) = loader.load_once().await.with_context(unreadable)?;
-    let (loaded, files) = load(&args.folder).with_context(unreadable)?;
-    if loaded.fixtures.is_empty() && loaded.problems.is_empty() {
+    let (found, files) = load(&args.folder).with_context(unreadable)?;
+    if found.fixtures.is_empty() && found.problems.is_empty() {
         tell(&format!(
             "error: there are no tests in {}: none of its files is *.test.yaml",
             args.folder.display()
@@ -76,19 +76,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(USAGE));
     }
     let wanted = |name: &str| args.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
-    let chosen: Vec<_> = loaded
+    let chosen: Vec<_> = found
         .fixtures
         .iter()
         .filter(|test| wanted(&test.config.name) || wanted(&test.config.trigger))
         .collect();
-    if chosen.is_empty() && loaded.problems.is_empty() {
+    if chosen.is_empty() && found.problems.is_empty() {
         tell(&format!("error: no test has {:?} in its name or trigger", args.only.unwrap_or_default()));
         return Ok(ExitCode::from(USAGE));
     }
     let bench = case::Bench { folder: &args.folder, namespace: &args.namespace, snapshot: &snapshot };
     let tests: Vec<Case> = chosen.into_iter().map(|fixture| bench.run(fixture)).collect();
     let failed = tests.iter().filter(|case| case.outcome != Outcome::Passed).count();
-    let problems = snapshot.problems.iter().chain(&loaded.problems).cloned().collect();
+    let problems = snapshot.problems.iter().chain(&found.problems).cloned().collect();
     let report = Report { passed: tests.len() - failed, failed, problems, tests };
     match args.output {
         Format::Table => {

@@ -243,11 +243,56 @@ fn prometheus(open_metrics: &str) -> String {
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("#"), Some("EOF" | "UNIT"), ..) => continue,
             (Some("#"), Some(what), Some(name), Some(rest)) if counter(name) => {
-                text.push_str(&format!("# {what} {name}_total {rest}"));
+                for part in ["# ", what, " ", name, "_total ", rest] {
+                    text.push_str(part);
+                }
             }
             _ => text.push_str(line),
         }
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_is_told_with_its_age() {
+        let metrics = Metrics::new(1_500);
+        assert_eq!(metrics.behind(), None, "no inbox is none behind");
+        let (arrive, newest) = watch::channel(10);
+        metrics.watch_inbox(newest);
+        metrics.decided_up_to(7);
+        metrics.oldest_queued(Some(40_000));
+        assert_eq!(metrics.behind(), Some(7));
+        let moment = Moment { undecided_since: Some(58_500), ..Moment::default() };
+        let text = metrics.prometheus(60_000, moment);
+        for line in [
+            "process_start_time_seconds 1.5",
+            "kickoff_inbox_undecided_events 3",
+            "kickoff_inbox_lag_seconds 1.5",
+            "kickoff_queue_oldest_age_seconds 20.0",
+            "kickoff_ready 0",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in:\n{text}");
+        }
+        metrics.decided_up_to(10);
+        arrive.send(10).unwrap();
+        assert_eq!(metrics.behind(), None);
+        // A clock that went back makes no negative age.
+        let text = metrics.prometheus(0, moment);
+        assert!(text.contains("kickoff_inbox_lag_seconds 0.0\n"), "{text}");
+    }
+
+    #[test]
+    fn the_older_format_has_its_own_names_of_counters() {
+        let metrics = Metrics::default();
+        metrics.event("webhook", "fired");
+        let text = metrics.prometheus(0, Moment::default());
+        assert!(text.contains("# TYPE kickoff_events_total counter\n"), "{text}");
+        assert!(text.contains("\nkickoff_events_total{source=\"webhook\",decision=\"fired\"} 1\n"), "{text}");
+        assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
+    }
 }

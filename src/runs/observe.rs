@@ -84,8 +84,11 @@ impl Observer {
                 self.verdicts.insert(key.clone(), (*event).clone());
             }
         }
-        for write in writes {
-            self.one(write);
+        // As it happened, whatever the order of the keys: event, runs, verdicts, their deliveries.
+        for stage in 0..STAGES {
+            for write in writes.iter().filter(|write| place(&write.key) == stage) {
+                self.one(write);
+            }
         }
         self.gauges();
     }
@@ -196,6 +199,19 @@ impl Observer {
             self.metrics.runs(state(*is), count);
         }
         self.metrics.oldest_queued(self.queued.first().map(|(since, _)| *since));
+    }
+}
+
+/// How many places there are.
+const STAGES: u8 = 4;
+
+/// The place of a write among those of its commit.
+fn place(key: &Key) -> u8 {
+    match key {
+        Key::Event(_) => 0,
+        Key::RunOpen(_) | Key::RunDone(_) => 1,
+        Key::FiringOpen(_) | Key::FiringDone(_) => 2,
+        _ => 3,
     }
 }
 

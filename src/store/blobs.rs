@@ -77,6 +77,16 @@ impl Blobs {
         }
     }
 
+    /// The runs that something is kept of, in no order.
+    pub async fn runs(&self) -> io::Result<Vec<RunId>> {
+        let mut entries = tokio::fs::read_dir(&self.folder).await?;
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next_entry().await? {
+            found.extend(entry.file_name().to_str().and_then(RunId::parse));
+        }
+        Ok(found)
+    }
+
     /// Removes everything of a run. Idempotent.
     pub async fn remove(&self, run: &RunId) -> io::Result<()> {
         match tokio::fs::remove_dir_all(self.folder.join(run.as_str())).await {

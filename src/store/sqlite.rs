@@ -120,6 +120,23 @@ impl SqliteStore {
         }
     }
 
+    /// Pages of the database's file that hold nothing.
+    pub async fn free_pages(&self) -> Result<u64, RecordsError> {
+        let read = |connection: &rusqlite::Connection| {
+            let pages = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+            Ok(connection.pragma_query_value(None, "freelist_count", pages)?.cast_unsigned())
+        };
+        let pages = self.inner.readers.with(read).await;
+        pages.map_err(|error| RecordsError::Unavailable(error.to_string()))
+    }
+
+    /// Gives up to `pages` of these back to the file system; whether any were. A database that was made
+    /// before this was possible keeps them for what comes.
+    pub async fn vacuum(&self, pages: u32) -> bool {
+        let (work, answer) = records::Vacuum::new(pages);
+        self.submit(Box::new(work), answer).await.unwrap_or(false)
+    }
+
     /// Ends when the writer has ended, which it does only by dying: nothing can be stored any more.
     pub async fn writer_ended(&self) {
         self.inner.thread.queue.closed().await;

@@ -16,6 +16,7 @@ mod accept;
 mod client;
 mod process;
 mod webhook;
+mod reload;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ("start", |runtime| runtime.block_on(process::start())),
         ("size", |_| process::size()),
         ("memory", |runtime| runtime.block_on(process::memory())),
+        ("reload", |runtime| runtime.block_on(reload::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;

@@ -137,7 +137,7 @@ fn elements(xml: &str) -> Vec<(String, Vec<(String, String)>)> {
                 found.push((name, pairs.collect()));
             }
             Event::Text(text) => {
-                drop(quick_xml::escape::unescape(std::str::from_utf8(&text).unwrap()).unwrap())
+                drop(quick_xml::escape::unescape(std::str::from_utf8(&text).unwrap()).unwrap());
             }
             _ => {}
         }

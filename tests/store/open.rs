@@ -1,6 +1,6 @@
 //! What can be wrong with a data folder, and how it is told.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kickoff::store::inbox::{Appended, Inbox as _};
@@ -9,21 +9,38 @@ use kickoff::store::sqlite::{OpenError, SqliteStore};
 use super::{event, open, options};
 
 /// A file system in memory, gone with this value.
-pub(super) struct Tmpfs(tempfile::TempDir);
+pub struct Tmpfs {
+    path: PathBuf,
+    _dir: Option<tempfile::TempDir>,
+}
 
 impl Tmpfs {
-    pub(super) fn mount(how: &str) -> Self {
+    pub fn mount(how: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", how, "tmpfs"]).arg(dir.path()).status();
-        let ok = mounted.is_ok_and(|status| status.success());
-        assert!(ok, "this test mounts a tmpfs: run it as root (in a container with CAP_SYS_ADMIN)");
-        Self(dir)
+        mount(&["-t", "tmpfs", "-o", how, "tmpfs"], dir.path());
+        Self { path: dir.path().to_owned(), _dir: Some(dir) }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.0.path()
+    /// At a folder that is there already.
+    pub fn at(path: &Path, how: &str) -> Self {
+        mount(&["-t", "tmpfs", "-o", how, "tmpfs"], path);
+        Self { path: path.to_owned(), _dir: None }
     }
+
+    /// Other options from now on, for instance `size=4m` or `ro`.
+    pub fn limit(&self, how: &str) {
+        mount(&["-o", &format!("remount,{how}")], &self.path);
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn mount(arguments: &[&str], path: &Path) {
+    let mounted = Command::new("mount").args(arguments).arg(path).status();
+    let ok = mounted.is_ok_and(|status| status.success());
+    assert!(ok, "this test mounts a tmpfs: run it as root (in a container with CAP_SYS_ADMIN)");
 }
 
 impl Drop for Tmpfs {

@@ -163,3 +163,77 @@ async fn a_fenced_commit_expires_nothing() {
     assert!(store.get(&key("a")).await.unwrap().is_some());
     assert!(store.history().event(&key("a")).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn events_beyond_a_number_may_go_once_a_repeat_need_not_be_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fence = store.lead("test").await.unwrap();
+    let ids = ["a", "b", "open", "c", "d", "young"];
+    store.append(ids.iter().map(|id| event(id)).collect()).await.unwrap();
+    let mut writes = Vec::new();
+    for (position, id) in (1_u64..).zip(ids) {
+        let mut record: EventRecord = event_record(id, position, &[], 0);
+        let age = if id == "young" { DEDUP_HORIZON_MS } else { DEDUP_HORIZON_MS + 100 };
+        record.attributes.received_at = NOW - age + i64::try_from(position).unwrap();
+        writes.push(put_event(record));
+    }
+    writes.push(put_firing(firing("open", 3, 1)));
+    store.commit(&fence, writes.into()).await.unwrap();
+    let history = store.history();
+    for (most, limit, expected) in [
+        (9, 9, &[][..]),
+        (5, 9, &[]),
+        (4, 9, &["a"]),
+        (2, 9, &["a", "b"]),
+        (0, 9, &["a", "b", "c", "d"]),
+        (0, 2, &["a", "b"]),
+        (u64::MAX, 9, &[]),
+    ] {
+        let found = history.surplus(most, DEDUP_HORIZON_MS, NOW, limit).await.unwrap();
+        let expected: Vec<_> = expected.iter().map(|id| key(id)).collect();
+        assert_eq!(found, expected, "{most} {limit}");
+    }
+}
+
+#[tokio::test]
+async fn room_is_given_back_to_the_file_system_without_a_pause() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fence = store.lead("test").await.unwrap();
+    let size = || dir.path().join("kickoff.db").metadata().unwrap().len();
+    let ids: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    for id in &ids {
+        let event = kickoff::engine::event::Event { body: vec![7; 100_000].into(), ..event(id) };
+        store.append(vec![event]).await.unwrap();
+    }
+    let records: Vec<Write> =
+        (1..).zip(&ids).map(|(at, id)| put_event(event_record(id, at, &[], 0))).collect();
+    store.commit(&fence, records.into()).await.unwrap();
+    assert_eq!(store.free_pages().await.unwrap(), 0);
+    let deletes: Vec<Write> = ids.iter().map(|id| Write::delete(Key::Event(key(id)))).collect();
+    store.commit(&fence, deletes.into()).await.unwrap();
+    let free = store.free_pages().await.unwrap();
+    assert!(free > 2_000, "{free}");
+    let before = 10_000_000;
+    while store.free_pages().await.unwrap() > 100 {
+        assert!(store.vacuum(256).await, "pages are free and none was given back");
+        assert_eq!(store.append(vec![event("meanwhile")]).await.unwrap().len(), 1);
+    }
+    let after = size();
+    drop(store);
+    assert!(after < before / 4, "{before} bytes before, {after} after");
+    assert!(open(dir.path()).get(&key("meanwhile")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn only_runs_that_there_are_not_are_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fence = store.lead("test").await.unwrap();
+    let writes = [put_run(run("open", 1, 0)), put_run(settled(run("done", 2, 0), Outcome::Passed, NOW))];
+    store.commit(&fence, writes.into()).await.unwrap();
+    let all = ["open", "done", "gone"].map(|id| run_id(id, "0"));
+    let unknown = store.history().unknown_runs(all.to_vec()).await.unwrap();
+    assert_eq!(unknown, [run_id("gone", "0")]);
+}

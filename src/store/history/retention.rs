@@ -81,6 +81,45 @@ impl History {
         Ok(self.readers.with(read).await?)
     }
 
+    /// Up to `limit` events beyond the newest `most`, of those that [`History::expirable`] could name for
+    /// this horizon, oldest first. An event that may not go yet counts, but never goes.
+    pub async fn surplus(
+        &self,
+        most: u64,
+        horizon_ms: i64,
+        now: Millis,
+        limit: usize,
+    ) -> Result<Vec<EventKey>, HistoryError> {
+        let since = now.saturating_sub(horizon_ms);
+        // The newest are passed over by the index alone.
+        let sql = "SELECT key FROM (
+                       SELECT key, received_at FROM events INDEXED BY events_received WHERE received_at < ?1
+                       ORDER BY received_at DESC LIMIT -1 OFFSET ?2) AS beyond
+                   WHERE NOT EXISTS (SELECT 1 FROM firings WHERE event_key = beyond.key AND NOT done)
+                     AND NOT EXISTS (SELECT 1 FROM runs INDEXED BY runs_event WHERE event_key = beyond.key)
+                   ORDER BY received_at LIMIT ?3";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let read = move |connection: &Connection| {
+            texts(connection, sql, (since, most, count(limit)), EventKey::parse)
+        };
+        Ok(self.readers.with(read).await?)
+    }
+
+    /// Those of `runs` that there are not.
+    pub async fn unknown_runs(&self, runs: Vec<RunId>) -> Result<Vec<RunId>, HistoryError> {
+        let read = move |connection: &Connection| {
+            let mut known = connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1")?;
+            let mut unknown = Vec::new();
+            for run in runs {
+                if !known.exists([run.as_str()])? {
+                    unknown.push(run);
+                }
+            }
+            Ok(unknown)
+        };
+        Ok(self.readers.with(read).await?)
+    }
+
     /// The revisions of the definitions that kept events were decided by.
     pub async fn revisions_in_use(&self) -> Result<BTreeSet<String>, HistoryError> {
         let read = |connection: &Connection| {

@@ -4,10 +4,10 @@
 //! transaction: the next start finds what was there before, and does it again.
 
 use std::fs::{DirBuilder, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -22,6 +22,8 @@ const STEPS: [&[&str]; 2] =
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a few steps")]
 const SCHEMA: i32 = STEPS.len() as i32;
 const STATEMENTS: usize = 48;
+/// How long it may be looked for damage before the server starts.
+const CHECK: Duration = Duration::from_millis(50);
 
 /// Why a data folder could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -128,16 +130,67 @@ fn connect(path: &Path, busy_wait: Duration) -> Result<Connection, OpenError> {
     };
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let damaged = |what: String| {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        let source = rusqlite::Error::SqliteFailure(code, Some(what));
+        OpenError::Damaged { path: path.to_owned(), source }
+    };
+    if let Some(what) = cut_off(path) {
+        return Err(damaged(what));
+    }
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(busy_wait).map_err(failed)?;
     match kind(&connection).map_err(failed)? {
-        Kind::Empty | Kind::Ours(..=SCHEMA) => {}
+        // Before the first table, or it has no effect: room that retention makes can be given back.
+        Kind::Empty => connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?,
+        // Before anything is written, so that what is damaged stays as it is.
+        Kind::Ours(..=SCHEMA) => {
+            if let Some(what) = damage(&mut connection).map_err(failed)? {
+                return Err(damaged(what));
+            }
+        }
         Kind::Ours(found) => return Err(OpenError::Newer { path: path.to_owned(), found }),
         Kind::Foreign => return Err(OpenError::Foreign { path: path.to_owned() }),
     }
     settings(&connection).map_err(failed)?;
     make_schema(&mut connection).map_err(failed)?;
     Ok(connection)
+}
+
+/// Whether the file is shorter than its own header says (`SQLite` file format, 1.3), which `SQLite`
+/// finds only once it wants a page that is missing. Where there is a log of writes, it may be.
+fn cut_off(path: &Path) -> Option<String> {
+    let mut log = path.to_owned().into_os_string();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return None;
+    }
+    let mut file = File::open(path).ok()?;
+    let mut header = [0; 100];
+    file.read_exact(&mut header).ok()?;
+    let number = |at: usize| u64::from(u32::from_be_bytes(header[at..at + 4].try_into().unwrap_or_default()));
+    let page_size = match u64::from(u16::from_be_bytes([header[16], header[17]])) {
+        1 => 65_536,
+        size => size,
+    };
+    let (wanted, length) = (number(28) * page_size, file.metadata().ok()?.len());
+    // The size is valid only where the two counters of changes agree.
+    let valid = header.starts_with(b"SQLite format 3\0") && number(24) == number(92);
+    (valid && length < wanted).then(|| format!("it has {length} bytes, and should have {wanted}"))
+}
+
+/// What a look of up to [`CHECK`] finds: all of a small database, the beginning of a large one.
+fn damage(connection: &mut Connection) -> rusqlite::Result<Option<String>> {
+    let until = Instant::now() + CHECK;
+    connection.progress_handler(1_000, Some(move || Instant::now() > until))?;
+    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    match found {
+        Ok(text) if text == "ok" => Ok(None),
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 enum Kind {

@@ -84,6 +84,47 @@ impl Work for Probe {
     }
 }
 
+/// Gives free pages back.
+pub(super) struct Vacuum {
+    pages: u32,
+    freed: bool,
+    reply: oneshot::Sender<bool>,
+}
+
+impl Vacuum {
+    /// Up to so many.
+    pub(super) fn new(pages: u32) -> (Self, oneshot::Receiver<bool>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { pages, freed: false, reply }, answer)
+    }
+}
+
+impl Work for Vacuum {
+    fn bytes(&self) -> usize {
+        self.pages as usize * 4_096
+    }
+
+    fn carry_out(&mut self, savepoint: &Savepoint<'_>, _: &mut State) -> rusqlite::Result<()> {
+        let free = || savepoint.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+        let before = free()?;
+        // A page goes with each step.
+        let mut vacuum = savepoint.prepare(&format!("PRAGMA incremental_vacuum({})", self.pages))?;
+        let mut rows = vacuum.query([])?;
+        while rows.next()?.is_some() {}
+        self.freed = free()? < before;
+        Ok(())
+    }
+
+    fn checkpoints(&self) -> bool {
+        self.freed
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
+        // Who asked may have gone.
+        self.reply.send(self.freed && outcome.is_ok()).ok();
+    }
+}
+
 /// Writes of one commit.
 pub(super) struct Commit {
     term: u64,

@@ -27,6 +27,12 @@ pub(super) trait Work: Send {
         None
     }
 
+    /// Whether what it wrote should go from the log of writes to the database at once, so that the file
+    /// becomes shorter.
+    fn checkpoints(&self) -> bool {
+        false
+    }
+
     /// Answers, once it is known whether it is durable.
     fn answer(self: Box<Self>, outcome: Result<(), Failure>);
 }
@@ -121,6 +127,9 @@ impl Writer {
                 self.recent.learn(changes, state.revision);
                 self.publish(state);
                 self.note(refused.iter().flatten().next());
+                if batch.iter().any(|work| work.checkpoints()) {
+                    self.checkpoint();
+                }
                 for (work, refused) in batch.into_iter().zip(refused) {
                     work.answer(refused.map_or(Ok(()), Err));
                 }
@@ -172,6 +181,13 @@ impl Writer {
         Ok((state, refused))
     }
 
+    fn checkpoint(&self) {
+        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = checkpoint {
+            tracing::debug!(%error, "a checkpoint failed");
+        }
+    }
+
     /// Logs the change between working and failing, and tries to win room in a full log of writes.
     fn note(&mut self, failure: Option<&Failure>) {
         let failing = self.trouble.borrow().is_some();
@@ -180,10 +196,7 @@ impl Writer {
                 if !failing {
                     tracing::error!(%why, "the store can't write");
                 }
-                let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-                if let Err(error) = checkpoint {
-                    tracing::debug!(%error, "the checkpoint failed too");
-                }
+                self.checkpoint();
             }
             None if failing => tracing::info!("the store writes again"),
             None => {}
