@@ -15,6 +15,7 @@
 mod accept;
 mod client;
 mod process;
+mod rules;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             "accept",
             (|runtime| runtime.block_on(accept::measure())) as fn(&tokio::runtime::Runtime) -> Vec<Promise>,
         ),
+        ("rules", |_| rules::measure()),
         ("start", |runtime| runtime.block_on(process::start())),
         ("size", |_| process::size()),
         ("memory", |runtime| runtime.block_on(process::memory())),

@@ -120,7 +120,7 @@ impl Turn<'_> {
                 FiringId::derive(&self.machine.config.instance, &trigger.name, &event.attributes.key);
             let runner = Runner { name: &trigger.name, is_trigger: true };
             let before = self.before(trigger, &event.attributes, &facts, &mut decided);
-            let considered = plan::consider(trigger, &facts, before, &firing, &self.machine.config);
+            let considered = plan::consider_quickly(trigger, &facts, before, &firing, &self.machine.config);
             let decision = match considered {
                 Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
                 Err(refusal) => refused(&trigger.name, refusal),

@@ -63,6 +63,9 @@ fn scalar() -> impl Strategy<Value = Value> {
         json!("a"),
         json!("b"),
         json!("5"),
+        json!("ab"),
+        json!("com.github.push"),
+        json!("über"),
         json!(5),
         json!(5.0),
         json!(0),
@@ -83,8 +86,37 @@ fn rule() -> impl Strategy<Value = Value> {
         (path.clone(), scalar()).prop_map(|(path, value)| json!({"path": path, "equals": value})),
         (path.clone(), prop::collection::vec(scalar(), 1..4))
             .prop_map(|(path, values)| json!({"path": path, "in": values})),
-        (path, scalar()).prop_map(|(path, value)| json!({"path": path, "notEquals": value})),
+        (path.clone(), scalar()).prop_map(|(path, value)| json!({"path": path, "notEquals": value})),
+        (path.clone(), patterns()).prop_map(|(path, pattern)| json!({"path": path, "matches": pattern})),
+        (
+            path.clone(),
+            prop::sample::select(vec!["a*", "*b", "{a,b}", "[ab]", "a\\b", "?", "**", "com.*.push", "ü*"])
+        )
+            .prop_map(|(path, pattern)| json!({"path": path, "glob": pattern})),
+        (path.clone(), prop::sample::select(vec!["", "a", "com.", "5"]))
+            .prop_map(|(path, start)| json!({"path": path, "startsWith": start})),
+        (path.clone(), prop::sample::select(vec!["a", "b"]))
+            .prop_map(|(path, part)| json!({"path": path, "contains": part})),
+        path.prop_map(|path| json!({"path": path, "changed": false})),
     ]
+}
+
+fn patterns() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "a",
+        "(?i)A",
+        "a|b",
+        "(a)(b)?",
+        "a+",
+        "a*",
+        "(ab){0,2}",
+        "[a-b]",
+        "com\\.github\\.(push|pull).*",
+        "",
+        ".*5",
+        "\\bA?a",
+        "(?:a|b)c?",
+    ])
 }
 
 fn sources() -> impl Strategy<Value = Value> {

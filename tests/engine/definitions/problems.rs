@@ -128,7 +128,7 @@ fn what_a_later_version_has_is_unknown() {
   runs: []
 "), @r"
         a.yaml:5:14: spec.sources[0].schedule: unknown field; the only one here is webhook
-        a.yaml:6:3: spec.gate: unknown field; the fields here are match, policy, runs, sources, suspend
+        a.yaml:6:3: spec.gate: unknown field; the fields here are match, policy, runs, series, sources, suspend
         a.yaml:7:9: spec.runs: needs at least 1 entry
         ");
 }
@@ -168,6 +168,7 @@ fn values_that_others_refuse_have_their_place() {
         ");
     insta::assert_snapshot!(fields("Trigger", trigger).join("\n"), @r"
         a.yaml:5:60 spec.match[1].any[0].path
+        a.yaml:5:87 spec.match[2].path
         a.yaml:5:99 spec.match[2].matches
         a.yaml:6:64 spec.runs[0].params.vus
         a.yaml:6:75 spec.runs[0].params.url
