@@ -166,6 +166,22 @@ fn an_event_that_did_not_come_by_a_webhook_has_no_candidates() {
 }
 
 #[test]
+fn only_so_many_triggers_of_a_webhook_may_ask_for_changed() {
+    let sources = json!([{"webhook": {"name": "github"}}]);
+    let rules = json!([{"path": "event.data.x", "changed": true}]);
+    let triggers: Vec<String> = (0..502).map(|at| trigger(&format!("t{at:03}"), &sources, &rules)).collect();
+    let text = format!("{WEBHOOK}---{TEMPLATE}---{}", triggers.join("---"));
+    let snapshot = snapshot(&[("a.yaml", &text)], None);
+    let told: Vec<String> =
+        snapshot.problems.iter().filter_map(|problem| problem.definition.clone()).collect();
+    assert_eq!(
+        (snapshot.triggers.len(), told),
+        (500, vec!["Trigger/t500".to_owned(), "Trigger/t501".to_owned()])
+    );
+    assert!(snapshot.problems[0].message.contains("500 triggers of Webhook/github do so already"));
+}
+
+#[test]
 fn ten_thousand_triggers_told_apart_by_an_equality_are_one_look_up() {
     let sources = json!([{"webhook": {"name": "github", "events": ["push"]}}]);
     let rules = |at: usize| {
