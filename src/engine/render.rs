@@ -79,9 +79,22 @@ pub fn render(leg: &Leg, facts: &Facts, context: &RunContext<'_>) -> Result<Rend
     if bytes > MAX_MANIFEST {
         return Err(format!("the manifest has {bytes} bytes; up to {MAX_MANIFEST} are allowed"));
     }
-    let namespace =
-        leg.namespace.as_ref().or(environment.namespace.as_ref()).unwrap_or(&leg.template.namespace);
-    Ok(Rendered { namespace: namespace.clone(), params, manifest })
+    let namespace = match &leg.namespace {
+        Some(text) => {
+            place(text, &leg.template.manifest, &root).map_err(|reason| format!("namespace: {reason}"))?
+        }
+        None => environment.namespace.as_ref().unwrap_or(&leg.template.namespace).clone(),
+    };
+    Ok(Rendered { namespace, params, manifest })
+}
+
+/// Where a run runs by its own word.
+fn place(text: &Text, manifest: &ManifestTemplate, root: &minijinja::Value) -> Result<String, String> {
+    let namespace = text.text(root, false)?;
+    if !text.is_literal() {
+        manifest.allows_namespace(&namespace)?;
+    }
+    Ok(namespace)
 }
 
 /// The root of all expressions. Params are not there yet while they are made themselves.

@@ -7,6 +7,7 @@
 mod before;
 mod cel;
 mod compile;
+mod needed;
 mod operator;
 mod path;
 mod shown;
@@ -107,9 +108,14 @@ impl Rule {
         }
     }
 
-    /// Whether all hold; if not, which rule decided.
+    /// Whether all hold; an error says why that can't be told.
     ///
-    /// This is the hot path: it stops at the first that does not hold.
+    /// This is the hot path: it stops at the first that does not hold, and words no reason.
+    pub fn is_met(&self, facts: &Facts, before: &Before) -> Result<bool, String> {
+        settle(&self.all, View { root: facts.root(), before }, false).map(|failed| failed.is_none())
+    }
+
+    /// Whether all hold; if not, which rule decided.
     pub fn holds(&self, facts: &Facts, before: &Before) -> Result<(), Unmet> {
         let view = View { root: facts.root(), before };
         match settle(&self.all, view, false) {
@@ -136,12 +142,35 @@ impl Rule {
         watched(&self.all).into_iter().map(print).collect()
     }
 
+    /// Texts that must be in a text for the whole to hold, for the index: (path of plain names, the
+    /// texts all of which must be there).
+    pub fn needed_texts(&self) -> Vec<(String, Vec<Vec<u8>>)> {
+        let mut found = Vec::new();
+        collect_needed(&self.all, &mut found);
+        found
+    }
+
     /// Equalities that must hold for the whole to hold, for the index: (path of plain names, the
     /// values any of which will do).
     pub fn equalities(&self) -> Vec<(String, Vec<Value>)> {
         let mut found = Vec::new();
         collect_equalities(&self.all, &mut found);
         found
+    }
+}
+
+fn collect_needed(nodes: &[Node], found: &mut Vec<(String, Vec<Vec<u8>>)>) {
+    for node in nodes {
+        match &node.test {
+            Test::All(below) => collect_needed(below, found),
+            Test::Path(path, operator) => {
+                let texts = operator.needed();
+                if let (Some(path), false) = (path.dotted(), texts.is_empty()) {
+                    found.push((path, texts));
+                }
+            }
+            Test::Any(_) | Test::Not(_) | Test::Changed(..) | Test::Cel(_) => {}
+        }
     }
 }
 

@@ -15,8 +15,9 @@
 mod accept;
 mod client;
 mod process;
-mod webhook;
 mod reload;
+mod rules;
+mod webhook;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             (|runtime| runtime.block_on(accept::measure())) as fn(&tokio::runtime::Runtime) -> Vec<Promise>,
         ),
         ("webhook", |_| webhook::measure()),
+        ("rules", |_| rules::measure()),
         ("start", |runtime| runtime.block_on(process::start())),
         ("size", |_| process::size()),
         ("memory", |runtime| runtime.block_on(process::memory())),

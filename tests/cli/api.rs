@@ -249,3 +249,29 @@ async fn triggers_are_shown_as_they_are_in_force() {
     assert_eq!(one, server.get("/api/v1/triggers/default/on-main").await);
     assert_eq!(one["sources"], json!([{"webhook": "gh", "events": ["com.github.push"]}]));
 }
+
+#[tokio::test]
+async fn the_value_of_a_secret_is_refused_before_anything_of_it_is_kept() {
+    let hush =
+        DEFINITIONS.replace("{name: message, type: string, default: hello}", "{name: message, type: secret}");
+    let home = Home::new(
+        &hush
+            .replace("params: {message: \"{{ git.message | default('by hand') }}\"}", "params: {}")
+            .replace("params: {message: second}", "params: {}")
+            .replace("params: {message: from staging}", "params: {}"),
+    );
+    let server = home.serve(&[], &[("CLI_SECRET", "s")]);
+    for target in [json!({"template": "say"}), json!({"trigger": "alone"})] {
+        let mut wanted = target.clone();
+        wanted["params"] = json!({"message": "hunter2-of-old"});
+        let (status, problem) = post(&server, "/api/v1/runs", "k1", &wanted).await;
+        assert_eq!(status, 422, "{target}: {problem}");
+        let detail = "param message: a secret is {secretKeyRef: {name: ..., key: ...}}, never a value";
+        assert_eq!(problem["detail"], detail, "{target}");
+    }
+    let planted = |text: &[u8]| text.windows(14).any(|part| part == b"hunter2-of-old");
+    for entry in std::fs::read_dir(home.data()).unwrap().map(|entry| entry.unwrap().path()) {
+        assert!(!entry.is_file() || !planted(&std::fs::read(&entry).unwrap()), "{}", entry.display());
+    }
+    assert!(!planted(server.said().as_bytes()));
+}

@@ -84,6 +84,52 @@ fn a_delivery_is_explained_rule_by_rule_with_its_job() {
 }
 
 #[test]
+fn cel_and_changed_are_explained_with_the_event_before() {
+    let home = home();
+    let rules = "    - {path: event.data.ref, equals: refs/heads/main}\n";
+    let more = format!(
+        "{rules}    - {{cel: \"event.data.repository.full_name.startsWith('acme/') && event.data.n > 1\"}}\n    \
+         - {{path: event.data.n, changed: true}}\n"
+    );
+    home.define(&DEFINITIONS.replacen(rules, &more, 1));
+    let write = |name: &str, n: u32, branch: &str| {
+        let mut event: Value = serde_json::from_str(&push(branch)).unwrap();
+        event["n"] = json!(n);
+        std::fs::write(home.path().join(name), event.to_string()).unwrap();
+    };
+    write("two.json", 2, "main");
+    write("three.json", 3, "main");
+    write("elsewhere.json", 3, "try-it");
+    let explain = "explain --definitions {}/definitions --trigger on-main --headers {}/headers.txt --event";
+    let told = |line: &str| {
+        let (code, stdout, stderr) = run(&home, &format!("{explain} {line}"));
+        assert_eq!((code, stderr.as_str()), (0, ""), "{line}");
+        stdout
+    };
+    for (line, decision) in [
+        (
+            "{}/two.json",
+            "filtered: match[2]: event.data.n is 2 in the first event of its series, wanted changed true",
+        ),
+        (
+            "{}/two.json --previous {}/two.json",
+            "filtered: match[2]: event.data.n is 2 as before, wanted changed true",
+        ),
+        ("{}/three.json --previous {}/two.json", "fired: all rules hold"),
+        ("{}/main.json --previous {}/two.json", "invalid: match[1].cel: event.data.n is missing"),
+    ] {
+        let text = told(line);
+        assert!(text.contains(&format!("decision {decision}\n")), "{line}: {text}");
+    }
+    let text = told("{}/three.json --previous {}/two.json");
+    let cel = "cel event.data.repository.full_name.startsWith('acme/') && event.data.n > 1  \
+               saw {\"event.data.repository.full_name\":\"acme/shop\"}, {\"event.data.n\":3}  holds";
+    assert!(text.contains(cel), "{text}");
+    let (code, _, stderr) = run(&home, &format!("{explain} {{}}/three.json --previous {{}}/elsewhere.json"));
+    assert_eq!((code, stderr.as_str()), (2, "error: --previous: the event before is of another series\n"));
+}
+
+#[test]
 fn programs_read_what_people_read() {
     let home = home();
     let explain = "explain --definitions {}/definitions --trigger on-main -o json --event";

@@ -17,7 +17,7 @@ use kickoff::engine::values::Facts;
 use serde_json::{Value, json};
 
 /// A template and one run of it, as people write them.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Case {
     template: Value,
     run: Value,

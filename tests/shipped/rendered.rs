@@ -50,11 +50,14 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ("examples/concurrency", "staging-main", "event.json", "headers.txt", "filtered"),
     ("examples/concurrency", "staging-release", "event.json", "headers.txt", "fired"),
     ("examples/concurrency", "newest-of-a-branch", "event.json", "headers.txt", "fired"),
+    ("examples/changed", "new-image", "event.json", "headers.txt", "fired"),
     ("examples/gitlab-merge-request", "merge-request", "event.json", "headers.txt", "fired"),
 ];
 
 fn explain(folder: &str, trigger: &str, event: &str, headers: &str) -> Value {
     let folder = super::project(folder);
+    let previous = folder.join("previous.json");
+    let previous = previous.exists().then(|| ["--previous".into(), previous.into_os_string()]);
     let output = Command::new(env!("CARGO_BIN_EXE_kickoff"))
         .args(["explain", "-o", "json", "--trigger", trigger, "--definitions"])
         .arg(&folder)
@@ -62,6 +65,7 @@ fn explain(folder: &str, trigger: &str, event: &str, headers: &str) -> Value {
         .arg(folder.join(event))
         .arg("--headers")
         .arg(folder.join(headers))
+        .args(previous.into_iter().flatten())
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);

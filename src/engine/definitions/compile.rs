@@ -10,6 +10,7 @@ mod names;
 mod sources;
 mod template;
 mod trigger;
+mod watches;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +82,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     let world = World { namespace: &loaded.namespace, webhooks: &webhooks, templates: &templates, previous };
     let mut triggers = triggers(&usable, &world, &mut problems);
     groups::check(&mut triggers, &mut problems);
+    watches::check(&mut triggers, &mut problems);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     compiled.extend(broken(loaded, previous, &problems, &compiled));
     compiled.sort_by(|a, b| a.name.cmp(&b.name));

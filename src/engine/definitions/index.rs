@@ -3,13 +3,17 @@
 //! Ten thousand triggers on one webhook are usually told apart by one rule such as `git.repository
 //! equals acme/shop`. Each trigger is filed under the values of one of its equalities: that whose
 //! path has the most values among the webhook's triggers. What the event holds at that path is then
-//! one look-up. An index may only leave out triggers whose rules can't hold, and never decides more.
+//! one look-up. One without an equality is filed by a text that must be in a value for its glob, regular
+//! expression or beginning. An index may only leave out triggers whose rules can't hold, and never decides more.
+
+mod literals;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use self::literals::OfText;
 use super::model::Trigger;
 use crate::engine::event::{Attributes, Ingress};
 use crate::engine::ids::ObjectName;
@@ -36,6 +40,7 @@ struct OfWebhook {
     /// Triggers without an equality to file them by.
     always: Vec<usize>,
     paths: Vec<OfPath>,
+    texts: Vec<OfText>,
 }
 
 /// How many triggers take an event of a type, without asking each.
@@ -94,11 +99,13 @@ impl Index {
             return Candidates::default();
         }
         let filed = webhook.paths.iter().flat_map(|path| path.at(root));
+        let by_text = webhook.texts.iter().flat_map(|path| path.at(root));
         let mut positions: Vec<usize> = webhook
             .always
             .iter()
             .chain(filed)
             .copied()
+            .chain(by_text)
             .filter(|position| self.triggers[*position].listens(event))
             .collect();
         positions.sort_unstable();
@@ -125,16 +132,18 @@ impl OfWebhook {
         }
         let mut built = Self::default();
         let mut paths: BTreeMap<&str, OfPath> = BTreeMap::new();
+        let mut others = Vec::new();
         for (position, all) in &equalities {
             built.listening.add(&triggers[*position], webhook);
             match all.iter().max_by_key(|(path, _)| (values[path.as_str()].len(), path)) {
-                None => built.always.push(*position),
+                None => others.push((*position, needed(&triggers[*position]))),
                 Some((path, wanted)) => {
                     paths.entry(path).or_insert_with(|| OfPath::new(path)).file(*position, wanted);
                 }
             }
         }
         built.paths = paths.into_values().collect();
+        (built.texts, built.always) = literals::file(others);
         built
     }
 }
@@ -151,6 +160,10 @@ fn equalities(trigger: &Trigger, webhook: &ObjectName) -> Vec<Equality> {
     let first = trigger.suspend || trigger.broken.is_some() || trigger.watches();
     let of_rules = if first { Vec::new() } else { trigger.rule.equalities() };
     of_rules.into_iter().chain(of_sources).collect()
+}
+
+fn needed(trigger: &Trigger) -> Vec<literals::Needed> {
+    if trigger.watches() { Vec::new() } else { trigger.rule.needed_texts() }
 }
 
 /// Equalities that a look-up can answer: of scalars, null not being one.

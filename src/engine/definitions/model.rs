@@ -178,8 +178,8 @@ pub struct Leg {
     pub template: Arc<JobTemplate>,
     /// Name of the environment.
     pub environment: Option<String>,
-    /// Where; set by the run itself.
-    pub namespace: Option<String>,
+    /// Where; set by the run itself. With `{{ }}` only what `allow.namespaces` has.
+    pub namespace: Option<Text>,
     /// Values given by the run.
     pub params: BTreeMap<String, ParamValue>,
     /// This cell's values.

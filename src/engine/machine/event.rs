@@ -170,8 +170,8 @@ impl Turn<'_> {
             let firing = FiringId::derive(&self.machine.config.instance, &trigger.name, &origin.event.key);
             let runner = Runner { name: &trigger.name, is_trigger: true };
             let before = self.before(trigger, &event.attributes, &facts, origin, &mut decided);
-            let considered =
-                plan::consider(trigger, &event.attributes, &facts, before, &firing, &self.machine.config);
+            let (attributes, config) = (&event.attributes, &self.machine.config);
+            let considered = plan::consider_quickly(trigger, attributes, &facts, before, &firing, config);
             let decision = match considered {
                 Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
                 Err(refusal) => refused(&trigger.name, refusal),

@@ -103,6 +103,28 @@ fn refuse<T>(kind: DecisionKind, reason: impl Into<String>) -> Result<T, Refusal
     Err(Refusal { kind, reason: reason.into() })
 }
 
+/// As [`consider`], without a reason where a rule does not hold: most triggers of a webhook filter most
+/// of its events, and nobody reads why until asked.
+pub(super) fn consider_quickly(
+    trigger: &Trigger,
+    event: &Attributes,
+    facts: &Facts,
+    before: Result<Before, String>,
+    firing: &FiringId,
+    config: &MachineConfig,
+) -> Result<Plan, Refusal> {
+    if trigger.broken.is_some() || trigger.suspend {
+        return consider(trigger, event, facts, before, firing, config);
+    }
+    let note = trigger.admits(event, facts).or_else(|reason| refuse(DecisionKind::Filtered, reason))?;
+    let before = before.or_else(|reason| refuse(DecisionKind::Invalid, reason))?;
+    match trigger.rule.is_met(facts, &before) {
+        Ok(true) => Ok(Plan { note, ..freeze(trigger, facts, firing, &Given::default(), config)? }),
+        Ok(false) => refuse(DecisionKind::Filtered, ""),
+        Err(reason) => refuse(DecisionKind::Invalid, reason),
+    }
+}
+
 /// What `trigger`, whose source clause took the event, makes of it. `before` is what `changed` is asked
 /// against, or why that can't be told.
 pub fn consider(

@@ -12,6 +12,7 @@ pub(super) struct Allow {
     service_accounts: Globs,
     secrets: Globs,
     config_maps: Globs,
+    namespaces: Globs,
 }
 
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl Allow {
             service_accounts: list("serviceAccounts", &config.service_accounts),
             secrets: list("secrets", &config.secrets),
             config_maps: list("configMaps", &config.config_maps),
+            namespaces: list("namespaces", &config.namespaces),
         };
         if problems.is_empty() { Ok(allow) } else { Err(problems) }
     }
@@ -40,6 +42,7 @@ impl Allow {
             List::ServiceAccounts => &self.service_accounts,
             List::Secrets => &self.secrets,
             List::ConfigMaps => &self.config_maps,
+            List::Namespaces => &self.namespaces,
         }
     }
 

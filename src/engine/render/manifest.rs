@@ -63,7 +63,7 @@ impl ManifestTemplate {
         }
         let Ok(allow) = allow else { return Err(problems) };
         for leaf in &leaves {
-            if let Err(message) = leaf.check(&allow, params) {
+            if let Err(message) = may_stand(&leaf.text, leaf.position, &allow, params) {
                 problems.push((leaf.field.clone(), message));
             }
         }
@@ -81,6 +81,21 @@ impl ManifestTemplate {
             return Err("can't be given by hand unless allow.secrets says which Secrets".to_owned());
         }
         self.allow.check(List::Secrets, name)
+    }
+
+    /// Whether a run may say `{{ }}` where it runs, and what it speaks of is there.
+    pub fn check_namespace(&self, text: &Text, params: &[ParamSchema]) -> Result<(), String> {
+        may_stand(text, Position::Allowed(List::Namespaces), &self.allow, params)
+    }
+
+    /// Whether an event's value may be where a run runs.
+    pub(super) fn allows_namespace(&self, value: &str) -> Result<(), String> {
+        let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let edges = !value.starts_with('-') && !value.ends_with('-');
+        if value.is_empty() || value.len() > 63 || !edges || !value.bytes().all(label) {
+            return Err(format!("{value:?} is not the name of a namespace"));
+        }
+        self.allow.check(List::Namespaces, value)
     }
 
     /// Fills in all leaves and gives every container `variables`.
@@ -101,46 +116,6 @@ impl ManifestTemplate {
 }
 
 impl Leaf {
-    /// Whether the expression may stand here at all.
-    fn check(&self, allow: &Allow, params: &[ParamSchema]) -> Result<(), String> {
-        let find = |name: &str| params.iter().find(|param| param.name() == name);
-        for name in self.text.params() {
-            let Some(param) = find(&name) else {
-                let near = params.iter().find(|param| strsim::damerau_levenshtein(param.name(), &name) <= 2);
-                let meant =
-                    near.map(|param| format!(" (did you mean {}?)", param.name())).unwrap_or_default();
-                return Err(format!("there is no param {name}{meant}"));
-            };
-            let whole = self.position == Position::Env && self.text.whole_param().is_some();
-            if param.param_type() == ParamType::Secret && !whole {
-                return Err(format!(
-                    "the secret {name} may stand only as a whole env value: {{{{ params.{name} }}}}"
-                ));
-            }
-        }
-        let plain =
-            |param: &ParamSchema| matches!(param.param_type(), ParamType::Integer | ParamType::Boolean);
-        match self.position {
-            Position::Env | Position::Arg if self.text.names_a_variable() => {
-                Err("has {{ }} within $( ): a value may not choose a variable".to_owned())
-            }
-            Position::Allowed(list) if allow.is_empty(list) => Err(format!(
-                "may not hold {{{{ }}}} unless allow.{} says which values it may take",
-                list.name()
-            )),
-            Position::Env | Position::Arg | Position::Label | Position::Annotation | Position::Allowed(_) => {
-                Ok(())
-            }
-            Position::Sealed => Err("may not hold {{ }}: it decides what the pod can reach".to_owned()),
-            Position::Command | Position::Other => match self.text.whole_param().and_then(find) {
-                Some(param) if plain(param) => Ok(()),
-                _ => Err("may not hold {{ }}: only env values, args, labels and annotations may, \
-                          or a whole integer or boolean param"
-                    .to_owned()),
-            },
-        }
-    }
-
     fn fill(
         &self,
         manifest: &mut Value,
@@ -178,6 +153,43 @@ impl Leaf {
         entry.remove("value");
         entry.insert("valueFrom".to_owned(), json!({"secretKeyRef": reference}));
         Ok(())
+    }
+}
+
+/// Whether an expression may stand at a position at all.
+fn may_stand(text: &Text, position: Position, allow: &Allow, params: &[ParamSchema]) -> Result<(), String> {
+    let find = |name: &str| params.iter().find(|param| param.name() == name);
+    for name in text.params() {
+        let Some(param) = find(&name) else {
+            let near = params.iter().find(|param| strsim::damerau_levenshtein(param.name(), &name) <= 2);
+            let meant = near.map(|param| format!(" (did you mean {}?)", param.name())).unwrap_or_default();
+            return Err(format!("there is no param {name}{meant}"));
+        };
+        let whole = position == Position::Env && text.whole_param().is_some();
+        if param.param_type() == ParamType::Secret && !whole {
+            return Err(format!(
+                "the secret {name} may stand only as a whole env value: {{{{ params.{name} }}}}"
+            ));
+        }
+    }
+    let plain = |param: &ParamSchema| matches!(param.param_type(), ParamType::Integer | ParamType::Boolean);
+    match position {
+        Position::Env | Position::Arg if text.names_a_variable() => {
+            Err("has {{ }} within $( ): a value may not choose a variable".to_owned())
+        }
+        Position::Allowed(list) if allow.is_empty(list) => {
+            Err(format!("may not hold {{{{ }}}} unless allow.{} says which values it may take", list.name()))
+        }
+        Position::Env | Position::Arg | Position::Label | Position::Annotation | Position::Allowed(_) => {
+            Ok(())
+        }
+        Position::Sealed => Err("may not hold {{ }}: it decides what the pod can reach".to_owned()),
+        Position::Command | Position::Other => match text.whole_param().and_then(find) {
+            Some(param) if plain(param) => Ok(()),
+            _ => Err("may not hold {{ }}: only env values, args, labels and annotations may, \
+                          or a whole integer or boolean param"
+                .to_owned()),
+        },
     }
 }
 

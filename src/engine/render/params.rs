@@ -131,7 +131,11 @@ impl ParamSchema {
                 Value::Number(_) => Some(value.clone()),
                 _ => text.and_then(|text| text.parse().ok()).map(Value::Number),
             },
-            ParamType::Secret => secret(value).is_some().then(|| value.clone()),
+            ParamType::Secret => match text.map(serde_json::from_str::<Value>) {
+                // As a command line gives it.
+                Some(Ok(reference)) => secret(&reference).is_some().then_some(reference),
+                _ => secret(value).is_some().then(|| value.clone()),
+            },
         };
         if text.is_some_and(|text| text.contains('\0')) {
             return Err("holds a NUL character".to_owned());

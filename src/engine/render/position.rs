@@ -28,6 +28,8 @@ pub(super) enum List {
     ServiceAccounts,
     Secrets,
     ConfigMaps,
+    /// Of the run itself, not of a leaf.
+    Namespaces,
 }
 
 impl List {
@@ -38,6 +40,7 @@ impl List {
             Self::ServiceAccounts => "serviceAccounts",
             Self::Secrets => "secrets",
             Self::ConfigMaps => "configMaps",
+            Self::Namespaces => "namespaces",
         }
     }
 }

@@ -47,6 +47,11 @@ impl Text {
         Self::of(text, &OF_KEYS)
     }
 
+    /// Compiles where a run runs; every root is known there.
+    pub fn compile_namespace(text: &str) -> Result<Self, String> {
+        Self::of(text, &OF_MANIFESTS)
+    }
+
     /// Compiles a leaf of a manifest.
     pub(super) fn compile_leaf(text: &str) -> Result<Self, String> {
         Self::of(text, &OF_MANIFESTS)

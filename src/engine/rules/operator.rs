@@ -4,6 +4,8 @@ use globset::GlobMatcher;
 use regex::Regex;
 use serde_json::{Number, Value, json};
 
+use super::needed;
+
 /// A compiled operator with what it wants.
 #[derive(Debug)]
 pub(super) enum Operator {
@@ -71,6 +73,16 @@ impl Operator {
             Self::Exists(wanted) => json!(wanted),
             Self::Matches(text, _) | Self::Glob(text, _) | Self::StartsWith(text) => json!(text),
             Self::Gt(number) | Self::Gte(number) | Self::Lt(number) | Self::Lte(number) => json!(number),
+        }
+    }
+
+    /// The texts all of which a value must hold, for the index.
+    pub(super) fn needed(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Matches(pattern, _) => needed::of_regex(pattern),
+            Self::Glob(_, glob) => needed::of_regex(glob.glob().regex()),
+            Self::StartsWith(text) if !text.is_empty() => vec![text.as_bytes().to_vec()],
+            _ => Vec::new(),
         }
     }
 

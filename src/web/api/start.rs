@@ -14,8 +14,9 @@ use super::ask::{Body, Query, idempotency_key};
 use super::command;
 use super::error::ApiError;
 use super::principal::Caller;
-use crate::engine::definitions::Snapshot;
+use crate::engine::definitions::config::ParamType;
 use crate::engine::definitions::problem::nearest;
+use crate::engine::definitions::{JobTemplate, Snapshot};
 use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use crate::engine::machine::{DecisionKind, EventRecord};
 use crate::engine::manual::{Command, Target};
@@ -62,8 +63,10 @@ pub(super) async fn start(
     query.expect(&[])?;
     let key = idempotency_key(&headers)?;
     let target = wanted.target(&state.namespace)?;
-    known(&state.snapshots.borrow().clone(), &target, &principal)?;
+    let snapshot = state.snapshots.borrow().clone();
+    known(&snapshot, &target, &principal)?;
     let Wanted { params, environment, .. } = wanted;
+    no_secret(&snapshot, &target, &params)?;
     let event =
         command::give(&state, &principal, &key, &Command::Run { target, params, environment }).await?;
     let record = command::decided(&state.history, &event).await?;
@@ -97,6 +100,26 @@ pub(super) fn known(snapshot: &Snapshot, target: &Target, principal: &Principal)
     let near = nearest(&name.name, seen.map(|it| it.name.as_str()));
     let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
     Err(ApiError::Absent(format!("{kind} {name}{near}")))
+}
+
+/// Fails where a secret's value stands in place of a reference, before anything of it is stored.
+fn no_secret(snapshot: &Snapshot, target: &Target, params: &BTreeMap<String, Value>) -> Result<(), ApiError> {
+    let templates: Vec<&JobTemplate> = match target {
+        Target::Template(name) => {
+            snapshot.templates.get(name).map(|template| &**template).into_iter().collect()
+        }
+        Target::Trigger(name) => {
+            snapshot.trigger(name).into_iter().flat_map(|it| &it.legs).map(|leg| &*leg.template).collect()
+        }
+    };
+    let schemas = templates.into_iter().flat_map(|template| &template.params);
+    for schema in schemas.filter(|schema| schema.param_type() == ParamType::Secret) {
+        let Some(Err(message)) = params.get(schema.name()).map(|value| schema.accept(value)) else {
+            continue;
+        };
+        return Err(ApiError::Invalid(format!("param {}: {message}", schema.name())));
+    }
+    Ok(())
 }
 
 /// 202 where it fired, else why it did not.

@@ -66,6 +66,9 @@ fn scalar() -> impl Strategy<Value = Value> {
         json!("a"),
         json!("b"),
         json!("5"),
+        json!("ab"),
+        json!("com.github.push"),
+        json!("über"),
         json!(5),
         json!(5.0),
         json!(0),
@@ -86,8 +89,37 @@ fn rule() -> impl Strategy<Value = Value> {
         (path.clone(), scalar()).prop_map(|(path, value)| json!({"path": path, "equals": value})),
         (path.clone(), prop::collection::vec(scalar(), 1..4))
             .prop_map(|(path, values)| json!({"path": path, "in": values})),
-        (path, scalar()).prop_map(|(path, value)| json!({"path": path, "notEquals": value})),
+        (path.clone(), scalar()).prop_map(|(path, value)| json!({"path": path, "notEquals": value})),
+        (path.clone(), patterns()).prop_map(|(path, pattern)| json!({"path": path, "matches": pattern})),
+        (
+            path.clone(),
+            prop::sample::select(vec!["a*", "*b", "{a,b}", "[ab]", "a\\b", "?", "**", "com.*.push", "ü*"])
+        )
+            .prop_map(|(path, pattern)| json!({"path": path, "glob": pattern})),
+        (path.clone(), prop::sample::select(vec!["", "a", "com.", "5"]))
+            .prop_map(|(path, start)| json!({"path": path, "startsWith": start})),
+        (path.clone(), prop::sample::select(vec!["a", "b"]))
+            .prop_map(|(path, part)| json!({"path": path, "contains": part})),
+        path.prop_map(|path| json!({"path": path, "changed": false})),
     ]
+}
+
+fn patterns() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "a",
+        "(?i)A",
+        "a|b",
+        "(a)(b)?",
+        "a+",
+        "a*",
+        "(ab){0,2}",
+        "[a-b]",
+        "com\\.github\\.(push|pull).*",
+        "",
+        ".*5",
+        "\\bA?a",
+        "(?:a|b)c?",
+    ])
 }
 
 fn sources() -> impl Strategy<Value = Value> {
@@ -168,6 +200,22 @@ fn ten_thousand_triggers_told_apart_by_their_repository_are_one_look_up() {
     let seen = snapshot.index.candidates(&attributes, facts.root());
     assert_eq!(seen.positions, vec![snapshot.trigger_positions[&ObjectName::new("default", "t7")]]);
     assert_eq!(seen.listening, 10_000);
+}
+
+#[test]
+fn only_so_many_triggers_of_a_webhook_may_ask_for_changed() {
+    let sources = json!([{"webhook": {"name": "github"}}]);
+    let rules = json!([{"path": "event.data.x", "changed": true}]);
+    let triggers: Vec<String> = (0..502).map(|at| trigger(&format!("t{at:03}"), &sources, &rules)).collect();
+    let text = format!("{WEBHOOK}---{TEMPLATE}---{}", triggers.join("---"));
+    let snapshot = snapshot(&[("a.yaml", &text)], None);
+    let told: Vec<String> =
+        snapshot.problems.iter().filter_map(|problem| problem.definition.clone()).collect();
+    assert_eq!(
+        (snapshot.triggers.len(), told),
+        (500, vec!["Trigger/t500".to_owned(), "Trigger/t501".to_owned()])
+    );
+    assert!(snapshot.problems[0].message.contains("500 triggers of Webhook/github do so already"));
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn what_a_later_version_has_is_unknown() {
   runs: []
 "), @r"
         a.yaml:5:14: spec.sources[0].schedule: unknown field; the only one here is webhook
-        a.yaml:6:3: spec.gate: unknown field; the fields here are git, match, policy, runs, sources, suspend
+        a.yaml:6:3: spec.gate: unknown field; the fields here are git, match, policy, runs, series, sources, suspend
         a.yaml:7:9: spec.runs: needs at least 1 entry
         ");
 }

@@ -228,3 +228,50 @@ fn values_of_every_shape_stay_text_where_text_stands() {
         assert_eq!(super::own_env(&rendered), [json!({"name": "A", "value": value.to_string()})]);
     }
 }
+
+/// Any field of a pod that a user could set gave a privileged one (in Argo Events). Here an event's value
+/// and a param of text reach none of those that decide what a pod can do: refused when loading.
+#[test]
+fn cve_2025_32445_a_value_reaches_no_field_that_gives_a_pod_power() {
+    let list = |inner: Value| json!([inner]);
+    for value in ["{{ event.data.v }}", "{{ params.p }}", "x{{ event.data.v }}"] {
+        let of_container = [
+            json!({"securityContext": {"privileged": value}}),
+            json!({"securityContext": {"runAsUser": value}}),
+            json!({"securityContext": {"capabilities": {"add": [value]}}}),
+            json!({"securityContext": value}),
+            json!({"volumeMounts": list(json!({"name": "v", "mountPath": value}))}),
+            json!({"volumeDevices": list(json!({"name": "v", "devicePath": value}))}),
+            json!({"ports": list(json!({"hostPort": value}))}),
+            json!({"lifecycle": {"postStart": {"exec": {"command": [value]}}}}),
+            json!({"image": value}),
+            json!({"command": [value]}),
+        ];
+        let of_pod = [
+            json!({"hostNetwork": value}),
+            json!({"hostPID": value}),
+            json!({"serviceAccountName": value}),
+            json!({"nodeName": value}),
+            json!({"runtimeClassName": value}),
+            json!({"securityContext": {"runAsUser": value}}),
+            json!({"volumes": list(json!({"name": "v", "hostPath": {"path": value}}))}),
+            json!({"volumes": list(json!({"name": "v", "secret": {"secretName": value}}))}),
+            json!({"volumes": value}),
+            json!({"automountServiceAccountToken": value}),
+        ];
+        let params = json!({"params": [{"name": "p", "default": "x"}]});
+        let pods = of_pod.into_iter().map(|pod| json!({"job": {"spec": {"template": {"spec": pod}}}}));
+        let pods = pods.map(|mut fields| {
+            fields["params"] = params["params"].clone();
+            Case::new(fields, json!({}))
+        });
+        let containers = of_container.into_iter().map(|fields| Case::new(params.clone(), fields));
+        for case in containers.chain(pods) {
+            let problems = case.problems();
+            assert!(
+                problems.iter().any(|problem| problem.contains("may not hold {{ }}")),
+                "{case:?}: {problems:?}"
+            );
+        }
+    }
+}

@@ -117,6 +117,48 @@ fn every_container_is_told_what_it_runs_for() {
 }
 
 #[test]
+fn an_event_chooses_a_namespace_only_among_those_allowed() {
+    let case = |allowed: &[&str], namespace: &str| {
+        let template = json!({"allow": {"namespaces": allowed}, "params": [{"name": "p", "default": "dev"}]});
+        Case::env(template, &[]).run(json!({"namespace": namespace}))
+    };
+    let data = |value: &str| json!({"v": value});
+    for (namespace, value, wanted) in [
+        ("preview-{{ event.data.v }}", "7", Ok("preview-7")),
+        ("preview-{{ params.p }}", "", Ok("preview-dev")),
+        (
+            "{{ event.data.v }}",
+            "kube-system",
+            Err("\"kube-system\" is not allowed: allow.namespaces has preview-*"),
+        ),
+        ("preview-{{ event.data.v }}", "A/b", Err("\"preview-A/b\" is not the name of a namespace")),
+        ("preview-{{ event.data.v }}", "", Err("is not the name of a namespace")),
+        ("preview-{{ event.data.none }}", "", Err("has no value")),
+        ("of-run", "", Ok("of-run")),
+    ] {
+        match (case(&["preview-*"], namespace).render(data(value)), wanted) {
+            (Ok(rendered), Ok(wanted)) => assert_eq!(rendered.namespace, wanted, "{namespace}"),
+            (Err(reason), Err(wanted)) => {
+                assert!(
+                    reason.starts_with("namespace: ") && reason.contains(wanted),
+                    "{namespace}: {reason}"
+                );
+            }
+            (given, _) => panic!("{namespace}: {given:?}"),
+        }
+    }
+    for (allowed, namespace, wanted) in [
+        (&[][..], "{{ event.data.v }}", "unless allow.namespaces says which values it may take"),
+        (&["*"], "{{ params.q }}", "there is no param q"),
+        (&["*"], "{{ evnt.v }}", "did you mean event?"),
+        (&["*"], "Not A Label", "spec.runs[0].namespace: "),
+    ] {
+        let problems = case(allowed, namespace).problems();
+        assert!(problems.iter().any(|problem| problem.contains(wanted)), "{namespace}: {problems:?}");
+    }
+}
+
+#[test]
 fn a_run_goes_where_it_says_else_where_its_environment_does() {
     let template = json!({"namespace": "of-template", "environments": [{"name": "e", "namespace": "of-environment"}, {"name": "bare"}]});
     let case = Case::env(template, &[]);

@@ -134,6 +134,9 @@ fn nobody_chooses_a_secret_who_could_not_write_the_template() {
     open.template["allow"] = json!({"secrets": ["shop-*"]});
     assert!(by_hand(&open, "any").unwrap_err().contains("is not allowed"));
     assert_eq!(by_hand(&open, "shop-db").unwrap().params["token"], reference("shop-db"));
+    let written = json!(reference("shop-db").to_string());
+    let from_the_command_line = open.given("token", written).render(json!({}));
+    assert_eq!(from_the_command_line.unwrap().params["token"], reference("shop-db"));
     let error = case.given("token", json!("hunter2")).render(json!({})).unwrap_err();
     assert!(error.contains("never a value") && !error.contains("hunter2"), "{error}");
 }

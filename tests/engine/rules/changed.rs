@@ -78,7 +78,7 @@ fn the_first_event_of_a_series_has_changed_nothing() {
     assert!(then_watched_elsewhere.changed.is_empty(), "a path that was not watched then");
 }
 
-const DEFINITIONS: &str = r#"
+const DEFINITIONS: &str = r"
 apiVersion: kickoff.dev/v1alpha1
 kind: Webhook
 metadata: {name: hub}
@@ -97,7 +97,7 @@ spec:
   SERIES
   match: [{path: event.data.x, changed: true}, {path: event.data.go, equals: true}]
   runs: [{template: t}]
-"#;
+";
 
 fn snapshot(series: &str) -> std::sync::Arc<Snapshot> {
     let text = DEFINITIONS.replace("SERIES", series);

@@ -201,6 +201,9 @@ fn section_2_3_5_filters() {
             (".a[?@.b < $.event.data.e].b", json!([])),
             (".a[?$.git.number == 7 && @.b == 'j'].b", json!(["j"])),
             (".o[?@[*]]", json!([{"u": 6}])),
+            (".m[?@.v == $.event.data.m[-1].v].v", json!(["1"])),
+            ("[?@[-2].b == 'j']", json!([])),
+            ("[?@[-1].b == 'kilo'][0]", json!([3])),
             ("[?@[?@.b]]", json!([document["a"]])),
             ("[?@[?@.b == 'j']][6].b", json!(["j"])),
             ("[?count(@[?@.v == null]) == 1][0].v", json!([null])),
@@ -378,7 +381,12 @@ fn comparable() -> impl Strategy<Value = String> {
     let literal = prop::sample::select(vec![
         "null", "true", "false", "0", "1", "-1", "1.5", "1e0", "'a'", "\"b\"", "''",
     ]);
-    let steps = || prop::collection::vec(singular(), 0..3).prop_map(|steps| steps.concat());
+    // A negative index here is lost on the oracle.
+    let step = || {
+        let plain = prop::sample::select(vec![".a", ".b", "['c']", "[\"d e\"]", ".ü", "[0]", "[1]"]);
+        plain.prop_map(str::to_owned)
+    };
+    let steps = move || prop::collection::vec(step(), 0..3).prop_map(|steps| steps.concat());
     prop_oneof![
         4 => literal.prop_map(str::to_owned),
         4 => steps().prop_map(|steps| format!("@{steps}")),

@@ -62,7 +62,8 @@ fn count(run: &RunConfig) -> usize {
 fn own(run: &RunConfig, field: &str, findings: &mut Vec<Finding>) {
     let name = run.name.as_deref().and_then(names::name);
     findings.extend(name.map(|message| Finding::value(format!("{field}.name"), message)));
-    findings.extend(namespace(&format!("{field}.namespace"), run.namespace.as_deref()));
+    let plain = run.namespace.as_deref().filter(|text| !text.contains("{{"));
+    findings.extend(namespace(&format!("{field}.namespace"), plain));
     for (axis, values) in &run.matrix {
         let field = child(&format!("{field}.matrix"), axis);
         findings.extend(names::identifier(axis).map(|message| Finding::key(&field, message)));
@@ -85,6 +86,12 @@ fn own(run: &RunConfig, field: &str, findings: &mut Vec<Finding>) {
 
 fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findings: &mut Vec<Finding>) {
     let params = &template.compiled.params;
+    if let Some(text) = run.namespace.as_deref().filter(|text| text.contains("{{")) {
+        let manifest = &template.compiled.manifest;
+        let refused =
+            Text::compile_namespace(text).and_then(|text| manifest.check_namespace(&text, params)).err();
+        findings.extend(refused.map(|message| Finding::value(format!("{field}.namespace"), message)));
+    }
     for (name, value) in &run.params {
         let field = child(&format!("{field}.params"), name);
         match find(params, name) {
@@ -159,7 +166,7 @@ fn leg(run: &RunConfig, template: &Template<'_>, matrix: BTreeMap<String, Value>
         name: name(run).to_owned(),
         template: Arc::clone(&template.compiled),
         environment: run.environment.clone(),
-        namespace: run.namespace.clone(),
+        namespace: run.namespace.as_deref().and_then(|text| Text::compile_namespace(text).ok()),
         params: run.params.iter().filter_map(value).collect(),
         matrix,
     }

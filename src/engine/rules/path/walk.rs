@@ -30,7 +30,9 @@ fn apply<'a>(segment: &Segment, node: &'a Value, root: &'a Value, found: &mut Ve
     match segment {
         Segment::Selector(selector) => select(selector, node, root, found),
         Segment::Selectors(selectors) => {
-            selectors.iter().for_each(|selector| select(selector, node, root, found));
+            for selector in selectors {
+                select(selector, node, root, found);
+            }
         }
         Segment::Descendant(segment) => descend(segment, node, root, found),
     }
