@@ -4,6 +4,7 @@ mod definitions;
 mod demo;
 mod readme;
 mod rendered;
+mod schema;
 
 use std::fs;
 use std::path::{Path, PathBuf};

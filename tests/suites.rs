@@ -12,6 +12,7 @@ mod engine;
 mod house;
 mod http;
 mod local;
+mod openapi;
 mod shipped;
 mod simulation;
 mod store;

@@ -30,8 +30,7 @@ pub fn structured(event: &Event) -> Value {
     }
     let body = &event.body;
     let text = || std::str::from_utf8(body).ok().map(Value::from);
-    let data =
-        if is_json(&attributes.datacontenttype) { serde_json::from_slice(body).ok() } else { text() };
+    let data = if is_json(&attributes.datacontenttype) { serde_json::from_slice(body).ok() } else { text() };
     match data {
         _ if body.is_empty() => None,
         Some(data) => put("data", data),
@@ -65,7 +64,10 @@ mod tests {
         let mut whole = structured(&Event { attributes, body: Bytes::from_static(body) });
         assert_eq!(whole["kickoffgit"], r#"{"branch":"main"}"#);
         assert_eq!(whole["time"], "1970-01-01T00:00:00.000Z");
-        whole.as_object_mut().unwrap().retain(|name, _| name.starts_with("data") && name != "datacontenttype");
+        whole
+            .as_object_mut()
+            .unwrap()
+            .retain(|name, _| name.starts_with("data") && name != "datacontenttype");
         whole
     }
 

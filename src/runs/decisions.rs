@@ -56,7 +56,11 @@ impl Decisions {
     }
 
     /// All decisions about the event, by trigger; filtered ones only of the triggers that `only` names.
-    pub async fn some(&self, record: &EventRecord, only: Option<Only>) -> Result<Vec<Decision>, DecisionsError> {
+    pub async fn some(
+        &self,
+        record: &EventRecord,
+        only: Option<Only>,
+    ) -> Result<Vec<Decision>, DecisionsError> {
         let mut decisions = record.decisions.clone();
         if record.filtered > 0 {
             let key = &record.attributes.key;
@@ -74,7 +78,8 @@ impl Decisions {
             let known = record.decisions.clone();
             let again = move || {
                 let asked = |name: &ObjectName| {
-                    only.as_ref().is_none_or(|only| only(name)) && replay.as_ref().is_none_or(|it| it.asks(name))
+                    only.as_ref().is_none_or(|only| only(name))
+                        && replay.as_ref().is_none_or(|it| it.asks(name))
                 };
                 plan::filtered(&snapshot, &event, &known, asked)
             };

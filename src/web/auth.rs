@@ -256,8 +256,9 @@ mod tests {
 
     #[test]
     fn a_role_may_do_what_weaker_ones_may() {
-        let allowed =
-            |role, needed| Principal { name: String::new(), role, expires: None, namespaces: None }.require(needed).is_ok();
+        let allowed = |role, needed| {
+            Principal { name: String::new(), role, expires: None, namespaces: None }.require(needed).is_ok()
+        };
         for (role, may) in [
             (Role::Viewer, [true, false, false]),
             (Role::Runner, [true, true, false]),

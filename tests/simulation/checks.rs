@@ -145,7 +145,9 @@ fn one_run_for_each_leg(kept: &Kept<'_>) -> Result<(), String> {
 /// A run with its firing and manifest, as they are kept.
 pub fn frozen(records: &BTreeMap<Key, Record>, id: &RunId) -> Option<Frozen> {
     let of = |keys: [Key; 2]| keys.iter().find_map(|key| records.get(key));
-    let Some(Record::Run(run)) = of([Key::RunDone(id.clone()), Key::RunOpen(id.clone())]) else { return None };
+    let Some(Record::Run(run)) = of([Key::RunDone(id.clone()), Key::RunOpen(id.clone())]) else {
+        return None;
+    };
     let id = run.firing.clone();
     let Some(Record::Firing(firing)) = of([Key::FiringDone(id.clone()), Key::FiringOpen(id)]) else {
         return None;

@@ -217,7 +217,9 @@ impl World {
                 let original = self.inbox.iter().find(|known| known.attributes.key == replay.event);
                 original.map(|event| Subject::Event(Box::new(event.clone())))
             }
-            Command::Rerun { run } => checks::frozen(&self.records, &run).map(|it| Subject::Run(Box::new(it))),
+            Command::Rerun { run } => {
+                checks::frozen(&self.records, &run).map(|it| Subject::Run(Box::new(it)))
+            }
             Command::Run { .. } | Command::Cancel { .. } => None,
         }
     }

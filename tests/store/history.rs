@@ -150,8 +150,7 @@ async fn events_are_found_by_what_was_decided() {
         (Some("blog/smoke"), Some(Fired), vec!["d"]),
         (None, Some(Filtered), vec!["c", "b"]),
     ] {
-        let filter =
-            EventFilter { trigger: trigger.map(str::to_owned), decision, ..EventFilter::default() };
+        let filter = EventFilter { trigger: trigger.map(str::to_owned), decision, ..EventFilter::default() };
         let (mut found, mut cursor) = (Vec::new(), None);
         loop {
             let page = Page { limit: 2, cursor };

@@ -227,14 +227,7 @@ impl Turn<'_> {
     }
 
     /// Records a firing with its runs and frozen manifests.
-    fn fire(
-        &mut self,
-        runner: &Runner<'_>,
-        id: FiringId,
-        plan: Plan,
-        origin: &Origin,
-        places: &mut Places,
-    ) {
+    fn fire(&mut self, runner: &Runner<'_>, id: FiringId, plan: Plan, origin: &Origin, places: &mut Places) {
         let slot = plan.slot;
         let ordinal = (places.position, places.next);
         let summaries = plan.runs.iter().map(summary).collect();

@@ -60,7 +60,8 @@ fn put_run(connection: &Connection, run: &Run, settled: bool, json: &str) -> rus
 }
 
 fn put_firing(connection: &Connection, firing: &Firing, done: bool, json: &str) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO firings (id, event_key, position, place, namespace, name, outcome, done, bare, json)
+    let sql =
+        "INSERT INTO firings (id, event_key, position, place, namespace, name, outcome, done, bare, json)
                VALUES (:id, :event_key, :position, :place, :namespace, :name, :outcome, :done, :bare, :json)
                ON CONFLICT (id) DO UPDATE SET outcome = excluded.outcome, done = excluded.done,
                    json = excluded.json";

@@ -141,9 +141,13 @@ mod tests {
 
     #[tokio::test]
     async fn every_row_that_is_kept_is_found_once() {
-        for (rows, nth, limit, expected) in
-            [(0, 1, 5, (1, 0)), (10, 1, 5, (2, 0)), (11, 2, 5, (2, 0)), (25_000, 9_999, 5, (3, 2)), (600, 601, 1, (1, 0))]
-        {
+        for (rows, nth, limit, expected) in [
+            (0, 1, 5, (1, 0)),
+            (10, 1, 5, (2, 0)),
+            (11, 2, 5, (2, 0)),
+            (25_000, 9_999, 5, (3, 2)),
+            (600, 601, 1, (1, 0)),
+        ] {
             let (found, pages, short) = check(rows, nth, limit).await;
             let all: Vec<u64> = (1..=rows).rev().filter(|row| row % nth == 0).collect();
             assert_eq!((found, (pages, short)), (all, expected), "{rows} {nth} {limit}");

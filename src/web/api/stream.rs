@@ -74,7 +74,8 @@ pub(super) async fn stream(
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
     let id = value.to_str().ok().and_then(|text| text.parse().ok());
-    let wrong = || ApiError::Malformed("Last-Event-ID: must be the id of a message of this stream".to_owned());
+    let wrong =
+        || ApiError::Malformed("Last-Event-ID: must be the id of a message of this stream".to_owned());
     id.map(Some).ok_or_else(wrong)
 }
 

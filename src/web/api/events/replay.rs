@@ -72,11 +72,7 @@ pub(in crate::web::api) async fn replay(
 }
 
 /// The event with its body, where the principal may see it.
-pub(super) async fn original(
-    state: &WebState,
-    principal: &Principal,
-    text: &str,
-) -> Result<Event, ApiError> {
+pub(super) async fn original(state: &WebState, principal: &Principal, text: &str) -> Result<Event, ApiError> {
     let absent = || ApiError::Absent(format!("event {text}"));
     let key = EventKey::parse(text).ok_or_else(absent)?;
     let record = state.history.event(&key).await?;
@@ -85,18 +81,13 @@ pub(super) async fn original(
         let key = record.attributes.key;
         return Err(ApiError::Gone(format!("the body of event {key} is not kept any more")));
     };
-    let may = came_in_for(principal, &event.attributes)
-        || record.is_some_and(|record| visible(principal, &record));
+    let may =
+        came_in_for(principal, &event.attributes) || record.is_some_and(|record| visible(principal, &record));
     may.then_some(event).ok_or_else(absent)
 }
 
 /// Only triggers that the principal may see may run on its behalf.
-fn command_of(
-    state: &WebState,
-    principal: &Principal,
-    event: EventKey,
-    by: By,
-) -> Result<Command, ApiError> {
+fn command_of(state: &WebState, principal: &Principal, event: EventKey, by: By) -> Result<Command, ApiError> {
     let snapshot = state.snapshots.borrow().clone();
     let trigger = by.trigger.map(|name| ObjectName::parse(&name, &state.namespace));
     if let Some(name) = &trigger {
