@@ -31,14 +31,14 @@ spec:
   runs: [{template: stamp}]
 "#;
 
-struct Server {
+pub struct Server {
     child: Child,
-    address: SocketAddr,
-    ready_after: Duration,
+    pub address: SocketAddr,
+    pub ready_after: Duration,
 }
 
 impl Server {
-    fn start(folder: &Path, definitions: Option<&Path>) -> Self {
+    pub fn start(folder: &Path, definitions: Option<&Path>) -> Self {
         let mut command = Command::new(BINARY);
         command.args(["serve", "--listen", "127.0.0.1:0", "--executor", "local", "--insecure-no-auth"]);
         command.arg("--data-dir").arg(folder);

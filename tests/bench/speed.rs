@@ -15,6 +15,7 @@
 mod accept;
 mod client;
 mod process;
+mod stored;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ("start", |runtime| runtime.block_on(process::start())),
         ("size", |_| process::size()),
         ("memory", |runtime| runtime.block_on(process::memory())),
+        ("stored", |runtime| runtime.block_on(stored::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;

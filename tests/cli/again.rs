@@ -78,7 +78,10 @@ async fn a_rerun_waits_for_nothing_that_goes_on_but_keeps_its_limit() {
     assert_eq!(status, 202, "{holder}");
     let rerun = |id: &Value| format!("/api/v1/runs/{}/rerun", id.as_str().unwrap());
     let (status, problem) = post(&server, &rerun(&ended[0]["id"]), "full", &json!({})).await;
-    assert_eq!((status, &problem["detail"]), (409, &json!("1 of 1 places in default/alone are taken")));
+    assert_eq!(
+        (status, &problem["detail"]),
+        (409, &json!("1 of 1 places in default/trigger/alone are taken"))
+    );
     let (status, problem) = post(&server, &rerun(&holder["runs"][0]), "open", &json!({})).await;
     assert_eq!(status, 409);
     assert!(problem["detail"].as_str().unwrap().ends_with("has not ended: wait for it, or cancel it"));

@@ -66,7 +66,7 @@ async fn each_token_may_do_what_its_role_and_namespaces_say() {
         ("POST", "/api/v1/runs", [401, 401, 403, 202, 202, 404]),
         ("POST", &format!("{run}x/cancel"), [401, 401, 403, 404, 404, 404]),
         ("POST", &format!("{run}x/rerun"), [401, 401, 403, 404, 404, 404]),
-        ("POST", &format!("{event}x/replay"), [401, 401, 403, 404, 404, 404]),
+        ("POST", &format!("{event}x/replay"), [401, 401, 403, 400, 400, 400]),
         ("GET", log, [401, 401, 404, 404, 404, 404]),
         ("DELETE", "/api/v1/runs", [401, 401, 403, 405, 405, 405]),
     ] {

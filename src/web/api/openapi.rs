@@ -35,7 +35,7 @@ struct Problem {
 
 /// What the values of these parameters look like, wherever they stand.
 const PATTERNS: [(&str, &str); 2] =
-    [("cursor", "^[A-Za-z0-9_-]{16}$"), ("Idempotency-Key", "^[!-~]{1,255}$")];
+    [("cursor", "^([A-Za-z0-9_-]{16})?$"), ("Idempotency-Key", "^[!-~]{1,255}$")];
 
 /// The whole description: all is below `/api`; every operation may answer a problem, and wants a token.
 pub(super) fn describe(api: &utoipa::openapi::OpenApi) -> serde_json::Result<Value> {
