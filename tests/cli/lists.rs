@@ -7,7 +7,7 @@ use crate::support::{Home, Server, all_ended};
 
 const SECRET: &str = "planted-webhook-secret";
 
-async fn server() -> (Home, Server) {
+fn server() -> (Home, Server) {
     let home = Home::new(DEFINITIONS);
     let server = home.serve(&[], &[("CLI_SECRET", SECRET)]);
     (home, server)
@@ -21,7 +21,7 @@ async fn ids(server: &Server, path: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn events_are_listed_by_what_was_decided_also_what_was_filtered() {
-    let (_home, server) = server().await;
+    let (_home, server) = server();
     for (id, branch) in [("d1", "main"), ("d2", "dev"), ("d3", "main"), ("d4", "topic")] {
         super::deliver_signed(&server, SECRET, id, &format!("refs/heads/{branch}")).await;
     }
@@ -59,7 +59,7 @@ async fn events_are_listed_by_what_was_decided_also_what_was_filtered() {
 
 #[tokio::test]
 async fn pages_of_events_and_firings_stay_right_while_rows_arrive() {
-    let (_home, server) = server().await;
+    let (_home, server) = server();
     let mut known = BTreeSet::new();
     for id in 0..7 {
         let (_, started) =
@@ -90,7 +90,7 @@ async fn pages_of_events_and_firings_stay_right_while_rows_arrive() {
 
 #[tokio::test]
 async fn firings_are_listed_by_trigger_outcome_and_event() {
-    let (_home, server) = server().await;
+    let (_home, server) = server();
     let (_, one) = post(&server, "/api/v1/runs", "1", &json!({"trigger": "alone"})).await;
     server.runs_of(one["event"].as_str().unwrap(), all_ended).await;
     let (_, two) =
@@ -114,7 +114,7 @@ async fn firings_are_listed_by_trigger_outcome_and_event() {
 
 #[tokio::test]
 async fn templates_and_webhooks_are_shown_without_what_is_secret() {
-    let (_home, server) = server().await;
+    let (_home, server) = server();
     let templates = server.get("/api/v1/templates").await;
     let say = &templates["items"][0];
     assert_eq!((&say["name"], &say["timeoutSeconds"]), (&json!("say"), &json!(2)));

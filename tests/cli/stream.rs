@@ -42,7 +42,9 @@ impl Reader {
     /// The next message; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Message> {
         loop {
-            if let Some((message, rest)) = self.text.split_once("\n\n") {
+            if let Some(end) = self.text.find("\n\n") {
+                let rest = self.text.split_off(end + 2);
+                let message = std::mem::replace(&mut self.text, rest);
                 let mut read = Message::default();
                 for line in message.lines() {
                     match line.split_once(": ").unwrap_or((line, "")) {
@@ -52,7 +54,6 @@ impl Reader {
                         _ => {}
                     }
                 }
-                self.text = rest.to_owned();
                 return Some(read);
             }
             let chunk = tokio::time::timeout(PATIENCE, self.answer.chunk()).await.unwrap();
@@ -61,15 +62,17 @@ impl Reader {
         }
     }
 
-    /// Messages until one that `wanted` names; gives all, and the id to resume from.
+    /// Messages until one that `wanted` names, and on to the end of its commit; gives all, and the id
+    /// to resume from.
     async fn until(&mut self, wanted: impl Fn(&Message) -> bool) -> (Vec<Message>, u64) {
-        let (mut read, mut last) = (Vec::new(), 0);
+        let (mut read, mut last, mut found) = (Vec::new(), 0, false);
         loop {
             let message = self.next().await.expect("the stream goes on");
             last = message.id.unwrap_or(last);
-            let found = wanted(&message) && message.id.is_some();
+            found |= wanted(&message);
+            let ends = found && message.id.is_some();
             read.push(message);
-            if found {
+            if ends {
                 return (read, last);
             }
         }

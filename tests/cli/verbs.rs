@@ -184,10 +184,10 @@ async fn an_event_is_got_explained_and_replayed() {
 #[test]
 fn a_rerun_ends_as_its_run_did() {
     let (_home, server) = server();
-    let (code, id, _) = run(verb(&server, "run template/say -p code=7 -p message=again"));
-    assert_eq!(code, 0);
-    let id = id.trim();
-    assert_eq!(run(verb(&server, &format!("logs {id} -f"))).1, "again\n");
+    let (code, ended, _) = run(verb(&server, "run template/say -p code=7 -p message=again --wait -o json"));
+    assert_eq!(code, 1);
+    let ended: Value = serde_json::from_str(&ended).unwrap();
+    let id = ended["runs"][0]["id"].as_str().unwrap();
     let (code, log, stderr) = run(verb(&server, &format!("rerun {} --wait", &id[..10])));
     assert_eq!((code, log.as_str()), (1, "again\n"), "{stderr}");
     let (code, again, _) = run(verb(&server, &format!("rerun {id}")));
