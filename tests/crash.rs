@@ -182,3 +182,13 @@ async fn a_server_that_is_told_to_stop_ends_with_0_and_its_runs_go_on() {
     assert_eq!(log.send().await.unwrap().text().await.unwrap(), "done 3\n");
     assert_eq!(std::fs::read_to_string(tally).unwrap().lines().count(), 1);
 }
+
+#[test]
+fn a_successor_waits_until_the_data_folder_is_free() {
+    let home = Home::new("");
+    let first = home.serve(&[], &[]);
+    let successor = home.begin(&[], &[]);
+    successor.saying("waiting up to 30 s for the data folder");
+    assert_eq!(first.stop(), Some(0));
+    successor.listening();
+}

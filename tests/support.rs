@@ -61,6 +61,11 @@ impl Home {
 
     /// Starts a server without authentication, with further arguments and variables.
     pub fn serve(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Server {
+        self.begin(arguments, variables).listening()
+    }
+
+    /// The same, without waiting until it listens.
+    pub fn begin(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Starting {
         let mut command = kickoff();
         command.arg("serve").arg("--definitions").arg(self.definitions()).arg("--data-dir").arg(self.data());
         command.args(["--listen", "127.0.0.1:0", "--executor", "local"]);
@@ -68,8 +73,14 @@ impl Home {
             command.arg("--insecure-no-auth");
         }
         command.args(arguments).envs(variables.iter().copied());
-        Server::start(command)
+        Starting::new(command)
     }
+}
+
+/// A server that may not listen yet; killed when dropped.
+pub struct Starting {
+    server: Server,
+    address: mpsc::Receiver<String>,
 }
 
 /// A running server; killed when dropped.
@@ -79,8 +90,8 @@ pub struct Server {
     said: Arc<Mutex<Vec<String>>>,
 }
 
-impl Server {
-    fn start(mut command: Command) -> Self {
+impl Starting {
+    fn new(mut command: Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
@@ -95,15 +106,29 @@ impl Server {
                 lines.lock().unwrap().push(line);
             }
         });
-        if let Ok(url) = address.recv_timeout(PATIENCE) {
-            Self { child, url, said }
-        } else {
-            drop(child.kill());
-            let status = child.wait();
-            panic!("the server never listened ({status:?}):\n{}", said.lock().unwrap().join("\n"));
-        }
+        Self { server: Server { child, url: String::new(), said }, address }
     }
 
+    /// Waits until it listens.
+    pub fn listening(mut self) -> Server {
+        match self.address.recv_timeout(PATIENCE) {
+            Ok(url) => self.server.url = url,
+            Err(_) => panic!("the server never listened:\n{}", self.server.said()),
+        }
+        self.server
+    }
+
+    /// Waits until it has written `text` to standard error.
+    pub fn saying(&self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.server.said().contains(text) {
+            assert!(Instant::now() < until, "it never said {text:?}:\n{}", self.server.said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Server {
     /// What it wrote to standard error.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")

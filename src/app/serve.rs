@@ -7,11 +7,16 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::config::ServeConfig;
 use super::definitions::files::ReadError;
@@ -42,6 +47,10 @@ const HORIZON_MS: i64 = 7 * 86_400_000;
 const ORDERS: usize = 256;
 /// Facts that wait for dispatch.
 const FACTS: usize = 1_024;
+/// How long a predecessor may take to let go of the data folder.
+const PREDECESSOR: Duration = Duration::from_secs(30);
+/// How often is looked whether it has.
+const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
 /// Largest log that is kept.
 const LOG_CAP: u64 = 64 << 20;
 
@@ -95,7 +104,11 @@ pub async fn serve(
     }
     let auth = auth(&config)?;
     let clock = Clock::System;
-    let store = SqliteStore::open(&config.data_dir, Options::new(clock.clone()))?;
+    let mut stop = pin!(stop);
+    let store = tokio::select! {
+        store = take_over(&config.data_dir, &clock) => store?,
+        () = &mut stop => return Ok(()),
+    };
     let mut loader = Loader::new(origin, config.namespace.clone());
     let (snapshot, _) = loader.load_once().await?;
     let (publish, snapshots) = watch::channel(snapshot);
@@ -115,6 +128,24 @@ pub async fn serve(
     parts.listen(&mut supervisor, listener);
     ready(address);
     Ok(supervisor.run(stop).await?)
+}
+
+/// Opens the data folder, once whoever has it lets go of it: a predecessor that is still stopping, or
+/// one that was killed and left a child between its fork and its exec.
+async fn take_over(folder: &Path, clock: &Clock) -> Result<SqliteStore, OpenError> {
+    let give_up = Instant::now() + PREDECESSOR;
+    let mut told = false;
+    loop {
+        match SqliteStore::open(folder, Options::new(clock.clone())) {
+            Err(held @ OpenError::InUse { .. }) if Instant::now() < give_up => {
+                if !std::mem::replace(&mut told, true) {
+                    warn!(reason = %held, "waiting up to {} s for the data folder", PREDECESSOR.as_secs());
+                }
+                tokio::time::sleep(PREDECESSOR_LOOK).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn auth(config: &ServeConfig) -> Result<Auth, ServeError> {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::ids::{EventKey, FiringId, RunId};
 use kickoff::engine::machine::{
-    DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Write,
+    DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Run, RunState, Slot, Write,
 };
 use kickoff::engine::manual::{Command, Frozen};
-use kickoff::engine::verdict::{Finished, judge, worst};
+use kickoff::engine::verdict::{Finished, Outcome, judge, worst};
 
 use super::world::{MAX_RUNNING, World, running};
 
@@ -39,6 +39,27 @@ pub fn no_group_overfills(
         let active = machine.firings().filter(same).count();
         if active > limit {
             return Err(format!("{active} of {limit} places in {}/{} are taken", slot.group, slot.key));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever waits for a place waits for a reason: no group has room while one of its firings is queued.
+pub fn no_free_place_is_left(machine: &Machine, snapshot: &Snapshot) -> Result<(), String> {
+    let in_group = |one: &Firing, state: FiringState, slot: &Slot| {
+        let same = |taken: &Slot| taken.group == slot.group && taken.key == slot.key;
+        one.state == state && one.slot.as_ref().is_some_and(same)
+    };
+    for waiting in machine.firings().filter(|firing| firing.state == FiringState::Queued) {
+        let slot = waiting.slot.as_ref().ok_or("a firing waits for no group")?;
+        let limit = snapshot.group_limits.get(&slot.group).copied().unwrap_or(slot.limit) as usize;
+        let active = machine.firings().filter(|one| in_group(one, FiringState::Active, slot)).count();
+        if active < limit {
+            let group = format!("{}/{}", slot.group, slot.key);
+            return Err(format!(
+                "firing {} waits, and {active} of {limit} places in {group} are taken",
+                waiting.id
+            ));
         }
     }
     Ok(())
@@ -208,6 +229,12 @@ fn outcomes_are_true(world: &World, kept: &Kept<'_>) -> Result<(), String> {
             continue;
         }
         let Some(ended) = world.truth.get(&job) else { continue };
+        // A creation that was ordered twice, around a failed commit, may be refused and then succeed: the
+        // run has ended by then, and its late Job is stopped.
+        let late = run.outcome == Some(Outcome::Error) && world.refused.contains(&job);
+        if late {
+            continue;
+        }
         let finished = Finished { started_at: None, finished_at: 0, ended: ended.clone(), container: None };
         let judgement = judge(&finished, &run.exit_codes);
         if (run.outcome, run.exit_code) != (Some(judgement.outcome), judgement.exit_code) {

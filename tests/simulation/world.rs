@@ -41,6 +41,8 @@ pub struct World {
     /// How each Job truly ended.
     pub truth: BTreeMap<JobId, Ended>,
     pub deleted_by_hand: BTreeSet<JobId>,
+    /// Jobs that the executor refused at least once.
+    pub refused: BTreeSet<JobId>,
     pub edition: usize,
     // The process.
     machine: Machine,
@@ -72,6 +74,7 @@ impl World {
             created: BTreeMap::new(),
             truth: BTreeMap::new(),
             deleted_by_hand: BTreeSet::new(),
+            refused: BTreeSet::new(),
             edition: 0,
             machine: machine(),
             lanes: BTreeMap::new(),
@@ -302,6 +305,10 @@ impl World {
             batch.orders.extend(step.orders);
         }
         checks::no_group_overfills(&self.machine, &self.records, &batch.writes, &snapshot)?;
+        // New definitions are told apart from being in force: a wider limit counts once it was told.
+        if !self.facts.iter().any(|fact| matches!(fact, Input::Definitions)) {
+            checks::no_free_place_is_left(&self.machine, &snapshot)?;
+        }
         let fate = if self.quiet { 99 } else { self.rng.u32(0..100) };
         if fate < 3 {
             self.die("before the commit");
@@ -466,6 +473,7 @@ impl World {
             return None;
         }
         if self.rng.u32(0..20) == 0 && !self.jobs.contains_key(&job) {
+            self.refused.insert(job.clone());
             let refused =
                 Created::Refused { reason: "unsupported".to_owned(), message: "on purpose".to_owned() };
             return Some(Input::Created { job, result: refused });

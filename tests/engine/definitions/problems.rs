@@ -168,6 +168,7 @@ fn values_that_others_refuse_have_their_place() {
         ");
     insta::assert_snapshot!(fields("Trigger", trigger).join("\n"), @r"
         a.yaml:5:60 spec.match[1].any[0].path
+        a.yaml:5:87 spec.match[2].path
         a.yaml:5:99 spec.match[2].matches
         a.yaml:6:64 spec.runs[0].params.vus
         a.yaml:6:75 spec.runs[0].params.url
