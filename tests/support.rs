@@ -113,7 +113,7 @@ impl Starting {
     pub fn listening(mut self) -> Server {
         match self.address.recv_timeout(PATIENCE) {
             Ok(url) => self.server.url = url,
-            Err(_) => panic!("the server never listened:\n{}", self.server.said()),
+            Err(why) => panic!("the server never listened ({why}):\n{}", self.server.said()),
         }
         self.server
     }
