@@ -1,13 +1,54 @@
 //! The command line and the API of the real binary.
 
+mod again;
 mod api;
 mod auth;
 mod fixtures;
+mod lists;
 mod offline;
+mod secrets;
+mod stream;
 mod verbs;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+
+use crate::support::{PATIENCE, Server, client};
+
+/// A POST of JSON with an idempotency key; the status and the answer.
+async fn post(server: &Server, path: &str, key: &str, body: &Value) -> (u16, Value) {
+    let request = client().post(format!("{}{path}", server.url)).header("Idempotency-Key", key);
+    let answer = request.json(body).timeout(PATIENCE).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// A signed push of this reference to the webhook `gh`, whose secret is `s`; the event's key.
+async fn deliver(server: &Server, id: &str, reference: &str) -> String {
+    deliver_signed(server, "s", id, reference).await
+}
+
+async fn deliver_signed(server: &Server, secret: &str, id: &str, reference: &str) -> String {
+    let body = json!({
+        "ref": reference,
+        "after": "6113728f27ae82c7b1a177c8d03f9e96e0adf246",
+        "repository": {"full_name": "acme/shop", "html_url": "https://github.com/acme/shop"},
+        "head_commit": {"id": "6113728f27ae82c7b1a177c8d03f9e96e0adf246", "message": "a message"},
+        "pusher": {"name": "ann"},
+    })
+    .to_string();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+    let request = client().post(format!("{}/hooks/gh", server.url)).body(body);
+    let request = request.header("Content-Type", "application/json").header("X-GitHub-Event", "push");
+    let request = request.header("X-GitHub-Delivery", id).header("X-Hub-Signature-256", signature);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    answer.json::<Value>().await.unwrap()["event"].as_str().unwrap().to_owned()
+}
+
 /// A webhook, a template that does as its params say, a trigger of it, and one that takes one at a time.
-const DEFINITIONS: &str = r#"
+pub const DEFINITIONS: &str = r#"
 apiVersion: kickoff.dev/v1alpha1
 kind: Webhook
 metadata: {name: gh}

@@ -4,6 +4,7 @@ mod definitions;
 mod demo;
 mod readme;
 mod rendered;
+mod schema;
 mod tested;
 
 use std::fs;

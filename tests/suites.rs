@@ -12,6 +12,7 @@ mod engine;
 mod house;
 mod http;
 mod local;
+mod openapi;
 mod operations;
 mod senders;
 mod shipped;

@@ -120,7 +120,7 @@ impl Starting {
     pub fn listening(mut self) -> Server {
         match self.address.recv_timeout(PATIENCE) {
             Ok(url) => self.server.url = url,
-            Err(error) => panic!("the server never listened ({error}):\n{}", self.server.said()),
+            Err(why) => panic!("the server never listened ({why}):\n{}", self.server.said()),
         }
         self.server
     }

@@ -1,5 +1,6 @@
 //! `events`: the list of events with what was decided about them, and one of them.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -66,7 +67,7 @@ struct List {
 /// What the tables show of an event.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Event {
+struct Row {
     key: String,
     id: String,
     source: String,
@@ -75,13 +76,13 @@ struct Event {
     ingress: String,
     received_at: String,
     decided_at: Option<String>,
-    decisions: Vec<Decision>,
+    decisions: Vec<Made>,
     filtered: u64,
     incomplete: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Decision {
+struct Made {
     trigger: String,
     decision: String,
     reason: String,
@@ -104,7 +105,7 @@ async fn one(args: Get) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let answer: Value = client.get(&["events", &args.key], &[]).await?;
-    let event = Event::deserialize(&answer)?;
+    let event = Row::deserialize(&answer)?;
     let mut text = String::new();
     for (name, value) in [
         ("KEY", &event.key),
@@ -115,7 +116,7 @@ async fn one(args: Get) -> anyhow::Result<ExitCode> {
         ("RECEIVED", &event.received_at),
         ("DECIDED", event.decided_at.as_ref().unwrap_or(&"not yet".to_owned())),
     ] {
-        text += &format!("{name:<10}{}\n", printable(value));
+        writeln!(text, "{name:<10}{}", printable(value))?;
     }
     if !event.decisions.is_empty() {
         text += "\n";
@@ -144,7 +145,7 @@ async fn list(args: List) -> anyhow::Result<ExitCode> {
         print_value(&page, args.output)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Event> = serde_json::from_value(page["items"].clone())?;
+    let rows: Vec<Row> = serde_json::from_value(page["items"].clone())?;
     if rows.is_empty() {
         tell("no events");
     } else {
@@ -158,7 +159,7 @@ async fn list(args: List) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn rows_text(rows: &[Event], now: i64) -> String {
+fn rows_text(rows: &[Row], now: i64) -> String {
     let mut table = table(&["EVENT", "TYPE", "SOURCE", "ID", "DECISIONS", "AGE"]);
     for event in rows {
         let mut made: Vec<String> =
@@ -183,7 +184,7 @@ fn rows_text(rows: &[Event], now: i64) -> String {
 
 /// A table of the `decisions` of an answer.
 pub(super) fn decisions(answer: &Value) -> anyhow::Result<String> {
-    let rows = Vec::<Decision>::deserialize(&answer["decisions"])?;
+    let rows = Vec::<Made>::deserialize(&answer["decisions"])?;
     if rows.is_empty() {
         return Ok(String::new());
     }

@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Where people reach this server, for links
     #[arg(long, value_name = "URL", value_parser = web_address)]
     public_url: Option<String>,
-    /// Who may use the API: YAML [{name, role, sha256, namespaces}]
+    /// Who may use the API: YAML [{name, role, sha256, namespaces, expires}]
     #[arg(long, value_name = "FILE", conflicts_with = "insecure_no_auth")]
     tokens: Option<PathBuf>,
     /// Let everybody on this machine use the API; only on a loopback address

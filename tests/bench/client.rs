@@ -16,7 +16,7 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: vec![0; 64 << 10] }
+        Self { stream, buffer: vec![0; 1 << 20] }
     }
 
     /// POSTs a delivery with a token and an id; gives the status.
@@ -28,6 +28,13 @@ impl Connection {
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
         self.stream.write_all(&request).await.unwrap();
+        self.answer().await
+    }
+
+    /// GETs a path of the API, whole; gives the status.
+    pub async fn get(&mut self, path: &str) -> u16 {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).await.unwrap();
         self.answer().await
     }
 

@@ -31,14 +31,14 @@ spec:
   runs: [{template: stamp}]
 "#;
 
-pub(super) struct Server {
+pub struct Server {
     child: Child,
-    pub(super) address: SocketAddr,
-    ready_after: Duration,
+    pub address: SocketAddr,
+    pub ready_after: Duration,
 }
 
 impl Server {
-    pub(super) fn start(folder: &Path, definitions: Option<&Path>) -> Self {
+    pub fn start(folder: &Path, definitions: Option<&Path>) -> Self {
         let mut command = Command::new(BINARY);
         command.args(["serve", "--listen", "127.0.0.1:0", "--executor", "local", "--insecure-no-auth"]);
         command.arg("--data-dir").arg(folder);

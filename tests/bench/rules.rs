@@ -52,6 +52,8 @@ fn event(id: usize) -> Event {
         subject: None,
         datacontenttype: "application/json".to_owned(),
         git: None,
+        extensions: std::collections::BTreeMap::new(),
+        traceparent: None,
         cause: None,
         received_at: 0,
     };
@@ -68,7 +70,7 @@ fn decide(rule: impl Fn(usize) -> Value) -> (Duration, Duration) {
     let mut machines = [Machine::new(config()), Machine::new(config())];
     for id in 1..=EVENTS {
         for (which, snapshot) in snapshots.iter().enumerate() {
-            let input = Input::Event { position: id as u64, event: Box::new(event(id)) };
+            let input = Input::Event { position: id as u64, event: Box::new(event(id)), subject: None };
             let began = Instant::now();
             let step = machines[which].step(snapshot, input, 1_000);
             // The first keeps the documents.

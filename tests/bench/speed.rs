@@ -17,6 +17,7 @@ mod client;
 mod process;
 mod reload;
 mod rules;
+mod stored;
 mod webhook;
 
 use std::process::ExitCode;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ("size", |_| process::size()),
         ("memory", |runtime| runtime.block_on(process::memory())),
         ("reload", |runtime| runtime.block_on(reload::measure())),
+        ("stored", |runtime| runtime.block_on(stored::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;

@@ -1,18 +1,12 @@
 use serde_json::{Value, json};
 
-use super::DEFINITIONS;
+use super::{DEFINITIONS, post};
 use crate::support::{Home, PATIENCE, Server, all_ended, client};
 
 fn server() -> (Home, Server) {
     let home = Home::new(DEFINITIONS);
     let server = home.serve(&[], &[("CLI_SECRET", "s")]);
     (home, server)
-}
-
-async fn post(server: &Server, path: &str, key: &str, body: &Value) -> (u16, Value) {
-    let request = client().post(format!("{}{path}", server.url)).header("Idempotency-Key", key);
-    let answer = request.json(body).timeout(PATIENCE).send().await.unwrap();
-    (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
 #[tokio::test]

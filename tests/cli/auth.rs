@@ -54,10 +54,19 @@ async fn each_token_may_do_what_its_role_and_namespaces_say() {
         ("GET", &format!("{run}/log?attempt=2"), [401, 401, 400, 400, 400, 404]),
         ("GET", &event, [401, 401, 200, 200, 200, 404]),
         ("GET", &firing, [401, 401, 200, 200, 200, 404]),
+        ("GET", "/api/v1/firings", [401, 401, 200, 200, 200, 200]),
+        ("GET", "/api/v1/events", [401, 401, 200, 200, 200, 200]),
+        ("GET", "/api/v1/templates", [401, 401, 200, 200, 200, 200]),
+        ("GET", "/api/v1/templates/say", [401, 401, 200, 200, 200, 404]),
+        ("GET", "/api/v1/webhooks/gh", [401, 401, 200, 200, 200, 404]),
+        ("GET", &format!("{event}/cloudevent"), [401, 401, 200, 200, 200, 404]),
+        ("GET", "/api/v1/stream?x=1", [401, 401, 400, 400, 400, 400]),
         ("GET", "/api/v1/triggers", [401, 401, 200, 200, 200, 200]),
         ("GET", "/api/v1/triggers/on-main", [401, 401, 200, 200, 200, 404]),
         ("POST", "/api/v1/runs", [401, 401, 403, 202, 202, 404]),
         ("POST", &format!("{run}x/cancel"), [401, 401, 403, 404, 404, 404]),
+        ("POST", &format!("{run}x/rerun"), [401, 401, 403, 404, 404, 404]),
+        ("POST", &format!("{event}x/replay"), [401, 401, 403, 400, 400, 400]),
         ("GET", log, [401, 401, 404, 404, 404, 404]),
         ("DELETE", "/api/v1/runs", [401, 401, 403, 405, 405, 405]),
     ] {
@@ -87,6 +96,43 @@ async fn rows_of_other_namespaces_are_not_there() {
     let (_, second) = ask(&server, "look", "GET", &next).await;
     assert_eq!((first["items"].as_array().unwrap().len(), second["items"].as_array().unwrap().len()), (2, 1));
     assert_eq!(second["next"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_token_that_expired_admits_nobody_any_more() {
+    let home = Home::new(DEFINITIONS);
+    let file = home.path().join("tokens.yaml");
+    let hash = |token: &str| hex::encode(Sha256::digest(token));
+    let tokens = format!(
+        "- {{name: old, role: admin, sha256: {}, expires: 2026-01-01T00:00:00Z}}\n\
+         - {{name: new, role: admin, sha256: {}, expires: '2999-01-01T00:00:00+01:00'}}\n",
+        hash("old"),
+        hash("new")
+    );
+    std::fs::write(&file, tokens).unwrap();
+    let server = home.serve(&["--tokens", file.to_str().unwrap()], &[("CLI_SECRET", "s")]);
+    let (status, problem) = ask(&server, "old", "GET", "/api/v1/runs").await;
+    assert_eq!((status, &problem["detail"]), (401, &json!("this token expired at 2026-01-01T00:00:00.000Z")));
+    assert_eq!(ask(&server, "new", "GET", "/api/v1/runs").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_replay_fires_only_what_its_token_may_see() {
+    let (_home, server) = server();
+    let key = super::deliver(&server, "d1", "refs/heads/main").await;
+    let path = format!("/api/v1/events/{key}/replay");
+    let replay = async |token: &str| {
+        let request = client().post(format!("{}{path}", server.url)).bearer_auth(token);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    for (token, expected) in [("look", 403), ("other", 404), ("go", 202), ("all", 202)] {
+        let (status, answer) = replay(token).await;
+        assert_eq!(status, expected, "{token}: {answer}");
+        if status == 202 {
+            assert_eq!(answer["decisions"][0]["decision"], "fired", "{token}: {answer}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::DEFINITIONS;
+use super::{DEFINITIONS, deliver};
 use crate::support::{Home, Server, kickoff};
 
 fn server() -> (Home, Server) {
@@ -124,4 +124,88 @@ fn a_closed_pipe_ends_the_showing_and_not_the_waiting() {
     assert_eq!(run_of("run template/say -p code=4 --wait", true), Some(1));
     assert_eq!(run_of("runs -o json", false), Some(0));
     assert_eq!(run_of("run template/say", false), Some(0));
+}
+
+#[tokio::test]
+async fn an_event_is_got_explained_and_replayed() {
+    let (home, server) = server();
+    let dev = deliver(&server, "d1", "refs/heads/dev").await;
+    let main = deliver(&server, "d2", "refs/heads/main").await;
+    server.runs_of(&main, crate::support::all_ended).await;
+
+    let (code, table, stderr) = run(verb(&server, "events --type com.github.push"));
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((code, stderr.as_str(), lines.len()), (0, "", 3), "{table}");
+    assert_eq!(lines[0], ["EVENT", "TYPE", "SOURCE", "ID", "DECISIONS", "AGE"]);
+    assert_eq!(
+        lines[1][..6],
+        [main.as_str(), "com.github.push", "https://github.com/acme/shop", "d2", "on-main", "fired"]
+    );
+    assert_eq!(lines[2][3..7], ["d1", "filtered", "by", "1"]);
+    let (_, table, _) = run(verb(&server, "events --trigger on-main --decision filtered"));
+    assert!(table.contains("on-main filtered") && !table.contains(&main), "{table}");
+    assert_eq!(run(verb(&server, "events --trigger nobody")), (0, String::new(), "no events\n".to_owned()));
+    let (_, yaml, _) = run(verb(&server, "events -o yaml"));
+    assert!(yaml.starts_with("items:\n"), "{yaml}");
+
+    let (code, table, _) = run(verb(&server, &format!("events get {dev}")));
+    assert_eq!(code, 0);
+    for text in [dev.as_str(), "webhook/default/gh", "filtered", "refs/heads/dev"] {
+        assert!(table.contains(text), "{text} is not in {table}");
+    }
+    // What `events get -o json` writes, `explain` reads as it is, and it decides as the server did.
+    for (key, decision) in [(&dev, "filtered"), (&main, "fired")] {
+        let (code, event, _) = run(verb(&server, &format!("events get {key} -o json")));
+        assert_eq!(code, 0);
+        let file = home.path().join("e.json");
+        std::fs::write(&file, &event).unwrap();
+        let mut explain = kickoff();
+        explain.args(["explain", "--trigger", "on-main", "-o", "json", "--event"]).arg(&file);
+        explain.arg("--definitions").arg(home.definitions());
+        let (code, explained, stderr) = run(explain);
+        assert_eq!(code, 0, "{stderr}");
+        let explained: Value = serde_json::from_str(&explained).unwrap();
+        assert_eq!(explained["decision"], decision, "{explained:#}");
+        if decision == "fired" {
+            assert_eq!(explained["runs"][0]["params"]["message"], "a message", "git comes along");
+        }
+    }
+
+    let (code, table, stderr) = run(verb(&server, &format!("replay {main}")));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(table.contains("on-main") && table.contains("fired"), "{table}");
+    let (code, stdout, stderr) = run(verb(&server, &format!("replay {dev}")));
+    assert_eq!((code, stdout.as_str()), (0, ""));
+    assert!(stderr.starts_with("filtered by 1\nas event "), "{stderr}");
+    let (code, _, stderr) = run(verb(&server, "replay 0123"));
+    assert_eq!((code, stderr.as_str()), (3, "error: there is no event 0123\n"));
+}
+
+#[test]
+fn a_rerun_ends_as_its_run_did() {
+    let (_home, server) = server();
+    let (code, ended, _) = run(verb(&server, "run template/say -p code=7 -p message=again --wait -o json"));
+    assert_eq!(code, 1);
+    let ended: Value = serde_json::from_str(&ended).unwrap();
+    let id = ended["runs"][0]["id"].as_str().unwrap();
+    let (code, log, stderr) = run(verb(&server, &format!("rerun {} --wait", &id[..10])));
+    assert_eq!((code, log.as_str()), (1, "again\n"), "{stderr}");
+    let (code, again, _) = run(verb(&server, &format!("rerun {id}")));
+    assert_eq!((code, again.trim().len()), (0, 20));
+    assert_ne!(again.trim(), id);
+}
+
+#[test]
+fn completions_know_every_verb() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, script, stderr) = run({
+            let mut command = kickoff();
+            command.args(["completions", shell]);
+            command
+        });
+        assert_eq!((code, stderr.as_str()), (0, ""), "{shell}");
+        for verb in ["rerun", "events", "replay", "schema", "completions"] {
+            assert!(script.contains(verb), "{shell}: {verb} is missing");
+        }
+    }
 }

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kickoff::engine::verdict::Outcome;
+use kickoff::store::history::{EventFilter, FiringFilter, Page};
 use kickoff::store::inbox::{Appended, Inbox as _};
 use kickoff::store::sqlite::{OpenError, SqliteStore};
 
-use super::{event, open, options};
+use super::{event, event_record, firing, firing_id, key, open, options, put_event, put_firing};
 
 /// A file system in memory, gone with this value.
 pub struct Tmpfs {
@@ -165,4 +167,56 @@ fn a_folder_that_is_a_file_is_refused() {
     let path = dir.path().join("data");
     std::fs::write(&path, "").unwrap();
     assert!(matches!(refusal(&path), OpenError::Folder { .. }));
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_to_ours_with_its_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let old = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+        old.execute_batch(include_str!("../../src/store/sqlite/schema.sql")).unwrap();
+        old.execute_batch(include_str!("../../src/store/history/schema.sql")).unwrap();
+        old.pragma_update(None, "application_id", 0x4b69_636b).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        let of = |write: kickoff::engine::machine::Write| serde_json::to_string(&write.value).unwrap();
+        let ended = kickoff::engine::machine::Firing { outcome: Some(Outcome::Failed), ..firing("a", 1, 1) };
+        old.execute(
+            "INSERT INTO firings (id, event_key, position, place, done, bare, json) VALUES (?1, ?2, 1, 0, 1, 0, ?3)",
+            (firing_id("a").as_str(), key("a").as_str(), of(put_firing(ended))),
+        )
+        .unwrap();
+        old.execute(
+            "INSERT INTO events (position, key, received_at, revision, filtered, json) VALUES (1, ?1, 0, 'r', 0, ?2)",
+            (key("a").as_str(), of(put_event(event_record("a", 1, &[], 0)))),
+        )
+        .unwrap();
+    }
+    for _ in 0..2 {
+        let history = open(dir.path()).history();
+        let page = || Page { limit: 10, cursor: None };
+        for (trigger, outcome, count) in [
+            (Some("shop/smoke"), Some(Outcome::Failed), 1),
+            (Some("smoke"), None, 1),
+            (Some("blog/smoke"), None, 0),
+            (None, Some(Outcome::Passed), 0),
+        ] {
+            let filter = FiringFilter { trigger: trigger.map(str::to_owned), outcome, event: None };
+            assert_eq!(
+                history.firings(filter.clone(), page()).await.unwrap().items.len(),
+                count,
+                "{filter:?}"
+            );
+        }
+        for (source, event_type, count) in
+            [(Some("/manual"), None, 1), (None, Some("dev.kickoff.manual"), 1), (Some("/x"), None, 0)]
+        {
+            let (source, event_type) = (source.map(str::to_owned), event_type.map(str::to_owned));
+            let filter = EventFilter { source, event_type, ..EventFilter::default() };
+            assert_eq!(
+                history.events(filter.clone(), page()).await.unwrap().items.len(),
+                count,
+                "{filter:?}"
+            );
+        }
+    }
 }

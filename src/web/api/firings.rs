@@ -21,7 +21,7 @@ use crate::web::state::WebState;
     params(
         ("trigger" = Option<String>, Query, description = "`name` or `namespace/name`"),
         ("outcome" = Option<Outcome>, Query),
-        ("event" = Option<String>, Query, description = "An event's key"),
+        ("event" = Option<String>, Query, description = "An event's key", pattern = "^([0-9a-f]{32})?$"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500),
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),

@@ -33,6 +33,10 @@ struct Problem {
     detail: Option<String>,
 }
 
+/// What the values of these parameters look like, wherever they stand.
+const PATTERNS: [(&str, &str); 2] =
+    [("cursor", "^([A-Za-z0-9_-]{16})?$"), ("Idempotency-Key", "^[!-~]{1,255}$")];
+
 /// The whole description: all is below `/api`; every operation may answer a problem, and wants a token.
 pub(super) fn describe(api: &utoipa::openapi::OpenApi) -> serde_json::Result<Value> {
     let mut whole = serde_json::to_value(api)?;
@@ -48,7 +52,16 @@ pub(super) fn describe(api: &utoipa::openapi::OpenApi) -> serde_json::Result<Val
     let operations = paths.filter_map(Value::as_object_mut).flat_map(|operations| operations.values_mut());
     for operation in operations.filter(|operation| operation.get("responses").is_some()) {
         operation["responses"]["default"] = problem.clone();
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            if let Some((_, pattern)) = PATTERNS.iter().find(|(name, _)| parameter["name"] == *name) {
+                parameter["schema"] = json!({ "type": "string", "pattern": pattern });
+            }
+        }
     }
+    // Of what to run, one and only one.
+    whole["components"]["schemas"]["Wanted"]["oneOf"] =
+        json!([{ "required": ["trigger"] }, { "required": ["template"] }]);
     Ok(whole)
 }
 

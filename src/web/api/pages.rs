@@ -120,7 +120,7 @@ mod tests {
         }
 
         async fn keep(&self, row: u64) -> Result<Option<u64>, ApiError> {
-            Ok((row % self.nth == 0).then_some(row))
+            Ok(row.is_multiple_of(self.nth).then_some(row))
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
             (600, 601, 1, (1, 0)),
         ] {
             let (found, pages, short) = check(rows, nth, limit).await;
-            let all: Vec<u64> = (1..=rows).rev().filter(|row| row % nth == 0).collect();
+            let all: Vec<u64> = (1..=rows).rev().filter(|row| row.is_multiple_of(nth)).collect();
             assert_eq!((found, (pages, short)), (all, expected), "{rows} {nth} {limit}");
         }
     }

@@ -28,8 +28,10 @@ use crate::web::state::WebState;
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// `name` or `namespace/name`.
+    #[schema(nullable = false)]
     trigger: Option<String>,
     /// `name` or `namespace/name`.
+    #[schema(nullable = false)]
     template: Option<String>,
     /// Values that win over all others.
     #[serde(default)]

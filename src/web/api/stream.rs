@@ -53,10 +53,11 @@ pub(super) async fn stream(
     let query = query.expect(&["trigger"])?;
     let changes = state.history.changes();
     let newest = *changes.borrow();
+    let at = last_event_id(&headers)?.unwrap_or(newest);
     let reader = Reader {
         trigger: query.text("trigger").map(str::to_owned),
-        at: last_event_id(&headers)?.unwrap_or(newest),
-        waiting: VecDeque::from([comment(newest)]),
+        at,
+        waiting: VecDeque::from([comment(at)]),
         history: state.history,
         clock: state.clock,
         stopping: state.stopping,
@@ -124,13 +125,20 @@ impl Reader {
         self.principal.expires.is_some_and(|at| at <= self.clock.now())
     }
 
-    /// Waits for a commit, or for the end; looks now and then whether the token still holds.
+    /// Waits for a commit, or for the end of the server or the token.
     async fn change(&mut self) -> Option<()> {
+        let rest = self.rest();
         tokio::select! {
             () = self.stopping.cancelled() => None,
             changed = self.changes.changed() => changed.ok(),
-            () = tokio::time::sleep(KEEP_ALIVE) => Some(()),
+            () = tokio::time::sleep(rest) => Some(()),
         }
+    }
+
+    /// How long the token holds, looked at now and then, since clocks jump.
+    fn rest(&self) -> Duration {
+        let left = self.principal.expires.map_or(i64::MAX, |at| at.saturating_sub(self.clock.now()));
+        Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(KEEP_ALIVE)
     }
 
     /// Makes the messages of what changed meanwhile; whether there was anything.

@@ -20,6 +20,7 @@ use crate::store::history::{Cursor, Listed};
 
 /// A page of a list.
 #[derive(Serialize, ToSchema)]
+#[allow(clippy::struct_field_names, reason = "the names that clients read")]
 pub(super) struct Items<T> {
     items: Vec<T>,
     /// The cursor of the next page; `null` at the end.

@@ -56,7 +56,13 @@ struct ConcurrencyView<'a> {
 
 pub(in crate::web::api) fn trigger(trigger: &Trigger) -> TriggerView<'_> {
     let source = trigger.sources.iter();
-    let source = source.map(|source| SourceView { webhook: &source.webhook.name, events: &source.events, repositories: source.repositories.texts(), branches: source.branches.texts(), paths: source.paths.texts() });
+    let source = source.map(|source| SourceView {
+        webhook: &source.webhook.name,
+        events: &source.events,
+        repositories: source.repositories.texts(),
+        branches: source.branches.texts(),
+        paths: source.paths.texts(),
+    });
     TriggerView {
         name: &trigger.name.name,
         namespace: &trigger.name.namespace,
