@@ -42,7 +42,8 @@ async fn append_all(inbox: &dyn Inbox, events: Vec<Event>) -> Result<Vec<Accepte
     }
     let accepted = |((key, ingress), answer)| {
         let duplicate = answer == Appended::Known;
-        debug!(event = %key, ingress, duplicate, "event stored");
+        let what = if duplicate { "event known already" } else { "event stored" };
+        debug!(event = %key, ingress, "{what}");
         Accepted { key, duplicate }
     };
     Ok(keys.into_iter().zip(answers).map(accepted).collect())

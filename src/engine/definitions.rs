@@ -11,6 +11,7 @@ mod editor;
 pub mod index;
 pub mod load;
 pub mod model;
+mod partial;
 pub mod problem;
 pub mod quantity;
 pub(in crate::engine) mod schema;

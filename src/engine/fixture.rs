@@ -41,6 +41,9 @@ pub struct FixtureConfig {
     pub webhook: Option<String>,
     /// What happened.
     pub event: EventConfig,
+    /// The event before in its series, for rules that ask for `changed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<EventConfig>,
     /// What should come of it.
     pub expect: ExpectConfig,
 }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
+use super::definitions::problem::nearest;
 use super::event::{Attributes, Event, Git, rfc3339};
 use super::webhook::{Change, Paths};
 
@@ -87,6 +88,37 @@ impl Facts {
     /// The root as template values. Null counts as missing, so it becomes undefined.
     pub fn view(&self) -> &minijinja::Value {
         self.view.get_or_init(|| template_value(&self.root))
+    }
+}
+
+/// Attributes of `event` besides `data`; one from a sender of `CloudEvents` has extensions too.
+const OF_EVENT: [&str; 7] = ["specversion", "id", "source", "type", "subject", "time", "datacontenttype"];
+const OF_GIT: [&str; 10] =
+    ["repository", "url", "sha", "ref", "branch", "baseBranch", "number", "fork", "author", "message"];
+
+/// Refuses names that never lead to a value: what is not in `git`, `run` or `trigger`, and anything below
+/// an attribute that has nothing below it.
+pub(super) fn check_names(names: &[&str]) -> Result<(), String> {
+    let [root, name, below @ ..] = names else { return Ok(()) };
+    let known: &[&str] = match *root {
+        "event" if *name == "data" => return Ok(()),
+        "event" => &OF_EVENT,
+        "git" => &OF_GIT,
+        "run" => &["id", "url", "name"],
+        "trigger" => &["namespace", "name"],
+        _ => return Ok(()),
+    };
+    let extension = *root == "event" && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if !known.contains(name) && (!extension || !below.is_empty()) {
+        let data = (*root == "event").then_some("data");
+        let near = nearest(name, known.iter().copied().chain(data));
+        let near = near.map(|near| format!(" (did you mean {root}.{near}?)")).unwrap_or_default();
+        let all: Vec<&str> = known.iter().copied().chain(data).collect();
+        return Err(format!("{root} has no {name}{near}: there are {}", all.join(", ")));
+    }
+    match below.first() {
+        None => Ok(()),
+        Some(below) => Err(format!("{root}.{name} is one value: there is no {below} in it")),
     }
 }
 

@@ -228,8 +228,9 @@ fn a_stored_event_is_explained_and_tested_with_its_git() {
         "specversion": "1.0", "id": "72d3162e", "source": "https://github.com/acme/shop",
         "type": "com.github.push", "subject": "refs/heads/main", "time": "2026-03-01T10:00:00.000Z",
         "datacontenttype": "application/json", "data": {"ref": "refs/heads/main"},
-        "kickoff": {"key": "a", "ingress": "webhook/default/gh", "position": 4,
-            "git": {"repository": "acme/shop", "branch": "main", "sha": "59b2", "message": "stored", "later": 1}},
+        "kickoffkey": "a", "kickoffingress": "webhook/default/gh",
+        "kickoffgit": json!({"repository": "acme/shop", "branch": "main", "sha": "59b2", "message": "stored",
+            "later": 1}).to_string(),
     });
     std::fs::write(home.path().join("e.json"), stored.to_string()).unwrap();
     let output = kickoff()
@@ -248,7 +249,7 @@ fn a_stored_event_is_explained_and_tested_with_its_git() {
     let by_file = "name: a\ntrigger: on-main\nevent: {file: ../e.json}\nexpect: {decision: fired, runs: [{params: {message: stored}}]}\n";
     let inline =
         format!("name: b\ntrigger: on-main\nevent: {{cloudEvent: {stored}}}\nexpect: {{decision: fired}}\n");
-    let changed = "name: c\ntrigger: on-main\nevent: {file: ../e.json, merge: {kickoff: {git: {branch: x}}}}\nexpect: {decision: filtered}\n";
+    let changed = "name: c\ntrigger: on-main\nevent: {file: ../e.json, merge: {kickoffgit: '{\"branch\": \"x\"}'}}\nexpect: {decision: filtered}\n";
     let (code, stdout, _) = test(&home, &format!("{by_file}---\n{inline}---\n{changed}"), &[]);
     assert_eq!(code, 0, "{stdout}");
 }

@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use kickoff::engine::definitions::{Place, Snapshot, Trigger};
 use kickoff::engine::event::Event;
 use kickoff::engine::explain::{Explanation, explain};
-use kickoff::engine::fixture::{Difference, Fixture, compare};
+use kickoff::engine::fixture::{Difference, EventConfig, Fixture, compare};
 use kickoff::engine::ids::ObjectName;
-use kickoff::engine::machine::{DecisionKind, MachineConfig};
+use kickoff::engine::machine::{DecisionKind, MachineConfig, series};
 use kickoff::outside::clock::Clock;
 use serde::Serialize;
 use serde_json::Value;
@@ -96,20 +96,25 @@ impl Bench<'_> {
             }
             return Err(unknown("trigger", &name, self.snapshot.trigger_positions.keys()).into());
         };
-        let event = self.event(fixture, trigger)?;
+        let event = self.event(fixture, &fixture.config.event, trigger)?;
+        let previous = fixture.config.previous.as_ref();
+        let previous = previous.map(|given| self.event(fixture, given, trigger)).transpose()?;
+        if let Some(previous) = &previous {
+            series::before(trigger, &event, previous)
+                .map_err(|reason| Usage(format!("previous: {reason}")))?;
+        }
         let config = MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None };
-        Ok(explain(trigger, &event, None, &config))
+        Ok(explain(trigger, &event, previous.as_ref(), &config))
     }
 
-    fn event(&self, fixture: &Fixture, trigger: &Trigger) -> anyhow::Result<Event> {
+    fn event(&self, fixture: &Fixture, given: &EventConfig, trigger: &Trigger) -> anyhow::Result<Event> {
         let wanted = fixture.config.webhook.as_deref();
-        let given = &fixture.config.event;
         let headers = match (&given.headers, &given.headers_file) {
             (Some(headers), _) => Some(parse(headers)?),
             (None, Some(file)) => Some(event::headers(&self.beside(fixture, file))?),
             (None, None) => None,
         };
-        let body = self.body(fixture)?;
+        let body = self.body(fixture, given)?;
         let now = Clock::System.now();
         // A payload is a delivery even where it looks like something else.
         let read = event::read(body, headers.is_some() || given.payload.is_some())?;
@@ -125,8 +130,7 @@ impl Bench<'_> {
         })
     }
 
-    fn body(&self, fixture: &Fixture) -> anyhow::Result<Bytes> {
-        let given = &fixture.config.event;
+    fn body(&self, fixture: &Fixture, given: &EventConfig) -> anyhow::Result<Bytes> {
         if let Some(value) = given.payload.as_ref().or(given.cloud_event.as_ref()) {
             return Ok(match value {
                 Value::String(text) => text.clone().into(),

@@ -20,6 +20,7 @@ use super::config::{DocumentConfig, SecretSource};
 use super::index::Index;
 use super::load::{Loaded, LoadedDocument};
 use super::model::{Secrets, Snapshot, Trigger, Webhook};
+use super::partial;
 use super::problem::Problem;
 use super::schema::Finding;
 use crate::engine::ids::{ObjectName, h_hex};
@@ -76,11 +77,12 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     for problem in &loaded.problems {
         problems.add(problem.clone());
     }
-    let usable = names::check(loaded, &mut problems);
+    let (usable, misnamed) = names::check(loaded, &mut problems);
     let webhooks = webhooks(&usable, loaded, secrets, previous, &mut problems);
     let templates = templates(&usable, loaded, previous, &mut problems);
     let world = World { namespace: &loaded.namespace, webhooks: &webhooks, templates: &templates, previous };
     let mut triggers = triggers(&usable, &world, &mut problems);
+    further(loaded, &misnamed, &world, &mut problems);
     groups::check(&mut triggers, &mut problems);
     watches::check(&mut triggers, &mut problems);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
@@ -201,6 +203,26 @@ fn triggers<'a>(
         }
     }
     triggers
+}
+
+/// What else is wrong with documents that are bad already; see [`partial`].
+fn further(loaded: &Loaded, misnamed: &[&LoadedDocument], world: &World<'_>, problems: &mut Problems) {
+    let by_name = misnamed.iter().map(|document| (*document, &[][..]));
+    let by_schema = loaded.partial.iter().map(|partial| (&partial.rest, partial.faults.as_slice()));
+    for (document, faults) in by_name.chain(by_schema) {
+        let hash = &document.document.hash;
+        let name = ObjectName::new(world.namespace, document.name());
+        let found = match &document.config {
+            // Their secrets were not looked up.
+            DocumentConfig::Webhook(_) => continue,
+            DocumentConfig::JobTemplate(config) => template::compile(name, hash, &config.spec, None).err(),
+            DocumentConfig::Trigger(config) => {
+                trigger::compile(name, hash, &config.spec, world, problems).err()
+            }
+        };
+        let new = |finding: &Finding| !faults.iter().any(|fault| partial::follows(&finding.field, fault));
+        problems.found(document, found.into_iter().flatten().filter(new).collect());
+    }
 }
 
 /// Why a definition that was there before is bad now; `None` where it was taken out.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::config::{API_VERSION, DocumentConfig};
 use super::model::Document;
+use super::partial;
 use super::problem::{Place, Problem, Spot, nearest};
 use super::schema::{self, Finding, KINDS};
 use super::yaml::{self, Parsed, Places};
@@ -23,6 +24,8 @@ pub struct Loaded {
     pub documents: Vec<LoadedDocument>,
     /// What is wrong with the others.
     pub problems: Vec<Problem>,
+    /// What is left of the others without the fields at fault, for their further problems.
+    pub(super) partial: Vec<Partial>,
     /// Files with something that could not even be parsed, and the first reason: whatever a file of
     /// this name defined before may still be meant to exist.
     pub unreadable: BTreeMap<String, String>,
@@ -37,6 +40,15 @@ pub struct LoadedDocument {
     pub config: DocumentConfig,
     /// Where its fields stand.
     pub places: Places,
+}
+
+/// What is left of a bad document.
+#[derive(Debug)]
+pub(super) struct Partial {
+    /// The rest.
+    pub(super) rest: LoadedDocument,
+    /// The fields at fault.
+    pub(super) faults: Vec<String>,
 }
 
 impl LoadedDocument {
@@ -162,6 +174,14 @@ fn document(file: &str, parsed: Parsed, loaded: &mut Loaded) {
             }
             Err(message) => problems.push(problem(places.value(""), Finding::value("", message))),
         }
+    }
+    let faults: Vec<String> = problems.iter().map(|problem| problem.field.clone()).collect();
+    if let Some(value) = partial::without(&value, &faults)
+        && let Ok(config) = typed(&value)
+    {
+        let document = Document { hash: hash(&value), file: file.to_owned(), value };
+        let rest = LoadedDocument { document, config, places };
+        loaded.partial.push(Partial { rest, faults });
     }
     problems.sort();
     loaded.problems.extend(problems);

@@ -1,5 +1,7 @@
 //! What Kickoff refuses, sets and gives in a Job's pod.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::code;
@@ -43,6 +45,7 @@ pub(super) fn check(spec: &Map<String, Value>) -> Vec<(String, String)> {
         let field = "spec.template.spec.containers".to_owned();
         problems.push((field, "must have at least one container".to_owned()));
     }
+    let mut names = BTreeSet::new();
     for list in ["initContainers", "containers"] {
         let containers = pod.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for (index, container) in containers.iter().enumerate() {
@@ -50,11 +53,46 @@ pub(super) fn check(spec: &Map<String, Value>) -> Vec<(String, String)> {
             if container.get("name").and_then(Value::as_str).is_none_or(str::is_empty) {
                 problems.push((format!("{field}.name"), "is missing".to_owned()));
             }
+            let name = container.get("name").and_then(Value::as_str);
+            if name.is_some_and(|name| !name.is_empty() && !names.insert(name)) {
+                problems.push((format!("{field}.name"), "another container has this name".to_owned()));
+            }
+            let told = texts(container).into_iter().chain(variables(container));
+            problems.extend(told.map(|(below, message)| (format!("{field}.{below}"), message)));
             let code = code::check(container).into_iter();
             problems.extend(code.map(|(below, message)| (format!("{field}.{below}"), message)));
         }
     }
     problems
+}
+
+/// What Kubernetes takes as a list of texts, and nothing else.
+fn texts(container: &Value) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    for list in ["command", "args"] {
+        match container.get(list) {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(items)) => {
+                let wrong = items.iter().enumerate().filter(|(_, item)| !item.is_string());
+                problems.extend(wrong.map(|(index, item)| {
+                    (format!("{list}[{index}]"), format!("must be a text: write \"{item}\" in quotes"))
+                }));
+            }
+            Some(_) => problems.push((list.to_owned(), "must be a list of texts".to_owned())),
+        }
+    }
+    problems
+}
+
+/// A variable that stands twice: the last would win without a word.
+fn variables(container: &Value) -> Vec<(String, String)> {
+    let env = container.get("env").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut names = BTreeSet::new();
+    let twice = env.iter().enumerate().filter(|(_, entry)| {
+        entry.get("name").and_then(Value::as_str).is_some_and(|name| !names.insert(name))
+    });
+    let message = "another variable has this name";
+    twice.map(|(index, _)| (format!("env[{index}].name"), message.to_owned())).collect()
 }
 
 /// Sets what the author left open: one try, no token, the deadline on the pod so that its log survives.

@@ -13,6 +13,8 @@ use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
 use jsonpath_rust::parser::parse_json_path;
 use serde_json::Value;
 
+use crate::engine::values::check_names;
+
 /// What a path may start with, in rules.
 const ROOTS: [&str; 2] = ["event", "git"];
 /// Longest path, in bytes: parsing is not linear in every case.
@@ -171,7 +173,12 @@ fn check_root(query: &JpQuery, text: &str) -> Result<(), String> {
         _ => return Err(format!("{text:?} must start with {}", ROOTS.join(" or "))),
     };
     if ROOTS.contains(&first) {
-        return Ok(());
+        let names = query.segments.iter().map_while(|segment| match segment {
+            Segment::Selector(Selector::Name(name)) => Some(name.as_str()),
+            _ => None,
+        });
+        let names: Vec<&str> = names.collect();
+        return check_names(&names).map_err(|reason| format!("{text:?} is never there: {reason}"));
     }
     let near = ROOTS.iter().find(|root| strsim::damerau_levenshtein(root, first) <= 2);
     let rest = text.strip_prefix("$.").unwrap_or(text);

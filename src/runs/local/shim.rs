@@ -108,7 +108,7 @@ async fn execute(folder: &Folder, job: &JobFile, lock: &mut Lock) -> Result<Fini
     };
     let (log, started_at) = loop {
         match begin() {
-            Ok(begun) => break begun,
+            Ok(open) => break open,
             Err(error) if !folder.path().exists() => return Err(error.into()),
             Err(error) => say(format_args!("the start can't be written: {error}")),
         }

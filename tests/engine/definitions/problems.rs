@@ -84,6 +84,7 @@ fn unknown_fields_and_words_have_a_suggestion() {
   retention: {maxRuns: 0, jobTTL: 1h}
   timeout: 999999999d
 "), @r#"
+        a.yaml:5:9: spec.job.spec.template.spec: is missing: a Job needs a pod
         a.yaml:5:19: spec.job.metdata: unknown field; the fields here are metadata, spec (did you mean metadata?)
         a.yaml:6:20: spec.retries.limit: must be at most 98, is 99
         a.yaml:6:35: spec.retries.outcomes[0]: "error" is not one of Passed, Cancelled, Error, TimedOut, Failed (did you mean Error?)
@@ -160,6 +161,8 @@ fn values_that_others_refuse_have_their_place() {
     insta::assert_snapshot!(fields("JobTemplate", template).join("\n"), @r"
         a.yaml:5:48 spec.params[0].default
         a.yaml:5:76 spec.params[1].pattern
+        a.yaml:6:9 spec.job.spec.template.spec
+        a.yaml:6:25 spec.job.spec.suspend
         ");
     insta::assert_snapshot!(fields("JobTemplate", environment).join("\n"), @r"
         a.yaml:6:44 spec.environments[0].params.vus
@@ -232,6 +235,7 @@ fn templates_are_checked_as_a_whole() {
         a.yaml:10:63: spec.environments[0].params.vuss: the template has no param called "vuss"; it has vus (did you mean vus?)
         a.yaml:12:14: spec.environments[2].name: there is another environment called dev
         a.yaml:13:14: spec.namespace: "a/b" is not a name: lower-case letters, digits and, between them, -
+        a.yaml:14:9: spec.job.spec.template.spec: is missing: a Job needs a pod
         a.yaml:15:12: spec.timeout: must be more than 0s
         a.yaml:16:24: spec.retries.outcomes[0]: a run that ended Passed is not tried again: write Error, TimedOut or Failed
         a.yaml:17:48: spec.results.exitCodes.failed[2]: "0" is not an exit code from 1 to 255 or a range such as 1-99
@@ -365,4 +369,59 @@ fn what_a_file_holds_never_moves_the_cursor() {
     let lines: String = loaded.problems.iter().map(ToString::to_string).collect();
     assert!(!shown.contains('\u{1b}') && !lines.contains('\u{1b}'), "{shown:?} {lines:?}");
     assert_eq!(loaded.problems.len(), 1);
+}
+
+/// One mistake hides no other: a field that does not exist, a name that is too long, a bad param.
+#[test]
+fn every_problem_of_a_document_is_told_at_once() {
+    let trigger = "
+  sources: [{webhook: {name: nobody, eventz: [push]}}]
+  match: [{path: evnt.data.x, equals: 1}, {path: git.brnch, exists: true}, {path: event.type.x, exists: true}, {exists: \"yes\"}]
+  runs: [{template: nothing}]
+";
+    let template = "
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: a-name-that-is-much-too-long-for-a-job}
+spec:
+  params: [{name: vus, type: integer, default: many}]
+  timeout: 0s
+  job:
+    spec:
+      suspend: true
+      template:
+        spec:
+          containers:
+            - name: main
+              command: [test, 1]
+              env: [{name: A, value: \"{{ git.brnch }}\"}, {name: A, value: \"{{ params.vus }}\"}]
+            - {name: main, image: \"{{ git.sha }}\"}
+";
+    let all = |text: &str| -> String {
+        let snapshot = snapshot(&[("a.yaml", text)], None);
+        let told = snapshot.problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message));
+        told.collect::<Vec<_>>().join("\n")
+    };
+    let trigger =
+        format!("apiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: t}}\nspec:{trigger}");
+    insta::assert_snapshot!(all(&trigger), @r#"
+    spec.sources[0].webhook.name: there is no Webhook called "nobody"
+    spec.sources[0].webhook.eventz: unknown field; the fields here are branches, events, name, paths, repositories
+    spec.match[0].path: "evnt.data.x" must start with event or git (did you mean event.data.x?)
+    spec.match[1].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+    spec.match[2].path: "event.type.x" is never there: event.type is one value: there is no x in it
+    spec.match[3].exists: must be true or false, is "yes": write true
+    spec.runs[0].template: there is no JobTemplate called "nothing"
+    "#);
+    insta::assert_snapshot!(all(template), @r#"
+    metadata.name: may have up to 30 characters, has 38
+    spec.params[0].default: "many" is not an integer
+    spec.timeout: must be more than 0s
+    spec.job.spec.suspend: is set by Kickoff: use policy.concurrency to hold runs back
+    spec.job.spec.template.spec.containers[0].command[1]: must be a text: write "1" in quotes
+    spec.job.spec.template.spec.containers[0].env[0].value: {{ git.brnch }} never has a value: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+    spec.job.spec.template.spec.containers[0].env[1].name: another variable has this name
+    spec.job.spec.template.spec.containers[1].name: another container has this name
+    spec.job.spec.template.spec.containers[1].image: may not hold {{ }} unless allow.images says which values it may take
+    "#);
 }

@@ -12,13 +12,16 @@ const LONGEST_NAME: usize = 30;
 /// The longest DNS label (RFC 1123).
 const LONGEST_LABEL: usize = 63;
 
-/// The documents whose names are good and stand once for their kind.
-pub(super) fn check<'a>(loaded: &'a Loaded, problems: &mut Problems) -> Vec<&'a LoadedDocument> {
+/// The documents whose names are good and stand once for their kind, then the others.
+pub(super) fn check<'a>(
+    loaded: &'a Loaded,
+    problems: &mut Problems,
+) -> (Vec<&'a LoadedDocument>, Vec<&'a LoadedDocument>) {
     let mut named: BTreeMap<(&str, &str), Vec<&LoadedDocument>> = BTreeMap::new();
     for document in &loaded.documents {
         named.entry((document.kind(), document.name())).or_default().push(document);
     }
-    let mut usable = Vec::new();
+    let (mut usable, mut misnamed) = (Vec::new(), Vec::new());
     for document in &loaded.documents {
         let mut findings = metadata(metadata_of(&document.config), &loaded.namespace);
         let same = &named[&(document.kind(), document.name())];
@@ -28,11 +31,10 @@ pub(super) fn check<'a>(loaded: &'a Loaded, problems: &mut Problems) -> Vec<&'a 
                 format!("there is another {} called {} at {place}", document.kind(), document.name());
             findings.push(Finding::value("metadata.name", message));
         }
-        if !problems.found(document, findings) {
-            usable.push(document);
-        }
+        let bad = problems.found(document, findings);
+        if bad { misnamed.push(document) } else { usable.push(document) }
     }
-    usable
+    (usable, misnamed)
 }
 
 fn metadata_of(config: &DocumentConfig) -> &MetadataConfig {

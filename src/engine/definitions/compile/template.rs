@@ -41,14 +41,9 @@ pub(super) fn compile(
     limits(spec, &mut findings);
     let exit_codes = exit_codes(&spec.results, &mut findings);
     let timeout_ms = spec.timeout.unwrap_or(DEFAULT_TIMEOUT).as_millis();
-    // A param that is bad would only be reported again wherever the Job speaks of it.
-    let manifest = if params.len() == spec.params.len() {
-        ManifestTemplate::compile(&spec.job, &spec.allow, &params, timeout_ms)
-            .map_err(|problems| findings.extend(problems.into_iter().map(below_job)))
-            .ok()
-    } else {
-        None
-    };
+    let manifest = ManifestTemplate::compile(&spec.job, &spec.allow, &params, timeout_ms)
+        .map_err(|problems| findings.extend(problems.into_iter().map(below_job)))
+        .ok();
     let Some(manifest) = manifest.filter(|_| findings.is_empty()) else { return Err(findings) };
     Ok(Arc::new(JobTemplate {
         hash: hash.to_owned(),
@@ -88,6 +83,8 @@ fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Vec<ParamSche
             Err(problems) => {
                 let below = |(name, message)| Finding::value(format!("{field}.{name}"), message);
                 findings.extend(problems.into_iter().map(below));
+                // It stands in by its name and type, or it would be told again wherever the Job speaks of it.
+                schemas.extend(ParamSchema::compile(&bare(config)).ok());
             }
         }
     }
@@ -96,6 +93,18 @@ fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Vec<ParamSche
         findings.push(Finding::value(format!("spec.params[{index}].name"), message));
     }
     schemas
+}
+
+/// A param of which only name and type are known.
+fn bare(config: &ParamConfig) -> ParamConfig {
+    ParamConfig {
+        default: None,
+        pattern: None,
+        values: Vec::new(),
+        minimum: None,
+        maximum: None,
+        ..config.clone()
+    }
 }
 
 fn environments(configs: &[EnvironmentConfig], params: &[ParamSchema], findings: &mut Vec<Finding>) {

@@ -10,6 +10,8 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value};
 
+use crate::engine::values::check_names;
+
 /// Longest expression, bytes.
 const LONGEST: usize = 1 << 10;
 /// Steps that one expression may take.
@@ -106,7 +108,15 @@ fn check_roots(source: &str, compiled: &Compiled, roots: &[&str]) -> Result<(), 
     let is_global = |name: &str| STRICT.globals().any(|(global, _)| global == name);
     unknown.retain(|name| !roots.contains(&name.as_str()) && !is_global(name));
     unknown.sort();
-    let Some(name) = unknown.first() else { return Ok(()) };
+    let Some(name) = unknown.first() else {
+        let mut named: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
+        named.sort();
+        let check = |name: &String| check_names(&name.split('.').collect::<Vec<_>>());
+        return named
+            .iter()
+            .try_for_each(check)
+            .map_err(|reason| format!("{{{{ {source} }}}} never has a value: {reason}"));
+    };
     if super::OF_MANIFESTS.contains(&name.as_str()) {
         return Err(format!("{{{{ {source} }}}}: {name} is not known here; there are {}", roots.join(", ")));
     }
