@@ -1,6 +1,7 @@
 //! All suites in one binary; choose one by name: `cargo test --test suites engine`.
 #![allow(
     clippy::unwrap_used,
+    clippy::print_stderr,
     missing_docs,
     unreachable_pub,
     reason = "a test that can't go on ends; its name says what it is"

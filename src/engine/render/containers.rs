@@ -45,7 +45,7 @@ pub(super) fn check(spec: &Map<String, Value>) -> Vec<(String, String)> {
         let field = "spec.template.spec.containers".to_owned();
         problems.push((field, "must have at least one container".to_owned()));
     }
-    let mut names = BTreeSet::new();
+    let mut taken = BTreeSet::new();
     for list in ["initContainers", "containers"] {
         let containers = pod.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for (index, container) in containers.iter().enumerate() {
@@ -54,7 +54,7 @@ pub(super) fn check(spec: &Map<String, Value>) -> Vec<(String, String)> {
                 problems.push((format!("{field}.name"), "is missing".to_owned()));
             }
             let name = container.get("name").and_then(Value::as_str);
-            if name.is_some_and(|name| !name.is_empty() && !names.insert(name)) {
+            if name.is_some_and(|name| !name.is_empty() && !taken.insert(name)) {
                 problems.push((format!("{field}.name"), "another container has this name".to_owned()));
             }
             let told = texts(container).into_iter().chain(variables(container));
