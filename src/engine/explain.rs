@@ -13,6 +13,7 @@ use super::event::{Event, Git, Ingress};
 use super::ids::{FiringId, ObjectName, RunId};
 use super::machine::plan::{self, PlannedRun, Refusal};
 use super::machine::{DecisionKind, MachineConfig, series};
+use super::render::stamp::{self, Purpose};
 use super::rules::{Before, Check};
 use super::values::Facts;
 
@@ -89,7 +90,7 @@ pub fn explain(
             },
             rules,
             git: plan.git,
-            runs: plan.runs.into_iter().map(explained).collect(),
+            runs: plan.runs.into_iter().map(|run| explained(run, trigger, event, config)).collect(),
         },
     }
 }
@@ -98,7 +99,18 @@ fn refused(decision: DecisionKind, reason: String, rules: Vec<Check>) -> Explana
     Explanation { decision, reason, rules, git: None, runs: Vec::new() }
 }
 
-fn explained(run: PlannedRun) -> ExplainedRun {
+fn explained(run: PlannedRun, trigger: &Trigger, event: &Event, config: &MachineConfig) -> ExplainedRun {
+    let attributes = &event.attributes;
+    let purpose = Purpose {
+        run: &run.id,
+        attempt: 1,
+        owner: &trigger.name,
+        leg: &run.name,
+        template: &run.terms.template,
+        namespace: &run.rendered.namespace,
+        event: (&attributes.key, &attributes.source, &attributes.id),
+    };
+    let manifest = stamp::job(&run.rendered.manifest, &purpose, &config.instance);
     ExplainedRun {
         name: run.name,
         id: run.id,
@@ -107,7 +119,7 @@ fn explained(run: PlannedRun) -> ExplainedRun {
         namespace: run.rendered.namespace,
         matrix: run.matrix,
         params: run.rendered.params,
-        manifest: run.rendered.manifest,
+        manifest,
     }
 }
 

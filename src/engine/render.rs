@@ -10,7 +10,7 @@ mod containers;
 mod manifest;
 mod params;
 mod position;
-mod stamp;
+pub(in crate::engine) mod stamp;
 mod text;
 
 use std::collections::BTreeMap;

@@ -83,10 +83,11 @@ async fn before(
 }
 
 async fn frozen(records: &dyn Records, id: &RunId) -> Result<Option<Frozen>, RecordsError> {
-    let run = either(records, [Key::RunDone(id.clone()), Key::RunOpen(id.clone())]).await?;
+    // Open first: what moves meanwhile moves to done.
+    let run = either(records, [Key::RunOpen(id.clone()), Key::RunDone(id.clone())]).await?;
     let Some(run) = run.and_then(run_of) else { return Ok(None) };
     let of = |key: fn(_) -> Key| key(run.firing.clone());
-    let firing = either(records, [of(Key::FiringDone), of(Key::FiringOpen)]).await?;
+    let firing = either(records, [of(Key::FiringOpen), of(Key::FiringDone)]).await?;
     let manifest = either(records, [Key::Manifest(id.clone())]).await?;
     Ok(match (firing.and_then(firing_of), manifest) {
         (Some(firing), Some(Record::Manifest(manifest))) => Some(Frozen { run, firing, manifest }),

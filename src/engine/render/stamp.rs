@@ -2,26 +2,54 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::ids::{h_hex, job_name};
+use crate::engine::ids::{EventKey, ObjectName, RunId, h_hex, job_name};
 use crate::engine::machine::Run;
+
+/// Which attempt a Job is for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::engine) struct Purpose<'a> {
+    pub(in crate::engine) run: &'a RunId,
+    pub(in crate::engine) attempt: u32,
+    /// The trigger, or the template run by hand.
+    pub(in crate::engine) owner: &'a ObjectName,
+    pub(in crate::engine) leg: &'a str,
+    pub(in crate::engine) template: &'a ObjectName,
+    pub(in crate::engine) namespace: &'a str,
+    /// Key, source and id of the event.
+    pub(in crate::engine) event: (&'a EventKey, &'a str, &'a str),
+}
 
 /// The Job of a run's current attempt.
 pub fn stamp(manifest: &Value, run: &Run, instance: &str) -> Value {
-    let owner = run.trigger.as_ref().unwrap_or(&run.template);
+    let purpose = Purpose {
+        run: &run.id,
+        attempt: run.attempt,
+        owner: run.trigger.as_ref().unwrap_or(&run.template),
+        leg: &run.name,
+        template: &run.template,
+        namespace: &run.namespace,
+        event: (&run.event.key, &run.event.source, &run.event.id),
+    };
+    job(manifest, &purpose, instance)
+}
+
+/// The manifest with name, labels and annotations.
+pub(in crate::engine) fn job(manifest: &Value, purpose: &Purpose<'_>, instance: &str) -> Value {
+    let Purpose { run, attempt, owner, leg, template, namespace, event: (key, source, id) } = *purpose;
     let labels = [
         ("app.kubernetes.io/managed-by", "kickoff".to_owned()),
         ("kickoff.dev/instance", instance.to_owned()),
-        ("kickoff.dev/run", run.id.to_string()),
-        ("kickoff.dev/attempt", run.attempt.to_string()),
+        ("kickoff.dev/run", run.to_string()),
+        ("kickoff.dev/attempt", attempt.to_string()),
         ("kickoff.dev/trigger", owner.name.clone()),
     ];
     let fingerprint = h_hex("fingerprint", &[manifest.to_string().as_bytes()], 32);
     let annotations = [
-        ("kickoff.dev/event-key", run.event.key.to_string()),
-        ("kickoff.dev/event-source", run.event.source.clone()),
-        ("kickoff.dev/event-id", run.event.id.clone()),
-        ("kickoff.dev/leg", run.name.clone()),
-        ("kickoff.dev/template", run.template.to_string()),
+        ("kickoff.dev/event-key", key.to_string()),
+        ("kickoff.dev/event-source", source.to_owned()),
+        ("kickoff.dev/event-id", id.to_owned()),
+        ("kickoff.dev/leg", leg.to_owned()),
+        ("kickoff.dev/template", template.to_string()),
         ("kickoff.dev/fingerprint", fingerprint),
     ];
     let mut job = manifest.clone();
@@ -30,8 +58,8 @@ pub fn stamp(manifest: &Value, run: &Run, instance: &str) -> Value {
     put(&mut job, "/spec/template", "metadata", &[]);
     put(&mut job, "/spec/template/metadata", "labels", &labels);
     if let Some(metadata) = job.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("name".to_owned(), json!(job_name(&owner.name, &run.id, run.attempt)));
-        metadata.insert("namespace".to_owned(), json!(run.namespace));
+        metadata.insert("name".to_owned(), json!(job_name(&owner.name, run, attempt)));
+        metadata.insert("namespace".to_owned(), json!(namespace));
     }
     job
 }
