@@ -139,7 +139,7 @@ def _build(names):
 
 
 def _compile(packages, into):
-    version = re.search(rf"^\s*{KUBERNETES} v((\d+)\.(\d+)\.\d+)$", (MODULE / "go.mod").read_text(), re.M)
+    version = re.search(rf"^\s*{KUBERNETES} v((\d+)\.(\d+)\.\d+)\b", (MODULE / "go.mod").read_text(), re.M)
     # Without a version of its own, kubectl refuses the server.
     stamp = "k8s.io/component-base/version.git"
     flags = (f"-s -w -X {stamp}Version=v{version[1]} -X {stamp}Major={version[2]} -X {stamp}Minor={version[3]}")
