@@ -203,7 +203,8 @@ def sweep():
 def remove(state):
     """What is no process: interfaces that are still there, cgroups and the folder. All of it is the number's."""
     addresses = parts.Addresses(int(state.name))
-    wait_for(f"the end of all cgroups {addresses.cgroup}", lambda: remove_cgroups(addresses.cgroup))
+    containers = parts.containers(state)
+    wait_for("the end of all containers' cgroups", lambda: remove_cgroups(containers))
     if Path("/sys/class/net", addresses.link).exists():
         # The kernel may be quicker.
         subprocess.run([programs.of_system()["ip"], "link", "delete", addresses.link],
@@ -211,16 +212,20 @@ def remove(state):
     shutil.rmtree(state)
 
 
-def remove_cgroups(name):
+def remove_cgroups(containers):
     """Whether none is left; one goes when its last process has."""
+    left = False
     # One hierarchy, or one for each controller.
-    for top in [*Path("/sys/fs/cgroup").glob(name), *Path("/sys/fs/cgroup").glob(f"*/{name}")]:
-        for folder, _, _ in os.walk(top, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        if top.exists():
-            return False
-    return True
+    for top in [*Path("/sys/fs/cgroup").glob("k8s.io"), *Path("/sys/fs/cgroup").glob("*/k8s.io")]:
+        for cgroup in (top / container for container in containers):
+            for folder, _, _ in os.walk(cgroup, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+            left |= cgroup.exists()
+        # Others may have theirs here.
+        with contextlib.suppress(OSError):
+            os.rmdir(top)
+    return not left
 
 
 def folders():

@@ -176,11 +176,12 @@ class Node:
             stream.settimeout(PATIENCE)
             try:
                 words = file.readline().split()
-                file.write(f"ok {self.obey(*words) or ''}\n")
+                self.obey(*words)
+                file.write("ok\n")
             except Failure as failure:
                 file.write(f"{failure}\n")
             except (OSError, TypeError, ValueError) as error:
-                file.write(f"{' '.join(words)}: {error}\n")
+                file.write(f"{' '.join(words)} can't be done: {error}\n")
 
     def obey(self, verb="", *words):
         verbs = {
@@ -193,7 +194,7 @@ class Node:
         }
         if verb not in verbs:
             raise Failure(f"{verb!r} is no command; there are: {', '.join(verbs)}")
-        return verbs[verb](*words)
+        verbs[verb](*words)
 
     def part(self, name):
         if name not in self.running:

@@ -18,19 +18,28 @@ API_SERVICE = "10.96.0.1"
 ADMIN = "admin"
 # What a part is reached with by others, from pods and from outside.
 PORT = 443
+STAGES = Path(__file__).resolve().parent / "stages.yaml"
 
 
 class Addresses:
-    """Of instance number n: the pair of interfaces, and the pods behind it."""
+    """Of instance number n: the pair of interfaces, and the pods behind it.
+
+    RFC 2544 sets these networks aside for tests, so nobody's are hidden, and nobody is reached afterwards.
+    """
 
     def __init__(self, number):
-        self.network = f"10.231.{number}.0/24"
-        self.host = f"10.231.{number}.1"
-        self.node = f"10.231.{number}.2"
-        self.pods = f"10.231.{number}.128/25"
+        network = f"198.18.{number}"
+        self.network = f"{network}.0/24"
+        self.host = f"{network}.1"
+        self.node = f"{network}.2"
+        self.pods = f"{network}.128/25"
         self.link = f"kickoff{number}"
         self.inner_link = f"kickoff{number}n"
-        self.cgroup = f"kickoff-test-{number}"
+
+
+def containers(state: Path):
+    """The ids of all containers that run, or ran when everything was killed."""
+    return [folder.name for folder in state.glob("tasks/io.containerd.runtime.v2.task/k8s.io/*")]
 
 
 def configure(state: Path, addresses, programs):
@@ -108,9 +117,9 @@ def commands(state: Path, addresses, programs, fast):
 def fake_nodes_command(state: Path, programs):
     """What plays the kubelet of nodes that run nothing: their pods end at once, and well."""
     return [
-        programs["kwok"], f"--kubeconfig={state}/kubeconfig", "--manage-all-nodes=false",
+        programs["kwok"], f"--kubeconfig={state}/kubeconfig", f"--config={STAGES}", "--manage-all-nodes=false",
         "--manage-nodes-with-label-selector=type=kwok", "--server-address=127.0.0.1:10247",
-        "--cidr=10.250.0.0/16", "--node-ip=10.250.0.1", "--node-lease-duration-seconds=40",
+        "--cidr=198.19.0.0/16", "--node-ip=198.19.0.1", "--node-lease-duration-seconds=40",
     ]
 
 
@@ -143,7 +152,7 @@ def _containerd(state, programs):
     return f"""
 version = 2
 root = "{state}/containerd"
-state = "/run/containerd/state"
+state = "{state}/tasks"
 disabled_plugins = [
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
@@ -188,8 +197,6 @@ def _kubelet(state, addresses):
         "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
-        # Pods' cgroups stand below one of the instance, which is how they are found and removed.
-        "cgroupRoot": "/" + addresses.cgroup,
         "cgroupsPerQOS": False,
         "clusterDNS": [addresses.node],
         "containerRuntimeEndpoint": f"unix://{state}/containerd.sock",
