@@ -12,6 +12,7 @@ mod crash;
 mod engine;
 mod house;
 mod http;
+mod kubernetes;
 mod local;
 mod openapi;
 mod operations;

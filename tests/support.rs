@@ -1,5 +1,7 @@
 //! What suites share: the real binary as a server on a folder of its own, and a client for it.
 
+pub mod cluster;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

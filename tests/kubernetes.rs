@@ -1,0 +1,4 @@
+//! A real Kubernetes with real pods.
+
+mod harness;
+mod pods;
