@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import platform
+import re
 import subprocess
 import tarfile
 
@@ -33,6 +34,15 @@ def write(archive, reference, files, entrypoint, links=()):
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     return archive
+
+
+def libraries(programs):
+    """What programs load when they start, each at its own path; nothing for static ones."""
+    found = {}
+    for program in programs:
+        listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+        found.update({path: path for path in re.findall(r"(/\S+) \(0x", listed)})
+    return found
 
 
 def busybox(archive, program):

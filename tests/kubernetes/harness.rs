@@ -219,15 +219,6 @@ fn parts_are_killed_frozen_and_started_on_demand() {
         cluster.tell(&format!("{back} kube-apiserver"));
         until(back, || answers().then_some(()));
     }
-    let namespace = cluster.namespace();
-    let main = json!({"name": "main", "image": "kickoff.test/made:1", "args": ["echo", "made here"]});
-    let busybox = std::env::split_paths(&std::env::var_os("PATH").unwrap())
-        .map(|folder| folder.join("busybox"))
-        .find(|file| file.is_file());
-    cluster.image("kickoff.test/made:1", &[("/busybox", &busybox.unwrap())]);
-    namespace.job("made", &json!({"containers": [main]}), &json!({}));
-    assert_eq!(namespace.ended("made"), "Complete");
-    assert_eq!(namespace.run(&["logs", "job/made"]), "made here\n");
 }
 
 /// Python itself, not a script that looks for it.

@@ -1,5 +1,7 @@
 //! What the suites may rely on in their cluster: pods run, end, are logged, and reach the API server.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::support::cluster::{NODE, cluster, on_fake_nodes};
@@ -11,22 +13,20 @@ fn shell(name: &str, script: &str) -> Value {
 #[test]
 fn a_job_ends_as_its_program_does_and_its_log_is_kept() {
     let namespace = cluster().namespace();
-    for (name, script, ended, code) in
-        [("passes", "echo well", "Complete", 0), ("fails", "echo ill; exit 3", "Failed", 3)]
-    {
+    let cases = [
+        ("passes", "echo well", "well\n", "Complete", 0),
+        ("fails", "echo ill; exit 3", "ill\n", "Failed", 3),
+    ];
+    for (name, script, said, ended, code) in cases {
         namespace.job(name, &json!({"containers": [shell("main", script)]}), &json!({}));
         assert_eq!(namespace.ended(name), ended, "{name}");
         let pods = namespace.pods(name);
         assert_eq!(pods.len(), 1, "{pods:#?}");
         let terminated = &pods[0]["status"]["containerStatuses"][0]["state"]["terminated"];
         assert_eq!(terminated["exitCode"], code, "{name}: {terminated}");
-        let path = format!(
-            "/api/v1/namespaces/{}/pods/{}/log",
-            namespace.name,
-            pods[0]["metadata"]["name"].as_str().unwrap()
-        );
-        let log = cluster().run(&["get", "--raw", &path]);
-        assert_eq!(log, format!("{}\n", script.split([' ', ';']).nth(1).unwrap()));
+        let pod = pods[0]["metadata"]["name"].as_str().unwrap();
+        let log = format!("/api/v1/namespaces/{}/pods/{pod}/log", namespace.name);
+        assert_eq!(cluster().run(&["get", "--raw", &log]), said);
     }
 }
 
@@ -51,6 +51,37 @@ fn a_pod_reaches_the_api_server_by_its_service_account() {
     namespace.job("inside", &json!({"containers": [shell("main", script)]}), &json!({}));
     assert_eq!(namespace.ended("inside"), "Complete", "{}", namespace.run(&["logs", "job/inside"]));
     assert_eq!(namespace.run(&["logs", "job/inside"]).trim(), namespace.name);
+}
+
+#[test]
+fn the_binary_under_test_runs_in_a_pod() {
+    let image = "kickoff.test/kickoff:1";
+    cluster().image(image, &[("/bin/kickoff", Path::new(env!("CARGO_BIN_EXE_kickoff")))]);
+    let namespace = cluster().namespace();
+    let main = json!({"name": "main", "image": image, "args": ["--version"]});
+    namespace.job("itself", &json!({"containers": [main]}), &json!({}));
+    assert_eq!(namespace.ended("itself"), "Complete");
+    let version = concat!("kickoff ", env!("CARGO_PKG_VERSION"));
+    assert!(namespace.run(&["logs", "job/itself"]).starts_with(version));
+}
+
+#[test]
+fn a_pod_may_be_restricted() {
+    let namespace = cluster().namespace();
+    namespace.run(&["label", "namespace", &namespace.name, "pod-security.kubernetes.io/enforce=restricted"]);
+    let script = "id -u; touch /it 2>/dev/null || echo read-only; grep Seccomp: /proc/self/status";
+    let mut main = shell("main", script);
+    main["securityContext"] = json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true,
+        "runAsUser": 65534,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    namespace.job("restricted", &json!({"containers": [main]}), &json!({}));
+    assert_eq!(namespace.ended("restricted"), "Complete");
+    assert_eq!(namespace.run(&["logs", "job/restricted"]), "65534\nread-only\nSeccomp:\t2\n");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //! It owns one cluster for the whole process, started by the first test that asks, and clusters of a test's
 //! own. How it is started is not known here: `tests/servers serve` does it and takes it down when its
 //! standard input ends. The other end of that pipe is held here, so the cluster goes when this process does,
-//! whether its tests pass, panic or are killed. `KICKOFF_TEST_KUBECONFIG` names a cluster to be used in its
-//! place; nothing is started then.
+//! whether its tests pass, panic or are killed. `KICKOFF_TEST_KUBECONFIG` names a cluster to be used in place
+//! of the shared one, and `KICKOFF_TEST_BUSYBOX` an image that it can pull; tests that harm a cluster or have
+//! fake nodes go on to need one of their own.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -88,7 +89,8 @@ impl Cluster {
             }
             _ => {
                 let status = supervisor.wait().map_err(|error| error.to_string())?;
-                Err(format!("the cluster did not start ({status}): tests/servers has said why, above"))
+                let told = "tests/servers has said why, above, and what to do";
+                Err(format!("no cluster of the tests' own could be started ({status}): {told}"))
             }
         }
     }
