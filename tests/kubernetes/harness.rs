@@ -242,7 +242,7 @@ fn python() -> PathBuf {
 #[test]
 fn what_is_missing_is_told_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let path = std::env::var("PATH").unwrap() + ":/usr/sbin:/sbin";
+    let path = std::env::var_os("PATH").unwrap().into_string().unwrap() + ":/usr/sbin:/sbin";
     let tools = folder.path().join("tools");
     fs::create_dir(&tools).unwrap();
     for tool in ["mount", "unshare", "containerd", "ctr", "runc", "busybox"] {

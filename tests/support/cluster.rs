@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// Longest that a test waits for a pod: two cores run all suites at once.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The node with the kubelet, in a cluster that was started here.
 pub const NODE: &str = "node";
@@ -82,17 +82,13 @@ impl Cluster {
             let line = said.next()?.ok()?;
             line.strip_prefix(name).map(PathBuf::from)
         };
-        match (next("KUBECONFIG="), next("KUBECTL=")) {
-            (Some(kubeconfig), Some(kubectl)) => {
-                let busybox = "kickoff.test/busybox:1".to_owned();
-                Ok(Self { kubeconfig, busybox, kubectl, supervisor: Some(supervisor) })
-            }
-            _ => {
-                let status = supervisor.wait().map_err(|error| error.to_string())?;
-                let told = "tests/servers has said why, above, and what to do";
-                Err(format!("no cluster of the tests' own could be started ({status}): {told}"))
-            }
-        }
+        let (Some(kubeconfig), Some(kubectl)) = (next("KUBECONFIG="), next("KUBECTL=")) else {
+            let status = supervisor.wait().map_err(|error| error.to_string())?;
+            let told = "tests/servers has said why, above, and what to do";
+            return Err(format!("no cluster of the tests' own could be started ({status}): {told}"));
+        };
+        let busybox = "kickoff.test/busybox:1".to_owned();
+        Ok(Self { kubeconfig, busybox, kubectl, supervisor: Some(supervisor) })
     }
 
     /// The folder of a cluster that was started here.
