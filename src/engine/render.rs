@@ -7,6 +7,7 @@
 mod allow;
 mod code;
 mod containers;
+mod fields;
 mod manifest;
 mod params;
 mod position;
