@@ -96,7 +96,7 @@ impl Decisions {
         if let Some(snapshot) = last.filter(|snapshot| snapshot.revision == revision) {
             return Ok(snapshot);
         }
-        let documents = documents(&*self.records, revision).await?;
+        let documents = documents(&*self.records, revision, &mut BTreeMap::new()).await?;
         let documents = documents
             .ok_or_else(|| DecisionsError::Expired(format!("revision {revision} of the definitions")))?;
         let loaded = Loaded::from_documents(documents, &self.namespace);
@@ -108,15 +108,27 @@ impl Decisions {
     }
 }
 
-/// The documents of a revision; `None` where they are not kept any more.
-pub async fn documents(records: &dyn Records, revision: &str) -> Result<Option<Vec<Document>>, RecordsError> {
+/// The documents of a revision; `None` where they are not kept any more. Those that are `known` by their
+/// hash are not read again, and what is read is known from then on.
+pub async fn documents(
+    records: &dyn Records,
+    revision: &str,
+    known: &mut BTreeMap<String, Document>,
+) -> Result<Option<Vec<Document>>, RecordsError> {
     let get = async |key: Key| Ok(records.scan(&key.to_string()).await?.pop().map(|(_, record)| record));
     let Some(Record::Revision(hashes)) = get(Key::Revision(revision.to_owned())).await? else {
         return Ok(None);
     };
     let mut documents = Vec::with_capacity(hashes.len());
     for hash in hashes {
-        let Some(Record::Document(document)) = get(Key::Document(hash)).await? else { return Ok(None) };
+        if let Some(document) = known.get(&hash) {
+            documents.push(document.clone());
+            continue;
+        }
+        let Some(Record::Document(document)) = get(Key::Document(hash.clone())).await? else {
+            return Ok(None);
+        };
+        known.insert(hash, (*document).clone());
         documents.push(*document);
     }
     Ok(Some(documents))

@@ -50,7 +50,7 @@ impl Wanted {
                 None => wanted.files.insert(problem.place.file.clone()),
             };
         }
-        wanted.titles.retain(|title| title.starts_with("Webhook/") || title.starts_with("Trigger/"));
+        wanted.titles.retain(|title| is_kept(title));
         wanted
     }
 
@@ -76,12 +76,12 @@ pub async fn find(
     if wanted.is_empty() {
         return Ok(None);
     }
-    let mut compiled = 0;
+    let (mut compiled, mut known) = (0, BTreeMap::new());
     for revision in history.revisions_in_use().await? {
         if wanted.is_empty() || compiled == MOST_REVISIONS {
             break;
         }
-        let Some(documents) = documents(records, &revision).await? else { continue };
+        let Some(documents) = documents(records, &revision, &mut known).await? else { continue };
         if !documents.iter().any(|document| wanted.concerns(document)) {
             continue;
         }
@@ -103,6 +103,11 @@ fn take(old: &Snapshot, wanted: &mut Wanted, before: &mut Snapshot) {
         .filter(|document| wanted.concerns(document))
         .map(|document| (title(document), document))
         .collect();
+    // What was bad in it already is looked for further back.
+    let by_file =
+        concerned.iter().filter(|(title, document)| wanted.files.contains(&document.file) && is_kept(title));
+    let by_file: Vec<String> = by_file.map(|(title, _)| title.clone()).collect();
+    wanted.titles.extend(by_file);
     let files: BTreeSet<&String> = concerned.values().map(|document| &document.file).collect();
     wanted.files.retain(|file| !files.contains(file));
     for webhook in old.webhooks.values() {
@@ -125,6 +130,11 @@ fn take(old: &Snapshot, wanted: &mut Wanted, before: &mut Snapshot) {
             wanted.titles.remove(&title);
         }
     }
+}
+
+/// Whether it is of a kind that is not forgotten when it goes bad.
+fn is_kept(title: &str) -> bool {
+    title.starts_with("Webhook/") || title.starts_with("Trigger/")
 }
 
 /// `Kind/name` of a document.

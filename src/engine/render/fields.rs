@@ -291,14 +291,10 @@ fn object(kind: &str, fields: &Map<String, Value>, above: &str, problems: &mut V
     let Some((_, groups)) = OBJECTS.iter().find(|(name, _)| *name == kind) else { return };
     for (name, value) in fields {
         let field = child(above, name);
-        let known = groups.iter().find(|(_, names)| names.contains(&name.as_str()));
-        match known {
-            Some((inner, _)) => within(inner, value, &field, problems),
-            None => {
-                let near = nearest(name, groups.iter().flat_map(|(_, names)| *names).copied());
-                let message = |near| format!("Kubernetes knows no such field here (did you mean {near}?)");
-                problems.extend(near.map(|near| (field, message(near))));
-            }
+        if let Some((inner, _)) = groups.iter().find(|(_, names)| names.contains(&name.as_str())) {
+            within(inner, value, &field, problems);
+        } else if let Some(near) = nearest(name, groups.iter().flat_map(|(_, names)| *names).copied()) {
+            problems.push((field, format!("Kubernetes knows no such field here (did you mean {near}?)")));
         }
     }
 }

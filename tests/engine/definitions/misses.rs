@@ -1,10 +1,12 @@
 //! Problems beside others, and fields that only nearly are what Kubernetes knows.
 
+use kickoff::engine::definitions::Problem;
+
 use super::{TEMPLATE, WEBHOOK, snapshot, told};
 
 /// The problems of these documents.
 fn problems(text: &str) -> Vec<String> {
-    snapshot(&[("a.yaml", text)], None).problems.iter().map(|problem| problem.text()).collect()
+    snapshot(&[("a.yaml", text)], None).problems.iter().map(Problem::text).collect()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What rules in CEL may cost on one event, over all its triggers.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use kickoff::engine::definitions::load::load;
 use kickoff::engine::definitions::{Snapshot, compile as compile_definitions};
@@ -50,10 +51,12 @@ spec: {job: {spec: {template: {spec: {containers: [{name: main, command: [test]}
     .to_owned();
     let rules = (0..triggers).map(|number| (format!("t{number:03}"), DEAR));
     for (name, rule) in rules.chain([("z-cheap".to_owned(), "!event.data.go")]) {
-        text += &format!(
+        writeln!(
+            text,
             "---\napiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: {name}}}\nspec: \
-             {{sources: [{{webhook: {{name: hub}}}}], match: [{{cel: '{rule}'}}], runs: [{{template: t}}]}}\n"
-        );
+             {{sources: [{{webhook: {{name: hub}}}}], match: [{{cel: '{rule}'}}], runs: [{{template: t}}]}}"
+        )
+        .unwrap();
     }
     let snapshot =
         compile_definitions(&load(&[("a.yaml".to_owned(), text)], "default"), &BTreeMap::new(), None);
