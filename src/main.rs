@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(&cli);
     if cli.serves() {
-        log_panics();
+        kickoff::app::telemetry::log_panics();
     }
     // An error says that there is a provider already, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
@@ -56,15 +56,6 @@ fn start_log(cli: &Cli) {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().init(),
     }
-}
-
-/// A panic is one line of the log, in its format; whoever caught it says what it was about.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let location = panic.location().map(ToString::to_string).unwrap_or_default();
-        let reason = panic.payload_as_str().unwrap_or("no reason is known");
-        tracing::error!(location, reason, "panicked");
-    }));
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -8,6 +8,7 @@ mod lists;
 mod offline;
 mod secrets;
 mod stream;
+mod terminal;
 mod verbs;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};

@@ -4,6 +4,7 @@
 mod health;
 mod log;
 mod metrics;
+mod restart;
 mod retention;
 mod store;
 mod traces;

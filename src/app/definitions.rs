@@ -4,6 +4,7 @@
 //! `engine::definitions`. A folder that can't be read keeps the snapshot there is. Nothing is
 //! written, so there is nothing to lose by dying: the next start reads the folder again.
 
+pub mod before;
 pub mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +52,8 @@ pub struct Loader {
     /// `None`: no secret is looked at.
     environment: Option<Environment>,
     known: Option<Known>,
+    /// What was good before this process, for a first load.
+    before: Option<Arc<Snapshot>>,
 }
 
 /// What was loaded last.
@@ -70,6 +73,7 @@ impl Loader {
             namespace: namespace.into(),
             environment: Some(Arc::new(process_variable)),
             known: None,
+            before: None,
         }
     }
 
@@ -93,6 +97,14 @@ impl Loader {
         let (snapshot, sources) = (Arc::clone(&known.snapshot), Arc::clone(&known.sources));
         self.known = Some(known);
         Ok((snapshot, sources))
+    }
+
+    /// Loads once more, as if `before` had been loaded before: what was good in it and is bad now is not
+    /// forgotten.
+    pub async fn load_after(&mut self, before: Snapshot) -> Result<Arc<Snapshot>, ReadError> {
+        self.before = Some(Arc::new(before));
+        self.known = None;
+        Ok(self.load_once().await?.0)
     }
 
     /// Publishes each new snapshot until `cancel`, and logs its problems, those of the first too. A
@@ -176,7 +188,7 @@ impl Loader {
         }
         let wanted = secret_sources(&loaded);
         let secrets: Secrets = wanted.iter().map(|source| (source.clone(), self.resolve(source))).collect();
-        let previous = self.known.as_ref().map(|known| &*known.snapshot);
+        let previous = self.known.as_ref().map(|known| &*known.snapshot).or(self.before.as_deref());
         let snapshot = compile(&loaded, &secrets, previous);
         let secret_files = wanted.into_iter().filter_map(|source| match source {
             SecretSource::File(path) => Some(PathBuf::from(path)),

@@ -20,7 +20,7 @@ use tracing::warn;
 
 use super::config::ServeConfig;
 use super::definitions::files::ReadError;
-use super::definitions::{Loader, Origin};
+use super::definitions::{Loader, Origin, before};
 use super::open_files;
 use super::supervisor::{Supervisor, TaskEnded};
 use super::telemetry::traces;
@@ -120,7 +120,7 @@ pub async fn serve(
     let traces = traces()?;
     let metrics = Metrics::new(clock.now());
     let mut loader = Loader::new(origin, config.namespace.clone());
-    let (snapshot, _) = loader.load_once().await?;
+    let snapshot = load(&mut loader, &store, &config.namespace).await?;
     let (publish, snapshots) = watch::channel(snapshot);
     let executor = executor(&config, clock.clone())?;
     let blobs = Blobs::open(&config.data_dir.join("logs")).map_err(io("open the logs' folder"))?;
@@ -171,6 +171,23 @@ async fn take_over(folder: &Path, clock: &Clock) -> Result<SqliteStore, OpenErro
                 tokio::time::sleep(PREDECESSOR_LOOK).await;
             }
             opened => return opened,
+        }
+    }
+}
+
+/// Loads the definitions; those that are bad now and were good before this process are known as such.
+async fn load(
+    loader: &mut Loader,
+    store: &SqliteStore,
+    namespace: &str,
+) -> Result<Arc<Snapshot>, ServeError> {
+    let (snapshot, _) = loader.load_once().await?;
+    match before::find(&snapshot, &store.history(), store, namespace).await {
+        Ok(None) => Ok(snapshot),
+        Ok(Some(before)) => Ok(loader.load_after(before).await?),
+        Err(error) => {
+            warn!(%error, "definitions that are bad now are not known to have been good");
+            Ok(snapshot)
         }
     }
 }

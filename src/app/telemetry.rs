@@ -1,4 +1,5 @@
-//! Traces as the standard `OTEL_*` variables ask for them; none where they name no endpoint.
+//! Traces as the standard `OTEL_*` variables ask for them, none where they name no endpoint; and panics,
+//! which go into the log as all else.
 
 use crate::outside::traces::{Sampling, Traces, TracesError};
 
@@ -22,4 +23,13 @@ pub fn traces() -> Result<Traces, TracesError> {
 #[allow(clippy::disallowed_methods, reason = "the standard says that these come from the environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// From now on a panic is one line of the log, in its format; whoever caught it says what it was about.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let reason = panic.payload_as_str().unwrap_or("no reason is known");
+        tracing::error!(location, reason, "panicked");
+    }));
 }

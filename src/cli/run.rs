@@ -9,9 +9,9 @@ use kickoff::engine::verdict::{Outcome, worst};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::ERROR;
-use super::client::{Client, ServerArgs};
+use super::client::{Client, ClientError, ServerArgs};
 use super::output::{Format, print, print_value};
+use super::{ERROR, Usage};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -52,8 +52,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let wanted = json!({ kind: name, "params": params, "environment": args.env });
     let key = kickoff::outside::receipt::receipt();
-    let started: Started = client.post(&["runs"], &key, &wanted).await?;
+    let started: Started = client.post(&["runs"], &key, &wanted).await.map_err(misnamed)?;
     finish(&client, started, args.wait, args.output).await
+}
+
+/// A name that stands for nothing is a wrong use: another would help.
+fn misnamed(error: ClientError) -> anyhow::Error {
+    if error.is_absent() { Usage(error.to_string()).into() } else { error.into() }
 }
 
 /// Writes what was started, or waits for its end.

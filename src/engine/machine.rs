@@ -15,6 +15,8 @@ mod admit;
 mod command;
 mod event;
 mod job;
+mod key;
+mod place;
 pub mod plan;
 pub mod record;
 mod rerun;
@@ -24,9 +26,10 @@ pub mod state;
 pub mod types;
 
 pub use command::unreplayable;
+pub use key::{Key, Write};
 pub use record::{
-    Attempt, Decision, DecisionKind, Delivery, EventRecord, EventRef, Firing, FiringState, Key, Record, Run,
-    RunState, RunSummary, Slot, Write,
+    Attempt, Decision, DecisionKind, Delivery, EventRecord, EventRef, Firing, FiringState, Record, Run,
+    RunState, RunSummary, Slot,
 };
 pub use series::Series;
 pub use state::{Machine, MachineConfig};

@@ -7,6 +7,7 @@
 mod allow;
 mod code;
 mod containers;
+mod fields;
 mod manifest;
 mod params;
 mod position;
@@ -63,11 +64,8 @@ pub fn render(leg: &Leg, facts: &Facts, context: &RunContext<'_>) -> Result<Rend
         None => &nothing,
         Some(name) => leg.template.environments.get(name).ok_or_else(|| {
             let there_are: Vec<&str> = leg.template.environments.keys().map(String::as_str).collect();
-            format!(
-                "template {} has no environment {name:?}; it has: {}",
-                leg.template.name,
-                there_are.join(", ")
-            )
+            let there_are = if there_are.is_empty() { "none".to_owned() } else { there_are.join(", ") };
+            format!("template {} has no environment {name:?}; it has {there_are}", leg.template.name)
         })?,
     };
     let before = root(facts, leg, context, None);

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 pub use self::before::{Before, Prints};
 use self::cel::Cel;
+pub(super) use self::cel::Spent;
 use self::operator::Operator;
 pub(super) use self::operator::same;
 use self::path::Path;
@@ -70,6 +71,8 @@ enum Test {
 struct View<'a> {
     root: &'a Value,
     before: &'a Before,
+    /// What CEL has cost on this event, where that counts.
+    spent: Option<&'a Spent>,
 }
 
 /// What a rule made of an event, rule by rule.
@@ -110,14 +113,16 @@ impl Rule {
 
     /// Whether all hold; an error says why that can't be told.
     ///
-    /// This is the hot path: it stops at the first that does not hold, and words no reason.
+    /// This is the hot path: it stops at the first that does not hold, and words no reason. What all
+    /// triggers ask of one event has a budget together; what is asked of one trigger alone has not.
     pub fn is_met(&self, facts: &Facts, before: &Before) -> Result<bool, String> {
-        settle(&self.all, View { root: facts.root(), before }, false).map(|failed| failed.is_none())
+        let view = View { root: facts.root(), before, spent: Some(facts.cel()) };
+        settle(&self.all, view, false).map(|failed| failed.is_none())
     }
 
     /// Whether all hold; if not, which rule decided.
     pub fn holds(&self, facts: &Facts, before: &Before) -> Result<(), Unmet> {
-        let view = View { root: facts.root(), before };
+        let view = View { root: facts.root(), before, spent: None };
         match settle(&self.all, view, false) {
             Ok(None) => Ok(()),
             Ok(Some(failed)) => Err(Unmet::Filtered(failed.reason(view))),
@@ -127,7 +132,7 @@ impl Rule {
 
     /// Every rule with what it saw, for `explain`.
     pub fn check(&self, facts: &Facts, before: &Before) -> Vec<Check> {
-        let view = View { root: facts.root(), before };
+        let view = View { root: facts.root(), before, spent: None };
         self.all.iter().map(|node| node.check(view)).collect()
     }
 
@@ -243,7 +248,9 @@ impl Node {
             Test::Not(node) => node.holds(view).map(|holds| !holds),
             Test::Path(path, operator) => Ok(path.with(view.root, |values| operator.holds(values))),
             Test::Changed(path, wanted) => Ok(view.before.changed.contains(path.text()) == *wanted),
-            Test::Cel(cel) => cel.holds(view.root).map_err(|reason| format!("{}.cel: {reason}", self.place)),
+            Test::Cel(cel) => {
+                cel.holds(view.root, view.spent).map_err(|reason| format!("{}.cel: {reason}", self.place))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::definitions::problem::nearest;
 use super::event::{Attributes, Event, Git, rfc3339};
+use super::rules::Spent;
 use super::webhook::{Change, Paths};
 
 /// What is known of one event: the JSON root for paths, and the same as template values, made on
@@ -18,6 +19,7 @@ pub struct Facts {
     view: OnceLock<minijinja::Value>,
     change: OnceLock<Change>,
     paths: OnceLock<Paths>,
+    cel: Spent,
 }
 
 impl Facts {
@@ -55,12 +57,17 @@ impl Facts {
     }
 
     fn new(root: Value, view: OnceLock<minijinja::Value>) -> Self {
-        Self { root, view, change: OnceLock::new(), paths: OnceLock::new() }
+        Self { root, view, change: OnceLock::new(), paths: OnceLock::new(), cel: Spent::default() }
     }
 
     /// The root that paths start from.
     pub fn root(&self) -> &Value {
         &self.root
+    }
+
+    /// What rules in CEL have cost on this event so far.
+    pub(super) fn cel(&self) -> &Spent {
+        &self.cel
     }
 
     /// What the event's data says about the references that changed, worked out on first use.

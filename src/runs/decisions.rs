@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::definitions::load::Loaded;
+use crate::engine::definitions::model::Document;
 use crate::engine::definitions::{Snapshot, compile};
 use crate::engine::ids::ObjectName;
 use crate::engine::machine::{Decision, EventRecord, Key, Record, plan};
@@ -95,17 +96,9 @@ impl Decisions {
         if let Some(snapshot) = last.filter(|snapshot| snapshot.revision == revision) {
             return Ok(snapshot);
         }
-        let expired = || DecisionsError::Expired(format!("revision {revision} of the definitions"));
-        let Some(Record::Revision(hashes)) = self.get(Key::Revision(revision.to_owned())).await? else {
-            return Err(expired());
-        };
-        let mut documents = Vec::with_capacity(hashes.len());
-        for hash in hashes {
-            let Some(Record::Document(document)) = self.get(Key::Document(hash)).await? else {
-                return Err(expired());
-            };
-            documents.push(*document);
-        }
+        let documents = documents(&*self.records, revision, &mut BTreeMap::new()).await?;
+        let documents = documents
+            .ok_or_else(|| DecisionsError::Expired(format!("revision {revision} of the definitions")))?;
         let loaded = Loaded::from_documents(documents, &self.namespace);
         // Secrets are not needed: nothing is verified here.
         let compiled = tokio::task::spawn_blocking(move || compile(&loaded, &BTreeMap::new(), None)).await;
@@ -113,8 +106,30 @@ impl Decisions {
         *self.compiled.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&snapshot));
         Ok(snapshot)
     }
+}
 
-    async fn get(&self, key: Key) -> Result<Option<Record>, RecordsError> {
-        Ok(self.records.scan(&key.to_string()).await?.pop().map(|(_, record)| record))
+/// The documents of a revision; `None` where they are not kept any more. Those that are `known` by their
+/// hash are not read again, and what is read is known from then on.
+pub async fn documents(
+    records: &dyn Records,
+    revision: &str,
+    known: &mut BTreeMap<String, Document>,
+) -> Result<Option<Vec<Document>>, RecordsError> {
+    let get = async |key: Key| Ok(records.scan(&key.to_string()).await?.pop().map(|(_, record)| record));
+    let Some(Record::Revision(hashes)) = get(Key::Revision(revision.to_owned())).await? else {
+        return Ok(None);
+    };
+    let mut documents = Vec::with_capacity(hashes.len());
+    for hash in hashes {
+        if let Some(document) = known.get(&hash) {
+            documents.push(document.clone());
+            continue;
+        }
+        let Some(Record::Document(document)) = get(Key::Document(hash.clone())).await? else {
+            return Ok(None);
+        };
+        known.insert(hash, (*document).clone());
+        documents.push(*document);
     }
+    Ok(Some(documents))
 }

@@ -21,6 +21,7 @@ mod pod;
 mod process;
 pub mod shim;
 mod site;
+mod strays;
 mod watch;
 
 use std::fmt;

@@ -1,12 +1,12 @@
 //! A run's log, wherever it is: kept, or still with its executor.
 //!
 //! A log may be kept, and the executor's copy be removed, just while it is read. So what the executor
-//! gave is counted, and where more of it is kept by then, the rest is read from there.
+//! gave is counted, and where more of it is kept by then, the rest is read from there. Both have the same
+//! mark where they are cut.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::executor::{Executor, ExecutorError, LogChunks};
@@ -44,28 +44,19 @@ fn continued(live: LogChunks, blobs: Blobs, job: JobId) -> LogChunks {
         count.fetch_add(chunk.len() as u64, Ordering::Relaxed);
     });
     let rest = stream::once(async move {
-        let kept = blobs.log(&job).await?;
-        let given = given.load(Ordering::Relaxed);
-        Ok::<_, std::io::Error>(kept.map_or_else(|| stream::empty().boxed(), |kept| beyond(kept, given)))
+        let rest = blobs.log_beyond(&job, given.load(Ordering::Relaxed)).await?;
+        Ok::<_, std::io::Error>(rest.unwrap_or_else(|| stream::empty().boxed()))
     });
     counted.chain(rest.try_flatten()).boxed()
 }
 
-/// All of a log but its first bytes.
-fn beyond(log: LogChunks, mut skip: u64) -> LogChunks {
-    log.try_filter_map(move |chunk| {
-        let over = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
-        skip -= over as u64;
-        let rest = chunk.slice(over..);
-        async move { Ok((!rest.is_empty()).then_some(rest) as Option<Bytes>) }
-    })
-    .boxed()
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::engine::ids::RunId;
+    use crate::store::blobs::cap_mark;
 
     fn chunks(pieces: &[&'static str]) -> LogChunks {
         stream::iter(pieces.to_vec()).map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).boxed()
@@ -89,6 +80,34 @@ mod tests {
             let read = continued(chunks(live), blobs.clone(), job.clone());
             let bytes: Vec<Bytes> = read.try_collect().await.unwrap();
             assert_eq!(bytes.concat(), wanted.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_cut_is_the_same_wherever_the_reader_goes_over() {
+        let cap = 8;
+        let (whole, text) = ("was cut and more", format!("was cut {}", cap_mark(cap)));
+        let broken = "was \n[kickoff: the log broke off here: 4 bytes are kept]\n";
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(folder.path()).unwrap();
+        let run: RunId = serde_json::from_str("\"0123456789abcdef0123\"").unwrap();
+        let job = |attempt| JobId { run: run.clone(), attempt };
+        let live = |text: &str| stream::iter([Ok(Bytes::copy_from_slice(text.as_bytes()))]).boxed();
+        // Kept from what its executor had cut already, from what is cut here, and from what broke off.
+        blobs.keep_log(&job(1), live(&text), cap).await.unwrap();
+        blobs.keep_log(&job(2), live(whole), cap).await.unwrap();
+        let breaks = stream::iter([Ok(Bytes::from_static(b"was ")), Err(std::io::Error::other("gone"))]);
+        blobs.keep_log(&job(3), breaks.boxed(), cap).await.unwrap();
+        for given in 0..=text.len() {
+            for attempt in [1, 2] {
+                let read = continued(live(&text[..given]), blobs.clone(), job(attempt));
+                let bytes: Vec<Bytes> = read.try_collect().await.unwrap();
+                assert_eq!(String::from_utf8_lossy(&bytes.concat()), text, "{given} of {attempt}");
+            }
+            let read = continued(live(&text[..given]), blobs.clone(), job(3));
+            let bytes: Vec<Bytes> = read.try_collect().await.unwrap();
+            let wanted = if given <= 4 { broken } else { &text[..given] };
+            assert_eq!(String::from_utf8_lossy(&bytes.concat()), wanted, "{given} of a broken one");
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,13 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use tokio::io::{AsyncWriteExt as _, BufWriter};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, BufWriter};
 use tokio_util::io::ReaderStream;
 
 use crate::engine::ids::RunId;
 use crate::engine::machine::{JobId, Settled};
 
 const CHUNK: usize = 64 * 1024;
+/// No mark of a cut is longer.
+const LONGEST_MARK: u64 = 128;
 
 /// Pieces of a log, in order.
 pub type LogChunks = BoxStream<'static, io::Result<Bytes>>;
@@ -77,6 +79,27 @@ impl Blobs {
         }
     }
 
+    /// A kept log beyond the first `given` bytes, which a reader has from where it was kept from. `None`
+    /// where there is none.
+    ///
+    /// Of a log that broke off when it was kept, a reader may have more than what was kept: then nothing is
+    /// beyond.
+    pub async fn log_beyond(&self, job: &JobId, given: u64) -> io::Result<Option<LogChunks>> {
+        let mut file = match tokio::fs::File::open(self.path(job)).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = file.metadata().await?.len();
+        let mut tail = Vec::new();
+        file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_MARK))).await?;
+        file.read_to_end(&mut tail).await?;
+        let has_more = broke_off_after(length, &tail).is_some_and(|kept| given > kept);
+        let from = if has_more { length } else { given.min(length) };
+        file.seek(SeekFrom::Start(from)).await?;
+        Ok(Some(ReaderStream::with_capacity(file, CHUNK).boxed()))
+    }
+
     /// The runs that something is kept of, in no order.
     pub async fn runs(&self) -> io::Result<Vec<RunId>> {
         let mut entries = tokio::fs::read_dir(&self.folder).await?;
@@ -124,11 +147,32 @@ async fn write(part: &Path, mut chunks: LogChunks, cap: u64) -> io::Result<Settl
         }
     }
     if let Some(cut) = &cut {
-        file.write_all(format!("\n[kickoff: the log {cut}: {kept} bytes are kept]\n").as_bytes()).await?;
+        file.write_all(mark(cut, kept).as_bytes()).await?;
     }
     file.flush().await?;
     file.get_ref().sync_all().await?;
     Ok(if cut.is_some() { Settled::Partial } else { Settled::Stored })
+}
+
+/// What stands at the end of a log that was cut at its cap of bytes.
+///
+/// Whoever cuts a log writes the same, so that one that is kept is what a reader of the first one saw.
+pub fn cap_mark(cap: u64) -> String {
+    mark(&Cut::Cap, cap)
+}
+
+fn mark(cut: &Cut, kept: u64) -> String {
+    format!("\n[kickoff: the log {cut}: {kept} bytes are kept]\n")
+}
+
+/// Whether of `length` bytes, which end with `tail`, the last are the mark of a log that broke off; gives
+/// how many bytes stand before it.
+fn broke_off_after(length: u64, tail: &[u8]) -> Option<u64> {
+    (1..=20_u32).find_map(|digits| {
+        let rest = mark(&Cut::Broken, 0).len() as u64 - 1 + u64::from(digits);
+        let kept = length.checked_sub(rest)?;
+        tail.ends_with(mark(&Cut::Broken, kept).as_bytes()).then_some(kept)
+    })
 }
 
 impl fmt::Display for Cut {

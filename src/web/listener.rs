@@ -2,6 +2,10 @@
 //!
 //! Owns every task that serves one; none is detached. Once told to stop it accepts no more, lets the
 //! requests under way finish for a moment, and then cuts them: their senders were told nothing.
+//!
+//! There is no limit for each address, on purpose: behind an ingress all senders share one, and a forge
+//! delivers from few, so it would turn away the good ones. Whoever holds connections idle is bounded by
+//! the time-outs; who must be kept out by address is for the ingress, which alone sees it.
 
 mod linger;
 

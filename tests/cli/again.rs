@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{DEFINITIONS, deliver, post};
-use crate::support::{Home, PATIENCE, Server, all_ended};
+use crate::support::{Home, PATIENCE, Server, all_ended, kickoff};
 
 fn server() -> (Home, Server) {
     let home = Home::new(DEFINITIONS);
@@ -156,4 +156,25 @@ async fn what_can_not_be_replayed_says_why() {
     assert_eq!((status, &replayed["decisions"][0]["decision"]), (202, &json!("invalid")));
     let reason = format!("trigger default/alone does not listen to event {key}");
     assert_eq!(replayed["decisions"][0]["reason"], json!(reason));
+}
+
+#[tokio::test]
+async fn an_event_whose_body_is_not_kept_any_more_is_gone_and_says_so() {
+    let (home, server) = server();
+    let key = deliver(&server, "d1", "refs/heads/main").await;
+    server.runs_of(&key, all_ended).await;
+    assert_eq!(server.stop(), Some(0));
+    let database = rusqlite::Connection::open(home.data().join("kickoff.db")).unwrap();
+    assert_eq!(database.execute("DELETE FROM inbox WHERE key = ?1", [&key]).unwrap(), 1);
+    drop(database);
+    let server = home.serve(&[], &[("CLI_SECRET", "s")]);
+    let detail = format!("the body of event {key} is not kept any more");
+    let (status, problem) = post(&server, &format!("/api/v1/events/{key}/replay"), "r", &json!({})).await;
+    assert_eq!((status, &problem["detail"]), (410, &json!(detail)));
+    let mut command = kickoff();
+    let output = command.args(["replay", &key, "--server", &server.url]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("error: {detail}\n"));
+    let shown = server.get(&format!("/api/v1/events/{key}")).await;
+    assert_eq!(shown["decisions"][0]["decision"], "fired", "what was decided is still known: {shown}");
 }

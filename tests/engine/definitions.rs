@@ -3,6 +3,7 @@
 mod changes;
 mod commit;
 mod index;
+mod misses;
 mod problems;
 mod reload;
 mod sources;

@@ -1,5 +1,6 @@
 //! Rules: every operator, every kind of path, and what is said when one does not hold.
 
+mod budget;
 mod cel;
 mod changed;
 mod operators;

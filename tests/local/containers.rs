@@ -103,7 +103,7 @@ async fn references_expand_in_env_command_and_args() {
 }
 
 #[tokio::test]
-async fn nothing_but_three_variables_is_inherited() {
+async fn nothing_but_three_variables_and_a_mark_is_inherited() {
     let stage = Stage::new();
     // The shell adds some of its own, so the environment is read as it was given.
     let spec = script(1, "tr '\\0' '\\n' < /proc/$$/environ | sort");
@@ -111,7 +111,10 @@ async fn nothing_but_three_variables_is_inherited() {
     let log = stage.log(&spec.id).await;
     let names: Vec<_> = log.lines().filter_map(|line| line.split('=').next()).collect();
     assert!(names.contains(&"PATH"), "{names:?}");
-    assert!(names.iter().all(|name| ["PATH", "HOME", "TMPDIR"].contains(name)), "{names:?}");
+    assert!(
+        names.iter().all(|name| ["PATH", "HOME", "TMPDIR", "KICKOFF_LOCAL_JOB"].contains(name)),
+        "{names:?}"
+    );
     assert!(std::env::vars_os().count() > names.len(), "this test has nothing to inherit");
 }
 
@@ -206,6 +209,9 @@ async fn a_log_beyond_its_cap_is_cut_and_the_test_goes_on() {
     let spec = script(1, "head -c 1000000 /dev/zero | tr '\\0' x; echo; touch wrote-all");
     assert_eq!(stage.run(&spec).await.ended, Ended::Exited(0));
     assert!(stage.folder(&spec.id).join("work/wrote-all").exists());
-    let expected = format!("{}\n[log cut after {LOG_CAP} bytes]\n", "x".repeat(LOG_CAP.try_into().unwrap()));
+    let expected = format!(
+        "{}\n[kickoff: the log was cut here: {LOG_CAP} bytes are kept]\n",
+        "x".repeat(LOG_CAP.try_into().unwrap())
+    );
     assert!(stage.log(&spec.id).await == expected);
 }

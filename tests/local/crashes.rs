@@ -98,13 +98,15 @@ async fn a_killed_shim_means_lost_and_nothing_is_left() {
     for restarted in [false, true] {
         let mut stage = Stage::new();
         let text = "trap '' TERM; echo x >> starts; sh -c 'echo $$ > child; exec sleep 60' & \
+                    setsid sh -c 'echo $$ > stray; exec sleep 60' & \
                     echo $$ > parent; while :; do sleep 0.1; done";
         let spec = script(1, text);
         stage.executor.create(&spec).await.unwrap();
         stage.running(&spec.id).await;
         let work = stage.folder(&spec.id).join("work");
         let read = |name: &str| std::fs::read_to_string(work.join(name)).unwrap_or_default();
-        until("all started", || ["parent", "child"].iter().all(|name| read(name).ends_with('\n'))).await;
+        until("all started", || ["parent", "child", "stray"].iter().all(|name| read(name).ends_with('\n')))
+            .await;
         kill(&shim_pid(&stage, &spec.id));
         if restarted {
             stage = stage.reopen();
@@ -112,11 +114,32 @@ async fn a_killed_shim_means_lost_and_nothing_is_left() {
         let finished = stage.finished(&spec.id).await;
         assert_eq!(broken(&finished).0, "lost");
         assert!(finished.started_at.is_some());
-        assert!(!lives(&read("parent")) && !lives(&read("child")), "restarted: {restarted}");
+        for name in ["parent", "child", "stray"] {
+            assert!(!lives(&read(name)), "{name} lives; restarted: {restarted}");
+        }
         assert!(shim(&stage, &spec.id).wait().unwrap().success());
         assert_eq!(stage.finished(&spec.id).await, finished, "the verdict stays");
         assert_eq!(starts(&stage, &spec.id), 1);
     }
+}
+
+#[tokio::test]
+async fn the_same_run_of_another_server_is_left_alone() {
+    let (ours, theirs) = (Stage::new(), Stage::new());
+    let spec = script(1, "setsid sh -c 'echo $$ > stray; exec sleep 60' & while :; do sleep 0.1; done");
+    let stray = |stage: &Stage| {
+        std::fs::read_to_string(stage.folder(&spec.id).join("work/stray")).unwrap_or_default()
+    };
+    for stage in [&ours, &theirs] {
+        stage.executor.create(&spec).await.unwrap();
+        until("it started", || stray(stage).ends_with('\n')).await;
+    }
+    kill(&shim_pid(&ours, &spec.id));
+    assert_eq!(broken(&ours.finished(&spec.id).await).0, "lost");
+    assert!(!lives(&stray(&ours)) && lives(&stray(&theirs)));
+    theirs.delete(&spec.id, None).await;
+    assert_eq!(theirs.finished(&spec.id).await.ended, Ended::Deleted);
+    assert!(!lives(&stray(&theirs)));
 }
 
 #[tokio::test]

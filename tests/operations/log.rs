@@ -1,5 +1,7 @@
 //! The log of the real binary: one event followed by its key, and not more than a person wants.
 
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use super::{DEFINITIONS, PLANTED, TOKEN, deliver, until};
@@ -80,4 +82,31 @@ async fn a_busy_server_writes_three_lines_for_an_event_that_fired_and_none_for_o
     let seen: Vec<_> = seen.iter().map(|(level, message, _)| (level.as_str(), message.as_str())).collect();
     assert_eq!(seen, [("INFO", "decided"), ("INFO", "run ended"), ("INFO", "verdict")]);
     assert_eq!(lines(&server, &filtered).len(), 0);
+}
+
+/// Not a test but the child: panics in a thread of a process that logs as the server does.
+#[test]
+#[ignore = "is started by the test below"]
+fn child_that_panics() {
+    tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
+    kickoff::app::telemetry::log_panics();
+    let thread = std::thread::spawn(|| panic!("two\nlines"));
+    assert!(thread.join().is_err());
+}
+
+#[test]
+fn a_panic_is_one_line_of_the_log_with_its_place() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["operations::log::child_that_panics", "--exact", "--ignored", "--nocapture"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert_eq!((&lines[0]["level"], &lines[0]["fields"]["message"]), (&"ERROR".into(), &"panicked".into()));
+    assert_eq!(lines[0]["fields"]["reason"], "two\nlines");
+    let place = lines[0]["fields"]["location"].as_str().unwrap();
+    assert!(place.starts_with("tests/operations/log.rs:"), "{place}");
 }

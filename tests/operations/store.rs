@@ -97,6 +97,74 @@ async fn a_folder_that_was_read_only_for_a_while_is_as_it_was() {
     assert_eq!(deliver(&server, "first", "{}", &[]).await, (reqwest::StatusCode::OK, first));
 }
 
+/// The database and its log of writes: they can't be written, however they were opened; given back when
+/// dropped. Not the memory that processes share, where a refused write would be a signal and not an error.
+struct Sealed(Vec<std::path::PathBuf>);
+
+impl Sealed {
+    fn of(folder: &Path) -> Self {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let is_written =
+            |path: &std::path::PathBuf| path.ends_with("kickoff.db") || path.ends_with("kickoff.db-wal");
+        let sealed = Self(files.filter(is_written).collect());
+        assert_eq!(sealed.0.len(), 2, "{:?}", sealed.0);
+        sealed.set("+i");
+        sealed
+    }
+
+    fn set(&self, how: &str) {
+        let changed = std::process::Command::new("chattr").arg(how).args(&self.0).status();
+        assert!(changed.is_ok_and(|status| status.success()), "this test needs chattr, and root");
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        self.set("-i");
+    }
+}
+
+/// No file system can be made read-only while a server has its files open, but ext4 refuses every write to
+/// a file that is immutable.
+#[tokio::test]
+async fn a_folder_that_becomes_read_only_while_running_answers_503_and_recovers_by_itself() {
+    let definitions = DEFINITIONS.replacen("exit \"$KICKOFF", "sleep 2; exit \"$KICKOFF", 1);
+    let home = Home::new(&definitions);
+    std::fs::create_dir(home.data()).unwrap();
+    let disk = Tmpfs::ext4(&home.data());
+    let server = home.serve(&[], &[("LOAD_TOKEN", TOKEN)]);
+    let (_, running) = deliver(&server, "running", r#"{"code": 3}"#, &[]).await;
+    server.runs_of(&running, |runs| runs.iter().any(|run| run["state"] == "running")).await;
+    let sealed = Sealed::of(disk.path());
+    assert_eq!(deliver(&server, "refused", "{}", &[]).await.0, 503, "{}", server.said());
+    let text = until("it is not ready", async || {
+        let (status, _, text) = get(&server, "/readyz", "*/*").await;
+        (status == 503).then_some(text)
+    })
+    .await;
+    assert!(text.contains("store: not ready: it can't write: "), "{text}");
+    assert_eq!(get(&server, "/livez", "*/*").await.0, 200);
+    assert_eq!(get(&server, "/api/v1/runs", "*/*").await.0, 200, "reading goes on");
+    // The run ends meanwhile, and its verdict can't be committed.
+    let failures = until("a commit failed", async || {
+        let metrics = get(&server, "/metrics", "*/*").await.2;
+        let line = metrics.lines().find(|line| line.starts_with("kickoff_commit_failures_total "));
+        let count: u64 = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        (count > 0).then_some(count)
+    })
+    .await;
+    assert!(failures < 1_000, "it tries again without a pause: {failures}");
+    drop(sealed);
+    until("it is ready again, by itself", async || {
+        (get(&server, "/readyz", "*/*").await.0 == 200).then_some(())
+    })
+    .await;
+    let runs = server.runs_of(&running, crate::support::all_ended).await;
+    assert_eq!((&runs[0]["outcome"], &runs[0]["exitCode"]), (&"Failed".into(), &3.into()));
+    assert_eq!(deliver(&server, "refused", "{}", &[]).await.0, 202, "it was not stored before");
+    assert_eq!(server.stop(), Some(0));
+}
+
 /// Starts a server that should refuse; gives its exit code and what it said.
 fn refused(data: &Path) -> (Option<i32>, String) {
     let mut child = kickoff()

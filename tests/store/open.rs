@@ -29,6 +29,16 @@ impl Tmpfs {
         Self { path: path.to_owned(), _dir: None }
     }
 
+    /// At a folder that is there already, but as an ext4 of 32 MiB in a file beside it.
+    pub fn ext4(path: &Path) -> Self {
+        let image = path.with_extension("img");
+        std::fs::File::create(&image).and_then(|file| file.set_len(32 << 20)).unwrap();
+        let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).status();
+        assert!(made.is_ok_and(|status| status.success()), "this test needs mkfs.ext4: install e2fsprogs");
+        mount(&["-o", "loop", image.to_str().unwrap()], path);
+        Self { path: path.to_owned(), _dir: None }
+    }
+
     /// Other options from now on, for instance `size=4m` or `ro`.
     pub fn limit(&self, how: &str) {
         mount(&["-o", &format!("remount,{how}")], &self.path);

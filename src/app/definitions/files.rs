@@ -5,7 +5,7 @@
 //! folders are followed, and the fingerprint is that of what they lead to. Tests of definitions stand
 //! beside them and are told from them by their names alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -141,41 +141,71 @@ fn text(path: &Path, largest: u64) -> Result<String, String> {
 
 /// Relative paths of the files that are `wanted`, sorted.
 fn list(folder: &Path, wanted: fn(&Path) -> bool) -> Result<Vec<PathBuf>, ReadError> {
-    let mut found = Vec::new();
-    let mut seen = BTreeSet::new();
-    walk(folder, Path::new(""), DEEPEST, wanted, &mut seen, &mut found)?;
-    found.sort();
-    Ok(found)
+    let mut walk =
+        Walk { root: folder, wanted, seen: BTreeSet::new(), links: VecDeque::new(), found: Vec::new() };
+    walk.folder(Path::new(""), DEEPEST)?;
+    while let Some((link, depth)) = walk.links.pop_front() {
+        walk.entry(link, depth)?;
+    }
+    walk.found.sort();
+    Ok(walk.found)
 }
 
-fn walk(
-    root: &Path,
-    relative: &Path,
-    depth: usize,
+/// A walk over a folder and all below it. Links come after all else, so that what one leads to has its own
+/// name where it has one here; and each folder and file counts once, since a link may lead back up.
+struct Walk<'a> {
+    root: &'a Path,
     wanted: fn(&Path) -> bool,
-    seen: &mut BTreeSet<(u64, u64)>,
-    found: &mut Vec<PathBuf>,
-) -> Result<(), ReadError> {
-    let folder = if relative.as_os_str().is_empty() { root.to_owned() } else { root.join(relative) };
-    let failed = |error| ReadError::Folder(folder.clone(), error);
-    let itself = std::fs::metadata(&folder).map_err(failed)?;
-    // A link may lead back up: each folder is read once.
-    if depth == 0 || !seen.insert((itself.dev(), itself.ino())) {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(&folder).map_err(failed)? {
-        let name = PathBuf::from(entry.map_err(failed)?.file_name());
-        if name.to_string_lossy().starts_with('.') {
-            continue;
+    /// Device and inode of each folder and wanted file.
+    seen: BTreeSet<(u64, u64)>,
+    /// Relative paths of links, each with how deep folders may be nested from there.
+    links: VecDeque<(PathBuf, usize)>,
+    found: Vec<PathBuf>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, relative: &Path, depth: usize) -> Result<(), ReadError> {
+        let folder =
+            if relative.as_os_str().is_empty() { self.root.to_owned() } else { self.root.join(relative) };
+        let failed = |error| ReadError::Folder(folder.clone(), error);
+        let itself = std::fs::metadata(&folder).map_err(failed)?;
+        if depth == 0 || !self.is_new(&itself) {
+            return Ok(());
         }
-        let path = relative.join(&name);
-        match std::fs::metadata(root.join(&path)) {
-            Ok(file) if file.is_dir() => walk(root, &path, depth - 1, wanted, seen, found)?,
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            names.push((PathBuf::from(entry.file_name()), is_link));
+        }
+        names.sort();
+        for (name, is_link) in names {
+            if name.to_string_lossy().starts_with('.') {
+                continue;
+            }
+            let path = relative.join(&name);
+            if is_link {
+                self.links.push_back((path, depth - 1));
+            } else {
+                self.entry(path, depth - 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: PathBuf, depth: usize) -> Result<(), ReadError> {
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        match std::fs::metadata(self.root.join(&path)) {
+            Ok(file) if file.is_dir() => self.folder(&path, depth)?,
+            Ok(file) if !file.is_file() || !(self.wanted)(&name) || !self.is_new(&file) => {}
             // A link that leads nowhere is listed, so that reading it says so.
-            Ok(file) if !file.is_file() => {}
-            _ if wanted(&name) => found.push(path),
+            _ if (self.wanted)(&name) => self.found.push(path),
             _ => {}
         }
+        Ok(())
     }
-    Ok(())
+
+    fn is_new(&mut self, file: &Metadata) -> bool {
+        self.seen.insert((file.dev(), file.ino()))
+    }
 }

@@ -213,8 +213,10 @@ fn further(loaded: &Loaded, misnamed: &[&LoadedDocument], world: &World<'_>, pro
         let hash = &document.document.hash;
         let name = ObjectName::new(world.namespace, document.name());
         let found = match &document.config {
-            // Their secrets were not looked up.
-            DocumentConfig::Webhook(_) => continue,
+            // Their secrets were not looked up, and are no problem of a definition.
+            DocumentConfig::Webhook(config) => {
+                webhook::compile(name, &config.spec, &Secrets::default()).err()
+            }
             DocumentConfig::JobTemplate(config) => template::compile(name, hash, &config.spec, None).err(),
             DocumentConfig::Trigger(config) => {
                 trigger::compile(name, hash, &config.spec, world, problems).err()

@@ -1,6 +1,7 @@
 //! Commands of people and programs: run, cancel, rerun, replay.
 
-use super::event::{Decided, Origin, Places, Runner, event_ref, refused};
+use super::event::{Decided, Origin, Runner, event_ref, refused};
+use super::place::Places;
 use super::plan::{self, Given, Plan, Refusal};
 use super::record::{Decision, DecisionKind};
 use super::state::Turn;

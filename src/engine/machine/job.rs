@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::record::{Delivery, Firing, FiringState, Key, Record, Run, RunState, Write};
+use super::key::{Key, Write};
+use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
 use super::state::{Turn, append};
 use super::types::{Created, JobId, JobSeen, JobState, Order, Settled};
 use crate::engine::event::{Attributes, Cause, Ingress, Millis};

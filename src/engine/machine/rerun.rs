@@ -7,7 +7,8 @@ use std::mem;
 
 use serde_json::Value;
 
-use super::event::{Origin, Places, Runner, event_ref, refused};
+use super::event::{Origin, Runner, event_ref, refused};
+use super::place::Places;
 use super::plan::{Plan, PlannedRun, Refusal, Terms};
 use super::record::{Decision, DecisionKind};
 use super::state::Turn;

@@ -1,6 +1,6 @@
 //! What is not kept any longer. Others pick the candidates; here it is checked and written.
 
-use super::record::{Key, Write};
+use super::key::{Key, Write};
 use super::state::Turn;
 use super::types::Expired;
 use crate::engine::ids::RunId;

@@ -9,7 +9,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Key, Record, Write};
+use super::key::{Key, Write};
+use super::record::Record;
 use super::state::Turn;
 use crate::engine::definitions::Trigger;
 use crate::engine::event::{Attributes, Event, Millis};

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::record::{Delivery, Firing, FiringState, Key, Record, Run, RunState, Write};
+use super::key::{Key, Write};
+use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
 use super::series::Series;
 use super::types::{Input, JobId, Order, Step};
 use crate::engine::definitions::Snapshot;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::Write;
+use super::key::Write;
 use crate::engine::event::{Event, Millis};
 use crate::engine::ids::{EventKey, FiringId, RunId};
 use crate::engine::manual::Subject;

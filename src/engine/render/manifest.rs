@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::allow::Allow;
-use super::containers;
 use super::params::{ParamSchema, secret};
 use super::position::{List, Position, position};
 use super::text::Text;
+use super::{containers, fields};
 use crate::engine::definitions::child;
 use crate::engine::definitions::config::{AllowConfig, JobConfig, ParamType};
 
@@ -49,6 +49,7 @@ impl ManifestTemplate {
             "spec": job.spec,
         });
         let mut problems = containers::check(&job.spec);
+        problems.extend(fields::check(&job.spec));
         problems.extend(one_variable_each(params));
         let allow = Allow::compile(allow);
         let allow = allow.map_err(|wrong| {

@@ -12,6 +12,7 @@ mod lower;
 mod scan;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use cel::extractors::This;
@@ -29,9 +30,33 @@ const ITEMS: usize = 10_000;
 const NESTED_ITEMS: usize = 300;
 /// Most that one evaluation may cost, in nanoseconds of a usual machine.
 const BUDGET: u64 = 50_000_000;
+/// Most that the rules of all triggers may cost on one event, together, in the same nanoseconds.
+const EVENT_BUDGET: u64 = 2_000_000_000;
+/// A rule that costs no more is always evaluated: many cheap ones never pay for a few dear ones.
+const CHEAP: u64 = 100_000;
 
 /// Standard functions and macros. Optional values are left out.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
+
+/// What expressions have cost on one event so far.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Spent(AtomicU64);
+
+impl Spent {
+    /// Takes a cost; where it does not fit any more, says so and takes nothing. The bounds come from sizes
+    /// alone, so the same event is always decided the same.
+    fn spend(&self, cost: u64) -> Result<(), String> {
+        let fits = |spent: u64| Some(spent.saturating_add(cost)).filter(|spent| *spent <= EVENT_BUDGET);
+        if cost <= CHEAP || self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok() {
+            return Ok(());
+        }
+        Err(format!(
+            "was not asked: the CEL rules of all triggers could take more than {} ms on this event together \
+             (replay it for this trigger alone)",
+            EVENT_BUDGET / 1_000_000
+        ))
+    }
+}
 
 /// A compiled expression.
 pub(super) struct Cel {
@@ -63,18 +88,16 @@ impl Cel {
     }
 
     /// Whether it holds. An error says why that can't be told.
-    pub(super) fn holds(&self, root: &Value) -> Result<bool, String> {
+    ///
+    /// Where it counts what is `spent` on the event, it may be refused for what others have cost.
+    pub(super) fn holds(&self, root: &Value, spent: Option<&Spent>) -> Result<bool, String> {
         let limit = if self.nested { NESTED_ITEMS } else { ITEMS };
-        let mut context = Context::with_env(Arc::clone(&ENV));
-        let mut sizes: Vec<Size> = Vec::with_capacity(self.chains.len());
-        for (index, chain) in self.chains.iter().enumerate() {
-            let found = chain.find(root);
+        let found: Vec<Option<Found<'_>>> = self.chains.iter().map(|chain| chain.find(root)).collect();
+        let mut sizes: Vec<Size> = Vec::with_capacity(found.len());
+        for (chain, found) in self.chains.iter().zip(&found) {
             sizes.push(found.as_ref().map_or(Ok(Size::default()), |found| {
                 convert::measure(found, limit).map_err(|reason| format!("{chain} {reason}"))
             })?);
-            if let Some(found) = found {
-                context.add_variable_as_val(lower::variable(index), convert::converted(&found));
-            }
         }
         let cost = bound::cost(&self.expression, &sizes);
         if cost > BUDGET {
@@ -83,6 +106,13 @@ impl Cel {
                 cost / 1_000_000,
                 BUDGET / 1_000_000
             ));
+        }
+        spent.map_or(Ok(()), |spent| spent.spend(cost))?;
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        for (index, found) in found.iter().enumerate() {
+            if let Some(found) = found {
+                context.add_variable_as_val(lower::variable(index), convert::converted(found));
+            }
         }
         self.give_patterns(&mut context);
         match CelValue::resolve(&self.expression, &context) {

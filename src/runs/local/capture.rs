@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use super::say;
+use crate::store::blobs::cap_mark;
 
 /// A line longer than this is cut in pieces where lines carry a prefix.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -83,7 +84,7 @@ impl Inner {
         self.left -= fits as u64;
         if fits < bytes.len() {
             self.full = true;
-            writeln!(self.file, "\n[log cut after {} bytes]", self.cap)?;
+            self.file.write_all(cap_mark(self.cap).as_bytes())?;
         }
         Ok(())
     }
@@ -163,6 +164,9 @@ mod tests {
         for piece in ["abc", "de", "f", "g"] {
             log.write(piece.as_bytes());
         }
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "abcde\n[log cut after 5 bytes]\n");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "abcde\n[kickoff: the log was cut here: 5 bytes are kept]\n"
+        );
     }
 }

@@ -71,7 +71,7 @@ impl ProcessId {
 }
 
 /// Kills every living process that `chosen` names, until there is none.
-fn kill_all(chosen: impl Fn(&Stat) -> bool) -> io::Result<()> {
+pub(super) fn kill_all(chosen: impl Fn(&Stat) -> bool) -> io::Result<()> {
     let deadline = Instant::now() + KILL_PATIENCE;
     loop {
         let living = living(&chosen)?;

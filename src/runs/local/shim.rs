@@ -22,7 +22,7 @@ use super::folder::{Folder, JobFile, Lock, Started};
 use super::plan::Plan;
 use super::pod::{Heard, Pod, Verdict};
 use super::process::ProcessId;
-use super::say;
+use super::{say, strays};
 use crate::engine::event::Millis;
 use crate::engine::verdict::{Ended, Finished};
 use crate::outside::clock::Clock;
@@ -94,10 +94,11 @@ async fn execute(folder: &Folder, job: &JobFile, lock: &mut Lock) -> Result<Fini
     if folder.is_cancelled() {
         return Ok(unstarted(Ended::Deleted));
     }
-    let (plan, init, main) = match resolve(job) {
+    let (plan, mut init, mut main) = match resolve(job) {
         Ok(resolved) => resolved,
         Err(broken) => return Ok(unstarted(broken)),
     };
+    strays::mark(folder, job, init.iter_mut().chain(&mut main))?;
     set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
     // Nothing was executed yet: a disk that is full is waited for, as with the verdict.
     let begin = || {

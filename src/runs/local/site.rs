@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 use super::LocalOptions;
 use super::folder::{Folder, JobFile};
 use super::plan::Plan;
+use super::strays;
 use crate::engine::event::Millis;
 use crate::engine::ids::RunId;
 use crate::engine::machine::{JobId, JobState};
@@ -250,6 +251,7 @@ impl Site {
         drop(shims);
         if let Some(started) = &started {
             started.shim.kill_session()?;
+            strays::kill(&folder)?;
         }
         let ended = match (folder.is_cancelled(), &started) {
             (true, _) => Ended::Deleted,

@@ -120,18 +120,21 @@ impl History {
         Ok(self.readers.with(read).await?)
     }
 
-    /// The revisions of the definitions that kept events were decided by.
-    pub async fn revisions_in_use(&self) -> Result<BTreeSet<String>, HistoryError> {
+    /// The revisions of the definitions that kept events were decided by, the one that decided last first.
+    pub async fn revisions_in_use(&self) -> Result<Vec<String>, HistoryError> {
         let read = |connection: &Connection| {
-            let mut found = BTreeSet::new();
-            let sql = "SELECT revision FROM events WHERE revision > ?1 ORDER BY revision LIMIT 1";
-            let mut next = connection.prepare_cached(sql)?;
-            let mut last = String::new();
-            while let Some(revision) = next.query_row([&last], |row| row.get(0)).optional()? {
-                last.clone_from(&revision);
-                found.insert(revision);
+            let mut found: Vec<(i64, String)> = Vec::new();
+            let next = "SELECT revision FROM events WHERE revision > ?1 ORDER BY revision LIMIT 1";
+            let last = "SELECT MAX(position) FROM events INDEXED BY events_revision WHERE revision = ?1";
+            let mut next = connection.prepare_cached(next)?;
+            let mut last = connection.prepare_cached(last)?;
+            let mut at = String::new();
+            while let Some(revision) = next.query_row([&at], |row| row.get(0)).optional()? {
+                at = revision;
+                found.push((last.query_row([&at], |row| row.get(0))?, at.clone()));
             }
-            Ok(found)
+            found.sort_by(|one, other| other.cmp(one));
+            Ok(found.into_iter().map(|(_, revision)| revision).collect())
         };
         Ok(self.readers.with(read).await?)
     }

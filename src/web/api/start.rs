@@ -98,10 +98,15 @@ pub(super) fn known(snapshot: &Snapshot, target: &Target, principal: &Principal)
     if there.contains(&name) && principal.sees(&name.namespace) {
         return Ok(());
     }
-    let seen = there.into_iter().filter(|it| it.namespace == name.namespace && principal.sees(&it.namespace));
-    let near = nearest(&name.name, seen.map(|it| it.name.as_str()));
-    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-    Err(ApiError::Absent(format!("{kind} {name}{near}")))
+    let is_seen = |it: &&ObjectName| it.namespace == name.namespace && principal.sees(&it.namespace);
+    let near = nearest(&name.name, there.into_iter().filter(is_seen).map(|it| it.name.as_str()));
+    let same_name = snapshot.templates.keys().filter(is_seen).any(|it| it.name == name.name);
+    let hint = match near {
+        Some(near) => format!(" (did you mean {near}?)"),
+        None if kind == "trigger" && same_name => format!(" (did you mean template/{}?)", name.name),
+        None => String::new(),
+    };
+    Err(ApiError::Absent(format!("{kind} {name}{hint}")))
 }
 
 /// Fails where a secret's value stands in place of a reference, before anything of it is stored.

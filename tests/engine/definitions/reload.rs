@@ -195,6 +195,28 @@ async fn odd_entries_of_a_folder_are_problems_or_skipped() {
 }
 
 #[tokio::test]
+async fn what_links_lead_to_counts_once_under_its_own_name() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = |name: &str| parent.path().join("definitions").join(name);
+    fs::create_dir_all(path("z/inner")).unwrap();
+    fs::create_dir_all(parent.path().join("shared")).unwrap();
+    fs::write(path("z/inner/hook.yaml"), WEBHOOK).unwrap();
+    fs::write(parent.path().join("shared/template.yaml"), TEMPLATE).unwrap();
+    fs::write(path("t.yaml"), TRIGGER).unwrap();
+    symlink("..", path("up")).unwrap();
+    symlink("../..", path("z/up")).unwrap();
+    symlink("../../..", path("z/inner/further")).unwrap();
+    symlink("z/inner", path("a")).unwrap();
+    symlink("z/inner/hook.yaml", path("b.yaml")).unwrap();
+    symlink("../shared/template.yaml", path("c.yaml")).unwrap();
+    fs::hard_link(path("t.yaml"), path("u.yaml")).unwrap();
+    let snapshot = once(Origin::Folder(parent.path().join("definitions"))).await;
+    assert_eq!(told(&snapshot), "webhooks github\ntemplates smoke\ntriggers after-push");
+    let files: Vec<&str> = snapshot.documents.iter().map(|document| document.file.as_str()).collect();
+    assert_eq!(files, ["c.yaml", "t.yaml", "z/inner/hook.yaml"]);
+}
+
+#[tokio::test]
 async fn definitions_in_memory_and_none_at_all() {
     let texts = vec![("demo.yaml".to_owned(), format!("{WEBHOOK}---{TEMPLATE}---{TRIGGER}"))];
     let (snapshot, sources) = loader(Origin::Memory(texts.clone())).load_once().await.unwrap();

@@ -91,7 +91,10 @@ fn what_is_given_by_hand_must_exist_and_what_is_required_must_be_given() {
     told(&case.clone().given("ulr", json!("x")), "has no param ulr");
     let mut elsewhere = case.clone();
     elsewhere.environment = Some("other");
-    told(&elsewhere, "has no environment \"other\"; it has: e");
+    told(&elsewhere, "has no environment \"other\"; it has e");
+    let mut nowhere = Case::env(json!({"params": [{"name": "url", "default": "x"}]}), &[]);
+    nowhere.environment = Some("other");
+    told(&nowhere, "has no environment \"other\"; it has none");
 }
 
 #[test]

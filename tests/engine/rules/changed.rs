@@ -107,7 +107,7 @@ fn snapshot(series: &str) -> std::sync::Arc<Snapshot> {
     snapshot
 }
 
-fn event(id: &str, git: Option<Git>, data: &Value) -> Event {
+pub(super) fn event(id: &str, git: Option<Git>, data: &Value) -> Event {
     let ingress = Ingress::Webhook(ObjectName::new("default", "hub"));
     let attributes = Attributes {
         key: EventKey::derive(&ingress.to_string(), "/hooks/hub", id),
@@ -126,12 +126,12 @@ fn event(id: &str, git: Option<Git>, data: &Value) -> Event {
     Event { attributes, body: Bytes::from(data.to_string()) }
 }
 
-fn machine() -> Machine {
+pub(super) fn machine() -> Machine {
     Machine::new(MachineConfig { instance: "test".to_owned(), max_running: None, public_url: None })
 }
 
 /// Steps through an event and gives its record.
-fn decide(machine: &mut Machine, snapshot: &Snapshot, event: &Event, now: i64) -> EventRecord {
+pub(super) fn decide(machine: &mut Machine, snapshot: &Snapshot, event: &Event, now: i64) -> EventRecord {
     let position = machine.cursor() + 1;
     let step =
         machine.step(snapshot, Input::Event { position, event: Box::new(event.clone()), subject: None }, now);

@@ -1,0 +1,106 @@
+//! Where records stand, and what a commit changes.
+//!
+//! A key's text is a format on disk, as the records are.
+
+use std::fmt;
+
+use super::record::Record;
+use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
+
+/// One change of the records.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// Where.
+    pub key: Key,
+    /// What is there from now on; `None` deletes.
+    pub value: Option<Record>,
+}
+
+impl Write {
+    /// Puts `value` under `key`.
+    pub fn put(key: Key, value: Record) -> Self {
+        Self { key, value: Some(value) }
+    }
+
+    /// Deletes what is under `key`.
+    pub fn delete(key: Key) -> Self {
+        Self { key, value: None }
+    }
+}
+
+/// Name of a record. `Display` gives the stored form, `run/open/<id>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// How far the inbox was decided.
+    Cursor,
+    /// A run that is not settled yet.
+    RunOpen(RunId),
+    /// A settled run.
+    RunDone(RunId),
+    /// The frozen manifest of a run.
+    Manifest(RunId),
+    /// A firing that has not ended.
+    FiringOpen(FiringId),
+    /// An ended firing.
+    FiringDone(FiringId),
+    /// What was decided about an event.
+    Event(EventKey),
+    /// A document, by hash.
+    Document(String),
+    /// The documents of a revision.
+    Revision(String),
+    /// An event that is to be appended to the inbox.
+    Delivery(EventKey),
+    /// The last event of a trigger's series.
+    Series(ObjectName, String),
+}
+
+impl Key {
+    /// Prefixes that start-up folds into the machine's memory.
+    pub const OPEN: [&'static str; 6] =
+        ["cursor", "run/open/", "firing/open/", "delivery/", "revision/", "series/"];
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cursor => f.write_str("cursor"),
+            Self::RunOpen(id) => write!(f, "run/open/{id}"),
+            Self::RunDone(id) => write!(f, "run/done/{id}"),
+            Self::Manifest(id) => write!(f, "manifest/{id}"),
+            Self::FiringOpen(id) => write!(f, "firing/open/{id}"),
+            Self::FiringDone(id) => write!(f, "firing/done/{id}"),
+            Self::Event(key) => write!(f, "event/{key}"),
+            Self::Document(hash) => write!(f, "doc/{hash}"),
+            Self::Revision(hash) => write!(f, "revision/{hash}"),
+            Self::Delivery(key) => write!(f, "delivery/{key}"),
+            Self::Series(trigger, series) => write!(f, "series/{trigger}/{series}"),
+        }
+    }
+}
+
+impl Key {
+    /// Reads the stored form.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "cursor" {
+            return Some(Self::Cursor);
+        }
+        let (prefix, id) = text.rsplit_once('/')?;
+        if let Some(trigger) = prefix.strip_prefix("series/") {
+            let (namespace, name) = trigger.split_once('/')?;
+            return Some(Self::Series(ObjectName::new(namespace, name), id.to_owned()));
+        }
+        Some(match prefix {
+            "run/open" => Self::RunOpen(RunId::parse(id)?),
+            "run/done" => Self::RunDone(RunId::parse(id)?),
+            "manifest" => Self::Manifest(RunId::parse(id)?),
+            "firing/open" => Self::FiringOpen(FiringId::parse(id)?),
+            "firing/done" => Self::FiringDone(FiringId::parse(id)?),
+            "event" => Self::Event(EventKey::parse(id)?),
+            "doc" => Self::Document(id.to_owned()),
+            "revision" => Self::Revision(id.to_owned()),
+            "delivery" => Self::Delivery(EventKey::parse(id)?),
+            _ => return None,
+        })
+    }
+}

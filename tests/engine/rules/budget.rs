@@ -1,0 +1,79 @@
+//! What rules in CEL may cost on one event, over all its triggers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use kickoff::engine::definitions::load::load;
+use kickoff::engine::definitions::{Snapshot, compile as compile_definitions};
+use kickoff::engine::machine::DecisionKind;
+use kickoff::engine::rules::{Before, Unmet};
+use serde_json::{Value, json};
+
+use super::changed::{decide, event, machine};
+use super::{compile, facts};
+
+/// Near the most that one rule may cost on [`data`], and false.
+const DEAR: &str = "event.data.few.exists(x, event.data.few.exists(y, x + y > 1000000))";
+const REFUSED: &str = "match[0].cel: was not asked: the CEL rules of all triggers could take more than 2000 ms \
+                       on this event together (replay it for this trigger alone)";
+
+fn data() -> Value {
+    json!({"few": (0..250).collect::<Vec<_>>(), "go": false})
+}
+
+#[test]
+fn dear_rules_share_a_budget_and_cheap_ones_are_always_asked() {
+    let dear = compile(json!([{"cel": DEAR}])).unwrap();
+    let cheap = compile(json!([{"cel": "event.data.go"}])).unwrap();
+    let before = Before::default();
+    let facts = facts(data());
+    let asked = (0..500).take_while(|_| dear.is_met(&facts, &before) == Ok(false)).count();
+    assert!((40..400).contains(&asked), "{asked} were asked");
+    assert_eq!(dear.is_met(&facts, &before), Err(REFUSED.to_owned()));
+    assert_eq!(cheap.is_met(&facts, &before), Ok(false));
+    // Asked alone, as `explain` does, or by another event, it has what it needs.
+    assert!(matches!(dear.holds(&facts, &before), Err(Unmet::Filtered(_))));
+    assert_eq!(dear.is_met(&super::facts(data()), &before), Ok(false));
+}
+
+fn snapshot(triggers: usize) -> std::sync::Arc<Snapshot> {
+    let mut text = "
+apiVersion: kickoff.dev/v1alpha1
+kind: Webhook
+metadata: {name: hub}
+spec: {provider: hmac, secrets: [{env: SECRET}]}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: t}
+spec: {job: {spec: {template: {spec: {containers: [{name: main, command: [test]}]}}}}}
+"
+    .to_owned();
+    let rules = (0..triggers).map(|number| (format!("t{number:03}"), DEAR));
+    for (name, rule) in rules.chain([("z-cheap".to_owned(), "!event.data.go")]) {
+        writeln!(
+            text,
+            "---\napiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: {name}}}\nspec: \
+             {{sources: [{{webhook: {{name: hub}}}}], match: [{{cel: '{rule}'}}], runs: [{{template: t}}]}}"
+        )
+        .unwrap();
+    }
+    let snapshot =
+        compile_definitions(&load(&[("a.yaml".to_owned(), text)], "default"), &BTreeMap::new(), None);
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+    snapshot
+}
+
+#[test]
+fn an_event_that_is_dear_to_many_triggers_is_decided_in_time_and_always_the_same() {
+    let snapshot = snapshot(400);
+    let event = event("1", None, &data());
+    let record = decide(&mut machine(), &snapshot, &event, 1_000);
+    assert_eq!(record, decide(&mut machine(), &snapshot, &event, 1_000));
+    let (last, refused) = record.decisions.split_last().unwrap();
+    assert_eq!((last.trigger.name.as_str(), last.decision), ("z-cheap", DecisionKind::Fired));
+    let other = refused.iter().find(|it| it.decision != DecisionKind::Invalid || it.reason != REFUSED);
+    assert_eq!(other, None);
+    assert!(refused.len() > 300, "{} were refused", refused.len());
+    assert_eq!(record.filtered as usize + refused.len(), 400);
+}
