@@ -3,13 +3,17 @@
 mod cli;
 
 use std::io::IsTerminal as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, LogFormat};
+
+/// An event is made on one thread and dropped on another, which the system's allocator is slow at; and it
+/// keeps the room of large bodies for long.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     if let Some(code) = shim() {
@@ -38,11 +42,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// A local run's own process, `kickoff shim FOLDER`: started for each, so nothing else is set up.
+/// A local run's own process, `kickoff shim`: started for each, so nothing else is set up.
 fn shim() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
-    let (verb, folder, rest) = (arguments.next()?, arguments.next()?, arguments.next());
-    (verb == "shim" && rest.is_none()).then(|| kickoff::runs::local::shim::main(Path::new(&folder)))
+    let (verb, rest) = (arguments.next()?, arguments.next());
+    (verb == "shim" && rest.is_none()).then(kickoff::runs::local::shim::main)
 }
 
 fn start_log(cli: &Cli) {

@@ -1,6 +1,6 @@
 //! Executor `local`: a Job's containers as processes on this machine. It isolates nothing.
 //!
-//! Each Job has a folder, and a shim (`kickoff shim FOLDER`) that runs it there and outlives the
+//! Each Job has a folder, and a shim (`kickoff shim`) that runs it there and outlives the
 //! server. The folder is all the state there is: the executor reads what is true from it, at start-up
 //! as at any other time, and keeps nothing that could not be read again.
 //!
@@ -21,6 +21,7 @@ mod pod;
 mod process;
 pub mod shim;
 mod site;
+mod spare;
 mod strays;
 mod watch;
 
@@ -47,7 +48,7 @@ fn say(text: fmt::Arguments<'_>) {
 pub struct LocalOptions {
     /// Where runs have their folders; made where it is missing. One executor at a time.
     pub folder: PathBuf,
-    /// The program whose `shim FOLDER` is the shim: this very binary.
+    /// The program whose verb `shim` is the shim: this very binary.
     pub binary: PathBuf,
     /// Secrets and `ConfigMaps`, as files `<name>/<key>` below this folder.
     pub secrets: Option<PathBuf>,

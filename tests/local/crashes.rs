@@ -1,5 +1,7 @@
 //! Nothing starts twice and no verdict is lost, whoever dies.
 
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -21,13 +23,30 @@ fn kill(pid: &str) {
 }
 
 fn shim(stage: &Stage, job: &JobId) -> std::process::Child {
-    Command::new(env!("CARGO_BIN_EXE_kickoff"))
+    let mut shim = Command::new(env!("CARGO_BIN_EXE_kickoff"))
         .arg("shim")
-        .arg(stage.folder(job))
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap()
+        .unwrap();
+    shim.stdin.take().unwrap().write_all(stage.folder(job).as_os_str().as_bytes()).unwrap();
+    shim
+}
+
+/// Shims that wait for a folder: children of this process that read from a pipe.
+fn spares() -> Vec<String> {
+    let own = std::process::id().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    let waits = |pid: &String| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        let parent = after.split_whitespace().nth(1).unwrap_or_default();
+        let input = std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap_or_default();
+        parent == own && input.to_string_lossy().starts_with("pipe:") && lives(pid)
+    };
+    pids.filter(waits).collect()
 }
 
 fn starts(stage: &Stage, job: &JobId) -> usize {
@@ -64,6 +83,28 @@ async fn a_shim_run_by_hand_starts_nothing_twice() {
     stage.finished(&spec.id).await;
     assert!(shim(&stage, &spec.id).wait().unwrap().success());
     assert_eq!(starts(&stage, &spec.id), 1);
+}
+
+#[tokio::test]
+async fn a_spare_shim_that_was_killed_is_no_loss() {
+    let stage = Stage::new();
+    let before = spares();
+    stage.run(&script(1, "true")).await;
+    let ours = |pid: &String| !before.contains(pid);
+    until("a spare waits", || spares().iter().any(ours)).await;
+    // Other tests of this process may lose theirs too, which must not harm them.
+    for pid in spares().iter().filter(|pid| ours(pid)) {
+        kill(pid);
+    }
+    assert_eq!(stage.run(&script(2, "exit 7")).await.ended, Ended::Exited(7));
+}
+
+#[test]
+fn a_shim_without_a_folder_ends() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kickoff"));
+    let mut shim = command.arg("shim").stdin(Stdio::piped()).spawn().unwrap();
+    drop(shim.stdin.take());
+    assert!(shim.wait().unwrap().success(), "its server died before it had a run");
 }
 
 #[tokio::test]

@@ -1,18 +1,23 @@
-//! `kickoff shim FOLDER`: the process that stands between the server and a run, and outlives the server.
+//! `kickoff shim`: the process that stands between the server and a run, and outlives the server.
 //!
+//! It reads from its standard input which folder is its own, so the server can start it before there is
+//! a run: to start this binary takes longer than all else. If the server dies first, it has none, and ends.
 //! It leads a session of its own, so neither a closed terminal nor the server's end reaches it, and so
-//! everything it started can be found if it is itself killed. One thread, no arguments but the folder.
+//! everything it started can be found if it is itself killed. One thread.
 //!
 //! If it dies before `started` is durable, nothing was executed: the executor starts another. If it dies
 //! after that, it may have been: nobody starts it again, and the executor says `lost`. A start or a
 //! verdict that can't be written (a full disk) is tried again until it can: the lock is held meanwhile.
 
-use std::io;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::process::{getpid, set_child_subreaper, setsid};
+use rustix::stdio::{dup2_stderr, dup2_stdout};
 use tokio::time::Instant;
 
 use super::capture::Log;
@@ -44,27 +49,40 @@ enum ShimError {
     Io(#[from] io::Error),
 }
 
-/// Runs the Job in `folder`, once. Exit code 0 also where another shim did or does it.
-pub fn main(folder: &Path) -> ExitCode {
-    match run(folder) {
+/// Runs the Job in the folder that it reads, once. Exit code 0 also where another shim did or does it, and
+/// where there is no folder.
+pub fn main() -> ExitCode {
+    match read_folder().and_then(|folder| folder.as_ref().map_or(Ok(()), run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(format_args!("kickoff shim {}: {error}", folder.display()));
+            say(format_args!("kickoff shim: {error}"));
             ExitCode::from(3)
         }
     }
 }
 
-fn run(folder: &Path) -> Result<(), ShimError> {
+/// Waits for the folder; from then on what there is to say goes to its `shim.log`.
+fn read_folder() -> Result<Option<Folder>, ShimError> {
     setsid().map_err(ShimError::Session)?;
-    let folder = Folder::at(std::path::absolute(folder)?);
+    let mut path = Vec::new();
+    io::stdin().read_to_end(&mut path)?;
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let folder = Folder::at(std::path::absolute(OsStr::from_bytes(&path))?);
+    let log = File::options().create(true).append(true).open(folder.shim_log())?;
+    dup2_stdout(&log).and_then(|()| dup2_stderr(&log)).map_err(io::Error::from)?;
+    Ok(Some(folder))
+}
+
+fn run(folder: &Folder) -> Result<(), ShimError> {
     let Some(job) = folder.job()? else { return Err(ShimError::NoJob) };
-    let Some(mut lock) = take_lock(&folder)? else { return Ok(()) };
+    let Some(mut lock) = take_lock(folder)? else { return Ok(()) };
     if folder.finished()?.is_some() || folder.started()?.is_some() {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let finished = runtime.block_on(execute(&folder, &job, &mut lock))?;
+    let finished = runtime.block_on(execute(folder, &job, &mut lock))?;
     while let Err(error) = folder.finish(&finished) {
         if !folder.path().exists() {
             return Err(error.into());

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 use super::LocalOptions;
 use super::folder::{Folder, JobFile};
 use super::plan::Plan;
+use super::spare::Spare;
 use super::strays;
 use crate::engine::event::Millis;
 use crate::engine::ids::RunId;
@@ -36,6 +37,8 @@ pub(super) struct Site {
     options: LocalOptions,
     inherited: Vec<(&'static str, OsString)>,
     shims: Mutex<HashMap<JobId, Shim>>,
+    /// Starting, or waiting for its folder.
+    spare: Mutex<Option<Spare>>,
     created: broadcast::Sender<Known>,
 }
 
@@ -102,7 +105,13 @@ impl Site {
         }
         let inherited = INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
         let (created, _) = broadcast::channel(NEWS);
-        Ok(Self { inherited: inherited.collect(), options, shims: Mutex::default(), created })
+        Ok(Self {
+            inherited: inherited.collect(),
+            options,
+            shims: Mutex::default(),
+            spare: Mutex::default(),
+            created,
+        })
     }
 
     /// A Job's folder.
@@ -126,6 +135,7 @@ impl Site {
         if self.created.send(Known { job: spec.id.clone(), uid: uid.clone() }).is_err() {
             tracing::trace!(job = %spec.id, "created while nobody watches");
         }
+        self.keep_spare();
         Ok(created)
     }
 
@@ -161,18 +171,30 @@ impl Site {
 
     fn launch(&self, shims: &mut HashMap<JobId, Shim>, job: &JobId) -> io::Result<()> {
         let folder = self.folder(job);
-        let log = File::options().create(true).append(true).open(folder.shim_log())?;
-        let child = Command::new(&self.options.binary)
-            .arg("shim")
-            .arg(folder.path())
-            .env_clear()
-            .envs(self.inherited.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let spare = self.spare().take();
+        // It may have been killed meanwhile.
+        let child = match spare.map(|spare| spare.give(folder.path())) {
+            Some(Ok(child)) => child,
+            None | Some(Err(_)) => self.start_spare()?.give(folder.path())?,
+        };
         shims.insert(job.clone(), Shim::Lives(child));
         Ok(())
+    }
+
+    fn start_spare(&self) -> io::Result<Spare> {
+        let inherited = self.inherited.iter().map(|(name, value)| (name, value));
+        Spare::start(Command::new(&self.options.binary).arg("shim").env_clear().envs(inherited))
+    }
+
+    /// Starts a shim for the run after this one. Without it that run starts a little later.
+    fn keep_spare(&self) {
+        let mut spare = self.spare();
+        if spare.is_none() {
+            match self.start_spare() {
+                Ok(started) => *spare = Some(started),
+                Err(error) => tracing::debug!(%error, "a spare shim can't be started"),
+            }
+        }
     }
 
     /// What the folder tells now.
@@ -302,6 +324,10 @@ impl Site {
         shims.retain(|known, shim| known != job || matches!(shim, Shim::Lives(_)));
         drop(shims);
         Ok(remove(&removed)?)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Option<Spare>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn shims(&self) -> MutexGuard<'_, HashMap<JobId, Shim>> {
