@@ -8,6 +8,7 @@
 //! the lock goes with the process.
 
 mod inbox;
+mod keys;
 mod lock;
 mod open;
 pub(in crate::store) mod readers;
@@ -23,10 +24,11 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::keys::Keys;
 use self::lock::Lock;
 pub use self::open::OpenError;
 use self::readers::{ReadError, Readers};
-use self::writer::{State, Work, Writer};
+use self::writer::{Reply, State, Work, Writer};
 use super::history::History;
 use super::inbox::{Appended, Inbox, InboxError, Stored};
 use super::records::{CommitError, Fence, Records, RecordsError};
@@ -72,6 +74,7 @@ struct Inner {
     options: Options,
     thread: WriterThread,
     readers: Readers,
+    keys: Keys,
     arrived: watch::Receiver<u64>,
     trouble: watch::Receiver<Option<String>>,
     history: History,
@@ -84,15 +87,16 @@ impl SqliteStore {
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let opened = open::open(dir, options.busy_wait)?;
         let path = opened.path;
-        let state = State::load(&opened.connection)
-            .map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
-        let writer = Writer::new(opened.connection, state);
+        let damaged = |source| OpenError::Damaged { path: path.clone(), source };
+        let state = State::load(&opened.connection).map_err(damaged)?;
+        let keys = Keys::load(&opened.connection).map_err(damaged)?;
+        let writer = Writer::new(opened.connection, state, keys.clone());
         let (arrived, trouble) = (writer.arrived(), writer.trouble());
         let readers = Readers::new(path);
         let history = History::new(readers.clone(), writer.revision(), writer.recent());
         let thread = WriterThread::start(writer, options.queue)
             .map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })?;
-        let inner = Inner { options, thread, readers, arrived, trouble, history, _lock: opened.lock };
+        let inner = Inner { options, thread, readers, keys, arrived, trouble, history, _lock: opened.lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -142,9 +146,9 @@ impl SqliteStore {
         self.inner.thread.queue.closed().await;
     }
 
-    async fn submit<T>(&self, work: Box<dyn Work>, answer: oneshot::Receiver<T>) -> Option<T> {
+    async fn submit<T>(&self, work: Box<dyn Work>, answer: oneshot::Receiver<Reply<T>>) -> Option<T> {
         self.inner.thread.queue.send(work).await.ok()?;
-        answer.await.ok()
+        answer.await.ok().map(|(answer, _rest)| answer)
     }
 }
 
@@ -181,12 +185,14 @@ const WRITER_GONE: &str = "the writer has ended";
 impl Inbox for SqliteStore {
     async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, InboxError> {
         let gone = || InboxError::Unavailable(WRITER_GONE.to_owned());
-        let (work, answer) = inbox::Append::new(events)?;
-        match tokio::time::timeout(self.inner.options.room_wait, self.inner.thread.queue.reserve()).await {
+        let (work, answer) = inbox::Append::new(events, self.inner.keys.clone())?;
+        let queue = &self.inner.thread.queue;
+        match tokio::time::timeout(self.inner.options.room_wait, queue.reserve()).await {
             Err(_) => return Err(InboxError::Behind),
             Ok(room) => room.map_err(|_| gone())?.send(Box::new(work)),
         }
-        answer.await.map_err(|_| gone())?
+        let (appended, _rest) = answer.await.map_err(|_| gone())?;
+        appended
     }
 
     fn read(&self, position: u64) -> BoxStream<'static, Result<Stored, InboxError>> {
@@ -194,8 +200,8 @@ impl Inbox for SqliteStore {
     }
 
     async fn get(&self, key: &EventKey) -> Result<Option<Event>, InboxError> {
-        let key = key.clone();
-        let found = self.inner.readers.with(move |connection| inbox::get(connection, &key)).await;
+        let (key, keys) = (key.clone(), self.inner.keys.clone());
+        let found = self.inner.readers.with(move |connection| inbox::get(connection, &key, &keys)).await;
         found.map_err(|error| InboxError::Unavailable(error.to_string()))
     }
 }
@@ -209,7 +215,7 @@ impl Records for SqliteStore {
     }
 
     async fn commit(&self, fence: &Fence, writes: Arc<[Write]>) -> Result<u64, CommitError> {
-        let (work, answer) = records::Commit::new(fence, writes)?;
+        let (work, answer) = records::Commit::new(fence, writes, self.inner.keys.clone())?;
         let committed = self.submit(Box::new(work), answer).await;
         committed.unwrap_or_else(|| Err(CommitError::Unknown(WRITER_GONE.to_owned())))
     }

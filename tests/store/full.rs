@@ -44,6 +44,10 @@ async fn a_full_disk_refuses_and_recovers() {
     assert_eq!(kept(&store, acknowledged.len()).await, acknowledged, "reading goes on");
 
     std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(store.append(vec![big("0")]).await.unwrap(), [Appended::Known]);
+    let refused = acknowledged.len().to_string();
+    assert_eq!(store.append(vec![big(&refused)]).await.unwrap(), [Appended::New], "it was not written");
+    acknowledged.push(refused);
     let id = "after".to_owned();
     assert_eq!(store.append(vec![big(&id)]).await.unwrap(), [Appended::New]);
     acknowledged.push(id);

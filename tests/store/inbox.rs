@@ -55,9 +55,14 @@ async fn of_two_in_one_batch_the_second_is_known() {
 async fn attributes_and_bodies_come_back_as_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let long = "x".repeat(100_000);
-    let bodies: [&[u8]; 4] = [b"", b"\x00\xff\xfe not text", b"{}", long.as_bytes()];
-    for (number, body) in bodies.into_iter().enumerate() {
+    // Around the sizes from which on, and up to which, a body is packed; the last can't be made smaller.
+    let long = "x".repeat(300_000);
+    let mut random = fastrand::Rng::with_seed(7);
+    let noise: Vec<u8> = (0..5_000).map(|_| random.u8(..)).collect();
+    let sizes = [511, 512, 100_000, 256 << 10, (256 << 10) + 1];
+    let bodies: [&[u8]; 4] = [b"", b"\x00\xff\xfe not text", b"{}", &noise];
+    let bodies = bodies.into_iter().chain(sizes.iter().map(|size| &long.as_bytes()[..*size]));
+    for (number, body) in bodies.enumerate() {
         let attributes = attributes(&number.to_string());
         let event = Event { attributes: attributes.clone(), body: Bytes::copy_from_slice(body) };
         store.append(vec![event]).await.unwrap();
@@ -158,4 +163,58 @@ async fn a_database_that_stays_locked_is_unavailable_and_recovers() {
     assert_eq!(refused.unwrap_err().to_string(), text);
     stall.end();
     assert_eq!(store.append(vec![event("a")]).await.unwrap(), [Appended::New]);
+}
+
+/// Keys leave memory for the table by the thousand: `4_096` are kept.
+#[tokio::test]
+async fn a_key_is_known_in_memory_in_the_table_and_after_a_restart() {
+    use Appended::{Known, New};
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let events = |range: std::ops::Range<u32>| range.map(|id| event(&id.to_string())).collect::<Vec<_>>();
+    let in_table = |expected: u32| {
+        let database = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+        let count = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
+        assert_eq!(database.query_row("SELECT count(*) FROM inbox_keys", [], count).unwrap(), expected);
+    };
+    store.append(events(0..4_000)).await.unwrap();
+    in_table(0);
+    assert_eq!(store.append(events(0..2)).await.unwrap(), [Known, Known]);
+    store.append(events(4_000..5_000)).await.unwrap();
+    in_table(5_000);
+    store.append(events(5_000..5_010)).await.unwrap();
+    drop(store);
+    let store = open(dir.path());
+    let again = store.append(events(0..5_011)).await.unwrap();
+    assert_eq!(again.iter().filter(|one| **one == New).count(), 1);
+    assert_eq!(again.last(), Some(&New));
+    for id in ["0", "4999", "5000", "5010"] {
+        assert_eq!(store.get(&key(id)).await.unwrap().unwrap().attributes.id, id);
+    }
+    // A deleted one is new again, whether it was in the table or not.
+    let fence = store.lead("test").await.unwrap();
+    let gone = ["7", "5005"].map(|id| Write { key: Key::Event(key(id)), value: None });
+    store.commit(&fence, gone.into()).await.unwrap();
+    for id in ["7", "5005"] {
+        assert!(store.get(&key(id)).await.unwrap().is_none());
+        assert_eq!(store.append(vec![event(id), event("1")]).await.unwrap(), [New, Known]);
+    }
+}
+
+#[tokio::test]
+async fn a_packed_body_that_is_damaged_is_told_and_takes_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let event = Event { attributes: attributes("a"), body: Bytes::from("x".repeat(1_000)) };
+    store.append(vec![event]).await.unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+    for (damaged, told) in [
+        (vec![0xff; 20], "a packed body of 4294967295 bytes"),
+        (vec![1, 2], "a packed body of 0 bytes"),
+        (vec![0, 4, 0, 0, 0xff], "event"),
+    ] {
+        database.execute("UPDATE inbox SET body = ?1", [&damaged]).unwrap();
+        let error = store.get(&key("a")).await.unwrap_err().to_string();
+        assert!(error.contains(told) && error.contains("event"), "{error}");
+    }
 }

@@ -110,7 +110,7 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     other.pragma_update(None, "user_version", 99).unwrap();
     drop(other);
     let expected = format!(
-        "the database {} has schema 99, and this version knows schemas up to 2: use a newer kickoff",
+        "the database {} has schema 99, and this version knows schemas up to 3: use a newer kickoff",
         path.display()
     );
     assert_eq!(text(refusal(dir.path())), expected);
@@ -200,9 +200,21 @@ async fn an_older_schema_is_brought_to_ours_with_its_rows() {
             (key("a").as_str(), of(put_event(event_record("a", 1, &[], 0)))),
         )
         .unwrap();
+        for id in ["a", "b", "c"] {
+            let attributes = serde_json::to_string(&event(id).attributes).unwrap();
+            let row = (key(id).as_str().to_owned(), attributes);
+            old.execute("INSERT INTO inbox (key, attributes, body) VALUES (?1, ?2, x'')", row).unwrap();
+        }
+        old.execute("DELETE FROM inbox WHERE seq = 3", []).unwrap();
     }
-    for _ in 0..2 {
-        let history = open(dir.path()).history();
+    for round in 0..2 {
+        let store = open(dir.path());
+        assert_eq!(*store.arrived().borrow(), 3 + round, "a position is never given again");
+        assert_eq!(store.append(vec![event("a"), event("b")]).await.unwrap(), [Appended::Known; 2]);
+        assert_eq!(store.get(&key("b")).await.unwrap().unwrap().attributes.id, "b");
+        let new = format!("new-{round}");
+        assert_eq!(store.append(vec![event(&new)]).await.unwrap(), [Appended::New]);
+        let history = store.history();
         let page = || Page { limit: 10, cursor: None };
         for (trigger, outcome, count) in [
             (Some("shop/smoke"), Some(Outcome::Failed), 1),

@@ -1,73 +1,113 @@
 //! The inbox in SQL: append, read on, get.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use rusqlite::{Connection, OptionalExtension as _, Row, Savepoint};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use tokio::sync::{oneshot, watch};
 
+use super::keys::{Keys, raw};
 use super::readers::{ReadError, Readers};
-use super::writer::{Failure, State, Work};
+use super::writer::{Failure, Reply, Rest, State, Work};
 use crate::engine::event::Event;
 use crate::engine::ids::EventKey;
 use crate::store::inbox::{Appended, InboxError, Stored};
 
 const READ_ROWS: usize = 128;
 const READ_BYTES: usize = 4 << 20;
+/// Sizes of bodies that are packed: below it gains little, and above it takes long on a thread that
+/// serves connections.
+const PACKED: RangeInclusive<usize> = 512..=256 << 10;
 
 /// What an append answers.
 pub(super) type Answer = Result<Vec<Appended>, InboxError>;
 
 /// Events to append.
 pub(super) struct Append {
-    events: Vec<(Event, String)>,
+    rows: Vec<Encoded>,
+    keys: Keys,
     appended: Vec<Appended>,
-    reply: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<Reply<Answer>>,
+}
+
+/// An event as its row has it.
+struct Encoded {
+    key: EventKey,
+    attributes: String,
+    body: Bytes,
+    packed: bool,
+}
+
+impl Encoded {
+    fn of(event: Event) -> serde_json::Result<Self> {
+        let attributes = serde_json::to_string(&event.attributes)?;
+        let packed = pack(&event.body);
+        let (body, packed) = packed.map_or((event.body, false), |packed| (packed, true));
+        Ok(Self { key: event.attributes.key, attributes, body, packed })
+    }
+}
+
+/// The body as an LZ4 block with its size before it, where that is worth it: less to write twice.
+fn pack(body: &Bytes) -> Option<Bytes> {
+    if !PACKED.contains(&body.len()) {
+        return None;
+    }
+    let packed = lz4_flex::compress_prepend_size(body);
+    (packed.len() < body.len() / 4 * 3).then(|| packed.into())
+}
+
+fn unpack(packed: &[u8]) -> Result<Bytes, String> {
+    let size = packed.first_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize);
+    if !PACKED.contains(&size) {
+        return Err(format!("a packed body of {size} bytes"));
+    }
+    lz4_flex::decompress_size_prepended(packed).map(Bytes::from).map_err(|error| error.to_string())
 }
 
 impl Append {
-    /// Encodes the attributes, on the caller's thread.
-    pub(super) fn new(events: Vec<Event>) -> Result<(Self, oneshot::Receiver<Answer>), InboxError> {
+    /// Encodes the events, on the caller's thread.
+    pub(super) fn new(
+        events: Vec<Event>,
+        keys: Keys,
+    ) -> Result<(Self, oneshot::Receiver<Reply<Answer>>), InboxError> {
         let (reply, answer) = oneshot::channel();
-        let encode = |event: Event| {
-            let attributes = serde_json::to_string(&event.attributes)?;
-            Ok((event, attributes))
-        };
-        let events: Result<Vec<_>, serde_json::Error> = events.into_iter().map(encode).collect();
-        let events = events.map_err(|error| InboxError::Unavailable(error.to_string()))?;
-        Ok((Self { events, appended: Vec::new(), reply }, answer))
+        let rows: serde_json::Result<Vec<_>> = events.into_iter().map(Encoded::of).collect();
+        let rows = rows.map_err(|error| InboxError::Unavailable(error.to_string()))?;
+        Ok((Self { rows, keys, appended: Vec::new(), reply }, answer))
     }
 }
 
 impl Work for Append {
     fn bytes(&self) -> usize {
-        self.events.iter().map(|(event, attributes)| event.body.len() + attributes.len()).sum()
+        self.rows.iter().map(|row| row.body.len() + row.attributes.len()).sum()
     }
 
-    fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()> {
-        let sql =
-            "INSERT INTO inbox (key, attributes, body) VALUES (?1, ?2, ?3) ON CONFLICT (key) DO NOTHING";
-        let mut insert = savepoint.prepare_cached(sql)?;
-        for (event, attributes) in &self.events {
-            let rows = insert.execute((event.attributes.key.as_str(), attributes, &event.body[..]))?;
-            if rows == 0 {
+    fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
+        self.appended.clear();
+        let sql = "INSERT INTO inbox (key, attributes, body, packed) VALUES (?1, ?2, ?3, ?4)";
+        let mut insert = connection.prepare_cached(sql)?;
+        for row in &self.rows {
+            if self.keys.has(connection, &row.key)? {
                 self.appended.push(Appended::Known);
-            } else {
-                state.arrived = savepoint.last_insert_rowid().cast_unsigned();
-                self.appended.push(Appended::New);
+                continue;
             }
+            insert.execute((row.key.as_str(), &row.attributes, &row.body[..], row.packed))?;
+            state.arrived = connection.last_insert_rowid().cast_unsigned();
+            self.keys.add(&row.key, state.arrived);
+            self.appended.push(Appended::New);
         }
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
         let answer = match outcome {
             Ok(()) => Ok(self.appended),
             Err(Failure::NotWritten(why) | Failure::Unknown(why)) => Err(InboxError::Unavailable(why)),
         };
         // Who asked may have gone; the event is kept all the same.
-        self.reply.send(answer).ok();
+        self.reply.send((answer, rest)).ok();
     }
 }
 
@@ -118,7 +158,7 @@ impl Reading {
 }
 
 fn after(connection: &Connection, position: u64) -> Result<VecDeque<Stored>, ReadError> {
-    let sql = "SELECT attributes, body, key, seq FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let sql = "SELECT attributes, body, packed, key, seq FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(READ_ROWS).unwrap_or(i64::MAX);
     let mut rows = statement.query((super::number(position), limit))?;
@@ -126,7 +166,7 @@ fn after(connection: &Connection, position: u64) -> Result<VecDeque<Stored>, Rea
     while let Some(row) = rows.next()? {
         let event = event(row)?;
         bytes += event.body.len();
-        found.push_back(Stored { position: row.get::<_, i64>(3)?.cast_unsigned(), event });
+        found.push_back(Stored { position: row.get::<_, i64>(4)?.cast_unsigned(), event });
         if bytes >= READ_BYTES {
             break;
         }
@@ -135,21 +175,23 @@ fn after(connection: &Connection, position: u64) -> Result<VecDeque<Stored>, Rea
 }
 
 /// One event with its body.
-pub(super) fn get(connection: &Connection, key: &EventKey) -> Result<Option<Event>, ReadError> {
-    let mut statement =
-        connection.prepare_cached("SELECT attributes, body, key FROM inbox WHERE key = ?1")?;
-    statement.query_row([key.as_str()], |row| Ok(event(row))).optional()?.transpose()
+pub(super) fn get(connection: &Connection, key: &EventKey, keys: &Keys) -> Result<Option<Event>, ReadError> {
+    // Memory first: what leaves it is in the table by then.
+    let recent = keys.recent(key).map(super::number);
+    let sql = "SELECT attributes, body, packed, key FROM inbox
+               WHERE seq = coalesce(?1, (SELECT seq FROM inbox_keys WHERE key = ?2))";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_row((recent, raw(key)), |row| Ok(event(row))).optional()?.transpose()
 }
 
 fn event(row: &Row<'_>) -> Result<Event, ReadError> {
-    let attributes = serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
-    let attributes = match attributes {
-        Ok(attributes) => attributes,
-        Err(error) => {
-            let what = format!("event {}", row.get::<_, String>(2)?);
-            return Err(ReadError::Corrupt { what, message: error.to_string() });
-        }
+    let corrupt = |message: String| match row.get::<_, String>(3) {
+        Ok(key) => ReadError::Corrupt { what: format!("event {key}"), message },
+        Err(error) => error.into(),
     };
-    let body = Bytes::copy_from_slice(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+    let attributes = serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
+    let attributes = attributes.map_err(|error| corrupt(error.to_string()))?;
+    let body = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+    let body = if row.get(2)? { unpack(body).map_err(corrupt)? } else { Bytes::copy_from_slice(body) };
     Ok(Event { attributes, body })
 }

@@ -16,8 +16,11 @@ use super::lock::{Lock, LockError};
 /// `PRAGMA application_id`: "Kick".
 const APPLICATION: i32 = 0x4b69_636b;
 /// What each version of the schema adds to the one before.
-const STEPS: [&[&str]; 2] =
-    [&[include_str!("schema.sql"), crate::store::history::SCHEMA], &[crate::store::history::SCHEMA_2]];
+const STEPS: [&[&str]; 3] = [
+    &[include_str!("schema.sql"), crate::store::history::SCHEMA],
+    &[crate::store::history::SCHEMA_2],
+    &[include_str!("schema_3.sql")],
+];
 /// `PRAGMA user_version`: how many of the steps were taken.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a few steps")]
 const SCHEMA: i32 = STEPS.len() as i32;
@@ -216,10 +219,10 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
-         PRAGMA cache_size = -4096;
+         PRAGMA cache_size = -8192;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 2000;
+         PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 16777216;",
     )
 }

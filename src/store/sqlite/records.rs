@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _, Savepoint};
+use rusqlite::{Connection, OptionalExtension as _};
 use tokio::sync::oneshot;
 
+use super::keys::Keys;
 use super::number;
 use super::readers::ReadError;
-use super::writer::{Failure, State, Work};
+use super::writer::{Failure, Reply, Rest, State, Work};
 use crate::engine::event::Millis;
 use crate::engine::machine::{Key, Record, Write};
 use crate::store::history::changes::Row;
@@ -19,12 +20,15 @@ pub(super) struct Lead {
     who: String,
     now: Millis,
     term: u64,
-    reply: oneshot::Sender<Result<Fence, RecordsError>>,
+    reply: oneshot::Sender<Reply<Result<Fence, RecordsError>>>,
 }
 
 impl Lead {
     /// A term for `who`, from `now` on.
-    pub(super) fn new(who: &str, now: Millis) -> (Self, oneshot::Receiver<Result<Fence, RecordsError>>) {
+    pub(super) fn new(
+        who: &str,
+        now: Millis,
+    ) -> (Self, oneshot::Receiver<Reply<Result<Fence, RecordsError>>>) {
         let (reply, answer) = oneshot::channel();
         (Self { who: who.to_owned(), now, term: 0, reply }, answer)
     }
@@ -35,10 +39,10 @@ impl Work for Lead {
         self.who.len()
     }
 
-    fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()> {
+    fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
         state.term += 1;
         self.term = state.term;
-        savepoint.prepare_cached("UPDATE state SET term = ?1, leader = ?2, leads_since = ?3")?.execute((
+        connection.prepare_cached("UPDATE state SET term = ?1, leader = ?2, leads_since = ?3")?.execute((
             number(state.term),
             &self.who,
             self.now,
@@ -46,24 +50,24 @@ impl Work for Lead {
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
         let answer = match outcome {
             Ok(()) => Ok(Fence { term: self.term }),
             Err(Failure::NotWritten(why) | Failure::Unknown(why)) => Err(RecordsError::Unavailable(why)),
         };
         // Who asked may have gone; the term has begun all the same.
-        self.reply.send(answer).ok();
+        self.reply.send((answer, rest)).ok();
     }
 }
 
 /// A write that changes nothing.
 pub(super) struct Probe {
-    reply: oneshot::Sender<()>,
+    reply: oneshot::Sender<Reply<()>>,
 }
 
 impl Probe {
     /// A probe, answered whatever comes of it: the writer tells how it went.
-    pub(super) fn new() -> (Self, oneshot::Receiver<()>) {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Reply<()>>) {
         let (reply, answer) = oneshot::channel();
         (Self { reply }, answer)
     }
@@ -74,13 +78,13 @@ impl Work for Probe {
         0
     }
 
-    fn carry_out(&mut self, savepoint: &Savepoint<'_>, _: &mut State) -> rusqlite::Result<()> {
-        savepoint.execute("UPDATE state SET revision = revision", []).map(|_| ())
+    fn carry_out(&mut self, connection: &Connection, _: &mut State) -> rusqlite::Result<()> {
+        connection.execute("UPDATE state SET revision = revision", []).map(|_| ())
     }
 
-    fn answer(self: Box<Self>, _: Result<(), Failure>) {
+    fn answer(self: Box<Self>, _: Result<(), Failure>, rest: Rest) {
         // Who asked may have gone.
-        self.reply.send(()).ok();
+        self.reply.send(((), rest)).ok();
     }
 }
 
@@ -88,12 +92,12 @@ impl Work for Probe {
 pub(super) struct Vacuum {
     pages: u32,
     freed: bool,
-    reply: oneshot::Sender<bool>,
+    reply: oneshot::Sender<Reply<bool>>,
 }
 
 impl Vacuum {
     /// Up to so many.
-    pub(super) fn new(pages: u32) -> (Self, oneshot::Receiver<bool>) {
+    pub(super) fn new(pages: u32) -> (Self, oneshot::Receiver<Reply<bool>>) {
         let (reply, answer) = oneshot::channel();
         (Self { pages, freed: false, reply }, answer)
     }
@@ -104,11 +108,11 @@ impl Work for Vacuum {
         self.pages as usize * 4_096
     }
 
-    fn carry_out(&mut self, savepoint: &Savepoint<'_>, _: &mut State) -> rusqlite::Result<()> {
-        let free = || savepoint.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+    fn carry_out(&mut self, connection: &Connection, _: &mut State) -> rusqlite::Result<()> {
+        let free = || connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
         let before = free()?;
         // A page goes with each step.
-        let mut vacuum = savepoint.prepare(&format!("PRAGMA incremental_vacuum({})", self.pages))?;
+        let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({})", self.pages))?;
         let mut rows = vacuum.query([])?;
         while rows.next()?.is_some() {}
         self.freed = free()? < before;
@@ -119,19 +123,23 @@ impl Work for Vacuum {
         self.freed
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
         // Who asked may have gone.
-        self.reply.send(self.freed && outcome.is_ok()).ok();
+        self.reply.send((self.freed && outcome.is_ok(), rest)).ok();
     }
 }
+
+/// What a commit answers: its revision.
+type Answer = Result<u64, CommitError>;
 
 /// Writes of one commit.
 pub(super) struct Commit {
     term: u64,
     writes: Arc<[Write]>,
     rows: Vec<(String, Option<String>)>,
-    revision: Result<u64, CommitError>,
-    reply: oneshot::Sender<Result<u64, CommitError>>,
+    keys: Keys,
+    revision: Answer,
+    reply: oneshot::Sender<Reply<Answer>>,
 }
 
 impl Commit {
@@ -139,7 +147,8 @@ impl Commit {
     pub(super) fn new(
         fence: &Fence,
         writes: Arc<[Write]>,
-    ) -> Result<(Self, oneshot::Receiver<Result<u64, CommitError>>), CommitError> {
+        keys: Keys,
+    ) -> Result<(Self, oneshot::Receiver<Reply<Answer>>), CommitError> {
         let encode = |write: &Write| {
             let key = write.key.to_string();
             match write.value.as_ref().map(serde_json::to_string).transpose() {
@@ -149,7 +158,7 @@ impl Commit {
         };
         let rows = writes.iter().map(encode).collect::<Result<_, _>>()?;
         let (reply, answer) = oneshot::channel();
-        Ok((Self { term: fence.term, writes, rows, revision: Ok(0), reply }, answer))
+        Ok((Self { term: fence.term, writes, rows, keys, revision: Ok(0), reply }, answer))
     }
 }
 
@@ -158,7 +167,7 @@ impl Work for Commit {
         self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, String::len)).sum()
     }
 
-    fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()> {
+    fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
         if self.term != state.term {
             self.revision = Err(CommitError::Fenced(state.term));
             return Ok(());
@@ -166,13 +175,16 @@ impl Work for Commit {
         state.revision += 1;
         self.revision = Ok(state.revision);
         for (write, (key, value)) in self.writes.iter().zip(&self.rows) {
-            put(savepoint, key, value.as_deref())?;
-            fold::apply(savepoint, write, value.as_deref())?;
-            if let (Key::Event(event), None) = (&write.key, &write.value) {
-                savepoint.prepare_cached("DELETE FROM inbox WHERE key = ?1")?.execute([event.as_str()])?;
+            put(connection, key, value.as_deref())?;
+            fold::apply(connection, write, value.as_deref())?;
+            if let (Key::Event(event), None) = (&write.key, &write.value)
+                && let Some(position) = self.keys.remove(connection, event)?
+            {
+                let mut delete = connection.prepare_cached("DELETE FROM inbox WHERE seq = ?1")?;
+                delete.execute([number(position)])?;
             }
         }
-        savepoint.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(state.revision)])?;
+        connection.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(state.revision)])?;
         Ok(())
     }
 
@@ -182,14 +194,14 @@ impl Work for Commit {
         (!rows.is_empty()).then_some((revision, rows))
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Failure>) {
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
         let answer = match outcome {
             Ok(()) => self.revision,
             Err(Failure::NotWritten(why)) => Err(CommitError::Unavailable(why)),
             Err(Failure::Unknown(why)) => Err(CommitError::Unknown(why)),
         };
         // Who asked may have gone; start-up folds what was written.
-        self.reply.send(answer).ok();
+        self.reply.send((answer, rest)).ok();
     }
 }
 

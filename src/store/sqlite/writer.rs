@@ -1,14 +1,15 @@
 //! The one thread that writes: takes everything that waits, writes it in one transaction, then
 //! answers all.
 //!
-//! Every piece of work has a savepoint, so one that is refused harms no other. Nothing is answered
-//! before the commit is on disk. If we die before that, nobody was told that it was written, and
+//! Work that is refused harms no other: the batch is then written again with a savepoint for each piece.
+//! Nothing is answered before the commit is on disk. If we die before that, nobody was told that it was written, and
 //! senders and dispatch come again; if we die after it and before an answer, a repeat is recognised
 //! by its key, and dispatch folds the records anew.
 
-use rusqlite::{Connection, ErrorCode, Savepoint, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, watch};
 
+use super::keys::Keys;
 use crate::store::history::changes::{Recent, Row};
 
 const BATCH_WORKS: usize = 512;
@@ -19,8 +20,8 @@ pub(super) trait Work: Send {
     /// About how many bytes it writes.
     fn bytes(&self) -> usize;
 
-    /// Writes it. An error undoes this work alone.
-    fn carry_out(&mut self, savepoint: &Savepoint<'_>, state: &mut State) -> rusqlite::Result<()>;
+    /// Writes it. An error undoes this work alone. May be asked again, after all was undone.
+    fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()>;
 
     /// Which runs and firings it changed; asked once it is durable.
     fn changes(&self) -> Option<(u64, Vec<Row>)> {
@@ -33,8 +34,37 @@ pub(super) trait Work: Send {
         false
     }
 
-    /// Answers, once it is known whether it is durable.
-    fn answer(self: Box<Self>, outcome: Result<(), Failure>);
+    /// Answers, once it is known whether it is durable; whoever takes the answer drops `rest`.
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest);
+}
+
+/// An answer, and whom its taker answers.
+pub(super) type Reply<T> = (T, Rest);
+
+/// What waits for an answer, with its outcome.
+type Waiting = (Box<dyn Work>, Result<(), Failure>);
+
+/// All of a batch but the first: answered when this is dropped, by the one who had the first answer. It
+/// runs on a thread of the runtime, where waking another task costs a fraction of what it costs here.
+#[derive(Default)]
+pub(super) struct Rest(Vec<Waiting>);
+
+impl Rest {
+    /// Answers all.
+    fn answer(batch: impl Iterator<Item = Waiting>) {
+        let mut batch = batch;
+        if let Some((first, outcome)) = batch.next() {
+            first.answer(outcome, Self(batch.collect()));
+        }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        for (work, outcome) in self.0.drain(..) {
+            work.answer(outcome, Self::default());
+        }
+    }
 }
 
 /// Why work is not durable, or may not be.
@@ -73,6 +103,9 @@ impl State {
 pub(super) struct Writer {
     connection: Connection,
     state: State,
+    keys: Keys,
+    /// A write failed, and what was written could not be read since.
+    stale: bool,
     arrived: watch::Sender<u64>,
     revision: watch::Sender<u64>,
     trouble: watch::Sender<Option<String>>,
@@ -81,10 +114,12 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A writer that goes on from `state`.
-    pub(super) fn new(connection: Connection, state: State) -> Self {
+    pub(super) fn new(connection: Connection, state: State, keys: Keys) -> Self {
         Self {
             connection,
             state,
+            keys,
+            stale: false,
             arrived: watch::Sender::new(state.arrived),
             revision: watch::Sender::new(state.revision),
             trouble: watch::Sender::new(None),
@@ -130,9 +165,8 @@ impl Writer {
                 if batch.iter().any(|work| work.checkpoints()) {
                     self.checkpoint();
                 }
-                for (work, refused) in batch.into_iter().zip(refused) {
-                    work.answer(refused.map_or(Ok(()), Err));
-                }
+                let outcomes = refused.into_iter().map(|refused| refused.map_or(Ok(()), Err));
+                Rest::answer(batch.into_iter().zip(outcomes));
             }
             Err(failure) => {
                 if let (Failure::Unknown(_), Ok(state)) = (&failure, State::load(&self.connection)) {
@@ -140,9 +174,7 @@ impl Writer {
                     self.publish(state);
                 }
                 self.note(Some(&failure));
-                for work in batch {
-                    work.answer(Err(failure.clone()));
-                }
+                Rest::answer(batch.into_iter().map(|work| (work, Err(failure.clone()))));
             }
         }
     }
@@ -155,29 +187,31 @@ impl Writer {
 
     /// One transaction; what was refused stands at the place of its work.
     fn commit(&mut self, batch: &mut [Box<dyn Work>]) -> Result<(State, Vec<Option<Failure>>), Failure> {
+        if self.stale {
+            self.keys.reload(&self.connection).map_err(|error| not_written(&error))?;
+            self.stale = false;
+        }
+        // Until all of it is durable.
+        self.stale = true;
         let mut state = self.state;
-        let mut transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| not_written(&error))?;
-        let mut refused = Vec::with_capacity(batch.len());
-        for work in batch {
-            let before = state;
-            let mut savepoint = transaction.savepoint().map_err(|error| not_written(&error))?;
-            let outcome = work.carry_out(&savepoint, &mut state);
-            if let Err(error) = outcome {
-                state = before;
-                // A full disk may have ended the whole transaction; then this fails, and nothing
-                // of the batch is written.
-                savepoint.rollback().map_err(|_| not_written(&error))?;
-                savepoint.commit().map_err(|_| not_written(&error))?;
-                refused.push(Some(not_written(&error)));
-            } else {
-                savepoint.commit().map_err(|error| not_written(&error))?;
-                refused.push(None);
+        let mut transaction = begin(&mut self.connection)?;
+        let mut refused = vec![None; batch.len()];
+        if batch.iter_mut().any(|work| work.carry_out(&transaction, &mut state).is_err()) {
+            // A full disk may have ended it already.
+            drop(transaction);
+            self.keys.reload(&self.connection).map_err(|error| not_written(&error))?;
+            state = self.state;
+            transaction = begin(&mut self.connection)?;
+            for (work, refused) in batch.iter_mut().zip(&mut refused) {
+                *refused = apart(&mut transaction, &mut **work, &mut state, &self.keys)?;
             }
         }
+        let spilt = self.keys.spill(&transaction, state.arrived).map_err(|error| not_written(&error))?;
         transaction.commit().map_err(|error| Failure::Unknown(explain(&error)))?;
+        if spilt {
+            self.keys.spilt();
+        }
+        self.stale = false;
         Ok((state, refused))
     }
 
@@ -206,6 +240,32 @@ impl Writer {
         });
         self.trouble.send_if_modified(|known| std::mem::replace(known, why.clone()) != why);
     }
+}
+
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Failure> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| not_written(&error))
+}
+
+/// Carries out work in a savepoint, and gives why it was refused. An error: the transaction is lost, so
+/// nothing of the batch is written.
+fn apart(
+    transaction: &mut Transaction<'_>,
+    work: &mut dyn Work,
+    state: &mut State,
+    keys: &Keys,
+) -> Result<Option<Failure>, Failure> {
+    let before = *state;
+    let mut savepoint = transaction.savepoint().map_err(|error| not_written(&error))?;
+    let Err(error) = work.carry_out(&savepoint, state) else {
+        savepoint.commit().map_err(|error| not_written(&error))?;
+        return Ok(None);
+    };
+    *state = before;
+    // A full disk may have ended the whole transaction; then this fails.
+    savepoint.rollback().map_err(|_| not_written(&error))?;
+    savepoint.commit().map_err(|_| not_written(&error))?;
+    keys.reload(transaction).map_err(|_| not_written(&error))?;
+    Ok(Some(not_written(&error)))
 }
 
 fn take_waiting(first: Box<dyn Work>, queue: &mut mpsc::Receiver<Box<dyn Work>>) -> Vec<Box<dyn Work>> {
