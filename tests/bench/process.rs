@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::client::{Connection, flood};
+use super::client::{BODY, Connection, Delivery, flood};
 use super::{Promise, median};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kickoff");
@@ -174,7 +174,8 @@ pub async fn memory() -> Vec<Promise> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let after = server.resident_mib();
     // Keeps the flood of the other benchmark honest: the server still answers.
-    assert!(flood(server.address, "/hooks/load", 1, Duration::from_millis(50), "still").await > 0);
+    let load = Delivery::plain("/hooks/load", BODY);
+    assert!(flood(server.address, &load, 1, Duration::from_millis(50), "still").await > 0);
     vec![
         Promise { name: "idle below 30 MB resident", measured: format!("{idle:.1} MiB"), holds: idle < 30.0 },
         Promise {
