@@ -1,5 +1,7 @@
 //! What the targets share: an input that is a text and a document.
 
+use std::collections::BTreeMap;
+
 use kickoff::engine::event::{Attributes, Ingress};
 use kickoff::engine::ids::{EventKey, ObjectName};
 use kickoff::engine::values::Facts;
@@ -25,6 +27,8 @@ pub fn facts(data: Value) -> Facts {
         subject: None,
         datacontenttype: "application/json".to_owned(),
         git: None,
+        extensions: BTreeMap::new(),
+        traceparent: None,
         cause: None,
         received_at: 0,
     };

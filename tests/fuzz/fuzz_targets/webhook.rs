@@ -1,4 +1,4 @@
-//! Deliveries: any headers and body make an event or are refused, at every provider.
+//! Deliveries: any headers and body are verified or not, and make an event or are refused, at every provider.
 //!
 //! The first byte chooses the webhook, lines `Name: value` up to an empty one are headers, the rest is the
 //! body. A new provider gets a line in `WEBHOOKS`.
@@ -9,17 +9,28 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use kickoff::engine::definitions::config::SecretSource;
 use kickoff::engine::definitions::load::load;
 use kickoff::engine::definitions::{Snapshot, Webhook, compile};
 use kickoff::engine::values::Facts;
-use kickoff::engine::webhook::Delivery;
+use kickoff::engine::webhook::{Delivery, Received};
 use libfuzzer_sys::fuzz_target;
+use secrecy::SecretString;
 
-const WEBHOOKS: [&str; 5] = [
+/// Within the replay window of a timestamp that a fuzzer finds easily.
+const NOW: i64 = 1_000_000_000_000;
+const WEBHOOKS: [&str; 12] = [
     "provider: github",
     "provider: gitlab\n  auth: {scheme: Token}",
+    "provider: gitlab\n  auth: {scheme: SigningToken}",
+    "provider: bitbucket",
+    "provider: gitea",
+    "provider: slack",
+    "provider: stripe",
     "provider: standard",
+    "provider: cloudevents",
     "provider: hmac\n  auth: {header: X-Signature, idPath: id, typeHeader: X-Type}",
+    "provider: hmac\n  auth: {header: X-Signature, timestampHeader: X-Time, encoding: Base64, prefix: 'v0='}",
     "provider: token\n  auth: {header: X-Token, idHeader: X-Id}",
 ];
 
@@ -32,7 +43,9 @@ static SNAPSHOT: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
     };
     let text: Vec<String> = WEBHOOKS.iter().enumerate().map(document).collect();
     let loaded = load(&[("a.yaml".to_owned(), text.join("---\n"))], "default");
-    let snapshot = compile(&loaded, &BTreeMap::new(), None);
+    let secret = SecretString::from("whsec_c2VjcmV0IG9mIHR3ZW50eS1mb3VyIGJ5dGVz");
+    let secrets = BTreeMap::from([(SecretSource::Env("SECRET".to_owned()), Ok(secret))]);
+    let snapshot = compile(&loaded, &secrets, None);
     assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
     snapshot
 });
@@ -56,7 +69,11 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let body = Bytes::copy_from_slice(rest);
-    if let Ok(event) = Delivery::read(webhook, &headers, body, || "receipt".to_owned(), 0) {
-        let _ = Facts::of(&event);
+    let verifier = webhook.verifier.as_ref().expect("the secret is there");
+    let _ = verifier.verify(&headers, &body, NOW);
+    match Delivery::read(webhook, &headers, body, || "receipt".to_owned(), NOW) {
+        Ok(Received::Event(event)) => drop(Facts::of(&event)),
+        Ok(Received::Batch(events)) => events.iter().for_each(|event| drop(Facts::of(event))),
+        Ok(Received::Challenge(_)) | Err(_) => {}
     }
 });
