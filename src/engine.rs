@@ -11,6 +11,7 @@ pub mod fixture;
 pub mod ids;
 pub mod machine;
 pub mod manual;
+pub mod pod;
 pub mod render;
 pub mod rules;
 pub mod trace;

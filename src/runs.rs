@@ -4,6 +4,7 @@ mod commands;
 pub mod decisions;
 pub mod dispatch;
 pub mod executor;
+pub mod kubernetes;
 pub mod launcher;
 pub mod local;
 pub mod logs;

@@ -1,4 +1,7 @@
 //! A real Kubernetes with real pods.
 
 mod harness;
+mod home;
 mod pods;
+mod troubles;
+mod verdicts;

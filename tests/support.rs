@@ -71,7 +71,10 @@ impl Home {
     pub fn begin(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Starting {
         let mut command = kickoff();
         command.arg("serve").arg("--definitions").arg(self.definitions()).arg("--data-dir").arg(self.data());
-        command.args(["--listen", "127.0.0.1:0", "--executor", "local"]);
+        command.args(["--listen", "127.0.0.1:0"]);
+        if !arguments.contains(&"--executor") {
+            command.args(["--executor", "local"]);
+        }
         if !arguments.contains(&"--tokens") {
             command.arg("--insecure-no-auth");
         }

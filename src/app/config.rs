@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::outside::kubernetes::Cluster;
+
 /// What `serve` is told, as the command line or a test says it.
 #[derive(Debug, Clone)]
 pub struct ServeConfig {
@@ -14,8 +16,8 @@ pub struct ServeConfig {
     pub data_dir: PathBuf,
     /// Address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Namespace of definitions from files.
-    pub namespace: String,
+    /// Namespace of definitions from files; where it is missing the cluster's own, else `default`.
+    pub namespace: Option<String>,
     /// Name of this Kickoff, part of every derived id: fixed for a data folder.
     pub instance: String,
     /// Where people reach the server, for links.
@@ -35,8 +37,15 @@ pub struct ServeConfig {
 pub use crate::runs::retention::Policy as RetentionPolicy;
 
 /// Where Jobs run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ExecutorKind {
     /// As processes on this machine.
     Local,
+    /// As Jobs of a cluster.
+    Kubernetes {
+        /// Which.
+        cluster: Cluster,
+        /// The only namespaces that are served; empty for all.
+        namespaces: Vec<String>,
+    },
 }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::config::ServeConfig;
+use super::config::{ExecutorKind, ServeConfig};
 use super::definitions::files::ReadError;
 use super::definitions::{Loader, Origin, before};
 use super::open_files;
@@ -27,11 +27,13 @@ use super::telemetry::traces;
 use crate::engine::definitions::Snapshot;
 use crate::engine::machine::{Input, MachineConfig, Order};
 use crate::outside::clock::Clock;
+use crate::outside::kubernetes::{self, ConnectError};
 use crate::outside::metrics::Metrics;
 use crate::outside::traces::{Traces, TracesError};
 use crate::runs::decisions::Decisions;
 use crate::runs::dispatch::Dispatch;
 use crate::runs::executor::Executor;
+use crate::runs::kubernetes::{KubernetesExecutor, KubernetesOptions};
 use crate::runs::launcher::Launcher;
 use crate::runs::local::{LocalExecutor, LocalOptions};
 use crate::runs::logs::Logs;
@@ -84,6 +86,9 @@ pub enum ServeError {
         "--insecure-no-auth listens on loopback only, and {0} is not: give --tokens FILE, or listen on 127.0.0.1"
     )]
     Exposed(SocketAddr),
+    /// The cluster.
+    #[error(transparent)]
+    Cluster(#[from] ConnectError),
     /// The `OTEL_*` variables.
     #[error(transparent)]
     Traces(#[from] TracesError),
@@ -119,10 +124,11 @@ pub async fn serve(
     };
     let traces = traces()?;
     let metrics = Metrics::new(clock.now());
-    let mut loader = Loader::new(origin, config.namespace.clone());
-    let snapshot = load(&mut loader, &store, &config.namespace).await?;
+    let home = home(&config, &clock).await?;
+    let mut loader = Loader::new(origin, home.namespace.clone());
+    let snapshot = load(&mut loader, &store, &home.namespace).await?;
     let (publish, snapshots) = watch::channel(snapshot);
-    let executor = executor(&config, clock.clone())?;
+    let Home { namespace, executor, trouble } = home;
     let blobs = Blobs::open(&config.data_dir.join("logs")).map_err(io("open the logs' folder"))?;
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(|source| ServeError::Listen { address: config.listen, source })?;
@@ -131,7 +137,7 @@ pub async fn serve(
     metrics.watch_inbox(store.arrived());
     let health = Health::default();
     let tasks = health.part("tasks");
-    let parts = Parts { config, clock, store, snapshots, executor, blobs, auth, metrics, health };
+    let parts = Parts { config, namespace, clock, store, snapshots, executor, blobs, auth, metrics, health };
     let mut supervisor = Supervisor::default();
     parts.watch_store(&mut supervisor);
     let definitions = parts.health.part("definitions");
@@ -141,6 +147,9 @@ pub async fn serve(
         loader.run(publish, cancel).await;
         Ok(())
     });
+    if let Some(trouble) = trouble {
+        parts.watch_cluster(&mut supervisor, trouble);
+    }
     parts.decide_and_run(&mut supervisor, address, traces.clone())?;
     parts.listen(&mut supervisor, listener);
     tasks.ready();
@@ -200,7 +209,38 @@ fn auth(config: &ServeConfig) -> Result<Auth, ServeError> {
     })
 }
 
-fn executor(config: &ServeConfig, clock: Clock) -> Result<Arc<dyn Executor>, ServeError> {
+/// Where runs run, and what is at home there.
+struct Home {
+    /// Of the definitions.
+    namespace: String,
+    executor: Arc<dyn Executor>,
+    /// What of a cluster can't be seen.
+    trouble: Option<watch::Receiver<Vec<String>>>,
+}
+
+async fn home(config: &ServeConfig, clock: &Clock) -> Result<Home, ServeError> {
+    let namespace = |there: &str| config.namespace.clone().unwrap_or_else(|| there.to_owned());
+    match &config.executor {
+        ExecutorKind::Local => {
+            let executor = local(config, clock.clone())?;
+            Ok(Home { namespace: namespace("default"), executor, trouble: None })
+        }
+        ExecutorKind::Kubernetes { cluster, namespaces } => {
+            let connection = kubernetes::connect(cluster).await?;
+            tracing::info!(server = connection.server, "runs become Jobs of a cluster");
+            let executor = KubernetesExecutor::new(KubernetesOptions {
+                client: connection.client,
+                instance: config.instance.clone(),
+                namespaces: namespaces.clone(),
+                clock: clock.clone(),
+            });
+            let trouble = Some(executor.trouble());
+            Ok(Home { namespace: namespace(&connection.namespace), executor: Arc::new(executor), trouble })
+        }
+    }
+}
+
+fn local(config: &ServeConfig, clock: Clock) -> Result<Arc<dyn Executor>, ServeError> {
     let binary = std::env::current_exe().map_err(io("find this binary"))?;
     let folder = config.data_dir.join("local");
     let options =
@@ -214,6 +254,7 @@ fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
 
 struct Parts {
     config: ServeConfig,
+    namespace: String,
     clock: Clock,
     store: SqliteStore,
     snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -247,6 +288,29 @@ impl Parts {
                     () = cancel.cancelled() => return Ok(()),
                     changed = trouble.changed() => changed?,
                     () = tokio::time::sleep(wait) => store.probe().await,
+                }
+            }
+        });
+    }
+
+    /// Tells what of the cluster can't be seen. It turns no delivery away.
+    fn watch_cluster(&self, supervisor: &mut Supervisor, mut trouble: watch::Receiver<Vec<String>>) {
+        let part = self.health.part("cluster");
+        supervisor.spawn("cluster health", |cancel| async move {
+            loop {
+                let all = trouble.borrow_and_update().clone();
+                if all.is_empty() {
+                    part.ready();
+                } else {
+                    part.ready_but(all.join("; "));
+                }
+                tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    changed = trouble.changed() => if changed.is_err() {
+                        // The executor is gone: everything stops.
+                        cancel.cancelled().await;
+                        return Ok(());
+                    },
                 }
             }
         });
@@ -318,7 +382,7 @@ impl Parts {
         let decisions = Decisions::new(
             Arc::new(self.store.clone()),
             Arc::new(self.store.clone()),
-            self.config.namespace.clone(),
+            self.namespace.clone(),
         );
         let mut state = WebState {
             inbox: Arc::new(self.store.clone()),
@@ -332,7 +396,7 @@ impl Parts {
             intake: Intake::default(),
             stopping: CancellationToken::new(),
             instance: self.config.instance,
-            namespace: self.config.namespace,
+            namespace: self.namespace,
             decisions,
         };
         let limits = Limits::default();

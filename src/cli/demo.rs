@@ -151,7 +151,7 @@ fn config(args: &Args, folder: &Folder) -> ServeConfig {
         executor: ExecutorKind::Local,
         data_dir: folder.data(),
         listen: args.listen,
-        namespace: "default".to_owned(),
+        namespace: Some("default".to_owned()),
         instance: "demo".to_owned(),
         public_url: None,
         tokens: None,

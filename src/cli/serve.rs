@@ -11,10 +11,14 @@ use kickoff::app::config::{ExecutorKind, RetentionPolicy, ServeConfig};
 use kickoff::app::definitions::Origin;
 use kickoff::app::serve::serve;
 use kickoff::engine::definitions::quantity::Span;
+use kickoff::outside::kubernetes::Cluster;
 use kickoff::store::history::DEDUP_HORIZON_MS;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::tell;
+
+/// How many runs go on at once on this machine, where nothing else is said.
+const LOCAL_MAX_RUNNING: u32 = 8;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -24,15 +28,24 @@ pub(crate) struct Args {
     /// Where Jobs run
     #[arg(long, value_enum, default_value_t = Executor::Local)]
     executor: Executor,
+    /// Cluster of the executor kubernetes; default KUBECONFIG, ~/.kube/config, or the pod's service account
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; default its current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Serve Jobs in these namespaces only, each with a Role; default all of the cluster
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = label)]
+    namespaces: Vec<String>,
     /// Where everything is kept; one server at a time
     #[arg(long, value_name = "DIR", default_value = "kickoff-data")]
     data_dir: PathBuf,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Namespace of the definitions
-    #[arg(long, value_name = "NAME", default_value = "default", value_parser = label)]
-    namespace: String,
+    /// Namespace of the definitions; default the kubeconfig's or the pod's, else `default`
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    namespace: Option<String>,
     /// Name of this Kickoff; keep it for as long as the data folder
     #[arg(long, value_name = "NAME", default_value = "kickoff", value_parser = label)]
     instance: String,
@@ -45,9 +58,9 @@ pub(crate) struct Args {
     /// Let everybody on this machine use the API; only on a loopback address
     #[arg(long)]
     insecure_no_auth: bool,
-    /// How many runs may go on at once
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
-    max_running: u32,
+    /// How many runs may go on at once; default 8 on this machine, no limit on a cluster
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_running: Option<u32>,
     /// How long events are kept at least; never less than 7d, in which a repeat must be recognised
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = event_age)]
     event_max_age: Span,
@@ -66,6 +79,8 @@ pub(crate) struct Args {
 enum Executor {
     /// As processes on this machine, isolated from nothing
     Local,
+    /// As Jobs of a cluster
+    Kubernetes,
 }
 
 /// Serves until it is told to end.
@@ -86,10 +101,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 impl From<Args> for ServeConfig {
     fn from(args: Args) -> Self {
-        let Executor::Local = args.executor;
+        let (executor, most) = match args.executor {
+            Executor::Local => (ExecutorKind::Local, Some(LOCAL_MAX_RUNNING)),
+            Executor::Kubernetes => {
+                let cluster = Cluster { kubeconfig: args.kubeconfig, context: args.context };
+                (ExecutorKind::Kubernetes { cluster, namespaces: args.namespaces }, None)
+            }
+        };
         Self {
             definitions: args.definitions,
-            executor: ExecutorKind::Local,
+            executor,
             data_dir: args.data_dir,
             listen: args.listen,
             namespace: args.namespace,
@@ -97,7 +118,7 @@ impl From<Args> for ServeConfig {
             public_url: args.public_url,
             tokens: args.tokens,
             insecure_no_auth: args.insecure_no_auth,
-            max_running: Some(args.max_running),
+            max_running: args.max_running.or(most),
             retention: RetentionPolicy {
                 every: Duration::from_millis(args.retention_every.as_millis().max(1).unsigned_abs()),
                 event_age_ms: args.event_max_age.as_millis(),

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+pub use self::containers::Times;
 pub use self::manifest::ManifestTemplate;
 pub use self::params::ParamSchema;
 pub use self::stamp::stamp;

@@ -93,6 +93,9 @@ pub struct Finished {
     pub ended: Ended,
     /// The container that decided, where there are several.
     pub container: Option<String>,
+    /// What else there is to say, in a few words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// Which exit codes mean that the test said no. Any other but 0 is an [`Outcome::Error`].
@@ -129,7 +132,8 @@ pub fn judge(finished: &Finished, codes: &ExitCodes) -> Judgement {
             let within = |(low, high): &(i32, i32)| (*low..=*high).contains(code);
             let outcome = if codes.failed.iter().any(within) { Outcome::Failed } else { Outcome::Error };
             let place = finished.container.as_deref().map(|name| format!(" of {name}")).unwrap_or_default();
-            of(outcome, format!("exit code {code}{place}"), Some(*code))
+            let detail = finished.detail.as_ref().map(|detail| format!(", {detail}")).unwrap_or_default();
+            of(outcome, format!("exit code {code}{place}{detail}"), Some(*code))
         }
         Ended::TimedOut => of(Outcome::TimedOut, "timeout".to_owned(), None),
         Ended::Deleted => of(Outcome::Cancelled, "deleted".to_owned(), None),
@@ -160,8 +164,13 @@ mod tests {
             (108, Outcome::Failed),
             (137, Outcome::Error),
         ] {
-            let finished =
-                Finished { started_at: Some(0), finished_at: 1, ended: Ended::Exited(code), container: None };
+            let finished = Finished {
+                started_at: Some(0),
+                finished_at: 1,
+                ended: Ended::Exited(code),
+                container: None,
+                detail: None,
+            };
             let judgement = judge(&finished, &codes);
             assert_eq!((judgement.outcome, judgement.exit_code), (outcome, Some(code)), "exit code {code}");
         }

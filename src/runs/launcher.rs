@@ -211,22 +211,33 @@ impl Launcher {
     }
 
     async fn collect(&self, job: JobId, limits: &Limits) -> Input {
-        let _permit = limits.logs.acquire().await;
         let mut pause = Pause::new();
-        for left in (0..COLLECT_TRIES).rev() {
-            match self.keep_log(&job).await {
+        let mut left = COLLECT_TRIES;
+        loop {
+            // Not held over a pause: a log that can't be had delays no other.
+            let permit = limits.logs.acquire().await;
+            let kept = self.keep_log(&job).await;
+            drop(permit);
+            match kept {
                 Ok(settled) => {
                     debug!(%job, ?settled, "log kept");
                     return Input::Settled { job, settled };
                 }
-                Err(failed) if left == 0 => error!(%job, error = %failed, "the log can't be kept"),
+                // Nobody could be asked; what there is can be had later.
+                Err(failed @ ExecutorError::Transient(_)) => {
+                    warn!(%job, error = %failed, "can't keep the log yet");
+                }
+                Err(failed) if left == 1 => {
+                    error!(%job, error = %failed, "the log can't be kept");
+                    return Input::Settled { job, settled: Settled::Unavailable };
+                }
                 Err(failed) => {
+                    left -= 1;
                     warn!(%job, error = %failed, "can't keep the log, trying again");
-                    pause.wait().await;
                 }
             }
+            pause.wait().await;
         }
-        Input::Settled { job, settled: Settled::Unavailable }
     }
 
     async fn keep_log(&self, job: &JobId) -> Result<Settled, ExecutorError> {

@@ -1,7 +1,7 @@
 //! Whether this process lives and is ready, with reasons.
 //!
-//! Only parts that a delivery needs are named here: a bus or an API server that is away must not
-//! turn webhooks away.
+//! Only parts that a delivery needs can be not ready: a bus or an API server that is away must not turn
+//! webhooks away. It is told in the reason of a part that is ready.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,14 @@ use super::state::WebState;
 /// Readiness of all named parts. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    parts: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
+    parts: Arc<Mutex<BTreeMap<&'static str, Standing>>>,
+}
+
+/// Whether a part is ready, and what there is to say about it.
+#[derive(Debug, Clone)]
+struct Standing {
+    ready: bool,
+    reason: Option<String>,
 }
 
 /// One part's own handle. Dropped, the part counts as ended and not ready.
@@ -46,7 +53,7 @@ pub struct PartReport {
     pub name: &'static str,
     /// Whether it can do its work.
     pub ready: bool,
-    /// Why not.
+    /// Why not, or what can't be done although it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -54,9 +61,10 @@ pub struct PartReport {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
+            let ready = if part.ready { "ready" } else { "not ready" };
             match &part.reason {
-                None => writeln!(f, "{}: ready", part.name)?,
-                Some(reason) => writeln!(f, "{}: not ready: {reason}", part.name)?,
+                None => writeln!(f, "{}: {ready}", part.name)?,
+                Some(reason) => writeln!(f, "{}: {ready}: {reason}", part.name)?,
             }
         }
         if self.ready { writeln!(f, "ok") } else { Ok(()) }
@@ -66,7 +74,7 @@ impl fmt::Display for Report {
 impl Health {
     /// Names a part; it is not ready until it says so.
     pub fn part(&self, name: &'static str) -> Part {
-        self.set(name, Err("starting".to_owned()));
+        self.set(name, false, Some("starting".to_owned()));
         Part { name, health: self.clone() }
     }
 
@@ -75,16 +83,16 @@ impl Health {
         let parts = self.lock();
         let parts: Vec<PartReport> = parts
             .iter()
-            .map(|(name, state)| PartReport { name, ready: state.is_ok(), reason: state.clone().err() })
+            .map(|(name, state)| PartReport { name, ready: state.ready, reason: state.reason.clone() })
             .collect();
         Report { ready: parts.iter().all(|part| part.ready), parts }
     }
 
-    fn set(&self, name: &'static str, state: Result<(), String>) {
-        self.lock().insert(name, state);
+    fn set(&self, name: &'static str, ready: bool, reason: Option<String>) {
+        self.lock().insert(name, Standing { ready, reason });
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Result<(), String>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Standing>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,12 +100,17 @@ impl Health {
 impl Part {
     /// It can do its work.
     pub fn ready(&self) {
-        self.health.set(self.name, Ok(()));
+        self.health.set(self.name, true, None);
+    }
+
+    /// It can do what a delivery needs, but not all.
+    pub fn ready_but(&self, reason: impl Into<String>) {
+        self.health.set(self.name, true, Some(reason.into()));
     }
 
     /// It can't, for now.
     pub fn not_ready(&self, reason: impl Into<String>) {
-        self.health.set(self.name, Err(reason.into()));
+        self.health.set(self.name, false, Some(reason.into()));
     }
 }
 

@@ -312,7 +312,13 @@ fn outcomes_are_true(world: &World, kept: &Kept<'_>) -> Result<(), String> {
         if late {
             continue;
         }
-        let finished = Finished { started_at: None, finished_at: 0, ended: ended.clone(), container: None };
+        let finished = Finished {
+            started_at: None,
+            finished_at: 0,
+            ended: ended.clone(),
+            container: None,
+            detail: None,
+        };
         let judgement = judge(&finished, &run.exit_codes);
         if (run.outcome, run.exit_code) != (Some(judgement.outcome), judgement.exit_code) {
             return Err(format!("run {} is {:?}, its Job ended with {ended:?}", run.id, run.outcome));

@@ -385,6 +385,7 @@ impl World {
                     finished_at: now,
                     ended: job.ended.clone(),
                     container: None,
+                    detail: None,
                 };
                 self.truth.insert(id.clone(), job.ended.clone());
                 job.state = JobState::Finished(finished);

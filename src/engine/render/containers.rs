@@ -5,9 +5,25 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::code;
+use crate::engine::definitions::quantity::Span;
+use crate::engine::pod::{JOB_TTL_MS, START_TIMEOUT_MS};
 
 /// When Kubernetes removes a Job that Kickoff never came back for: 7 days.
 const BACKSTOP_S: u32 = 7 * 86_400;
+
+/// What a Job may take beyond the times of its template before Kubernetes ends it.
+const SPARE_S: i64 = 60;
+
+/// How long what may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// From the start of the pod to its end, milliseconds.
+    pub timeout_ms: i64,
+    /// From the pod's creation to the start of its containers.
+    pub start_timeout: Span,
+    /// From the Job's end to its deletion.
+    pub job_ttl: Span,
+}
 
 /// Fields of a Job that are Kickoff's own, with what to write instead.
 const OWN_OF_JOB: [(&str, &str); 5] = [
@@ -96,9 +112,26 @@ fn variables(container: &Value) -> Vec<(String, String)> {
 }
 
 /// Sets what the author left open: one try, no token, the deadline on the pod so that its log survives.
-pub(super) fn defaults(job: &mut Value, timeout_ms: i64) {
+///
+/// The Job's own deadline is a backstop: it deletes the pods, with their logs.
+pub(super) fn defaults(job: &mut Value, times: Times) {
+    let Times { timeout_ms, start_timeout, job_ttl } = times;
+    if let Some(annotations) = job.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        for (name, span, default) in [
+            ("kickoff.dev/start-timeout", start_timeout, START_TIMEOUT_MS),
+            ("kickoff.dev/job-ttl", job_ttl, JOB_TTL_MS),
+        ] {
+            // Nobody else says it, neither an author nor an event.
+            annotations.remove(name);
+            if span.as_millis() != default {
+                annotations.insert(name.to_owned(), json!(span.to_string()));
+            }
+        }
+    }
     let Some(spec) = job.get_mut("spec").and_then(Value::as_object_mut) else { return };
     spec.insert("ttlSecondsAfterFinished".to_owned(), json!(BACKSTOP_S));
+    let backstop = seconds(timeout_ms.saturating_add(start_timeout.as_millis())).saturating_add(SPARE_S);
+    spec.insert("activeDeadlineSeconds".to_owned(), json!(backstop));
     let tries_given = spec.contains_key("backoffLimit") || spec.contains_key("backoffLimitPerIndex");
     if !tries_given {
         spec.insert("backoffLimit".to_owned(), json!(0));
@@ -110,8 +143,7 @@ pub(super) fn defaults(job: &mut Value, timeout_ms: i64) {
     let Some(pod) = pod.as_object_mut() else { return };
     let never = *pod.entry("restartPolicy").or_insert(json!("Never")) == json!("Never");
     pod.entry("automountServiceAccountToken").or_insert(json!(false));
-    let seconds = timeout_ms.saturating_add(999) / 1000;
-    pod.insert("activeDeadlineSeconds".to_owned(), json!(seconds));
+    pod.insert("activeDeadlineSeconds".to_owned(), json!(seconds(timeout_ms)));
     let main =
         pod.get("containers").and_then(|containers| containers.get(0)).and_then(|main| main.get("name"));
     let main = main.cloned().unwrap_or(Value::Null);
@@ -124,6 +156,11 @@ pub(super) fn defaults(job: &mut Value, timeout_ms: i64) {
         }
         spec.insert("podFailurePolicy".to_owned(), json!({"rules": rules}));
     }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(millis: i64) -> i64 {
+    millis.saturating_add(999) / 1000
 }
 
 /// Puts `variables` before the env of every container, but for those that the author set.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::allow::Allow;
+use super::containers::{self, Times};
+use super::fields;
 use super::params::{ParamSchema, secret};
 use super::position::{List, Position, position};
 use super::text::Text;
-use super::{containers, fields};
 use crate::engine::definitions::child;
 use crate::engine::definitions::config::{AllowConfig, JobConfig, ParamType};
 
@@ -35,12 +36,12 @@ struct Leaf {
 type Problems = Vec<(String, String)>;
 
 impl ManifestTemplate {
-    /// Compiles a Job; every problem as (field below `job`, message). The time-out goes on the pod.
+    /// Compiles a Job; every problem as (field below `job`, message). The times go on Job and pod.
     pub fn compile(
         job: &JobConfig,
         allow: &AllowConfig,
         params: &[ParamSchema],
-        timeout_ms: i64,
+        times: Times,
     ) -> Result<Self, Problems> {
         let mut base = json!({
             "apiVersion": "batch/v1",
@@ -71,7 +72,7 @@ impl ManifestTemplate {
         if !problems.is_empty() {
             return Err(problems);
         }
-        containers::defaults(&mut base, timeout_ms);
+        containers::defaults(&mut base, times);
         Ok(Self { base, allow, leaves })
     }
 

@@ -276,7 +276,7 @@ mod tests {
         let folder = Folder::at(root.path().to_owned());
         assert!(!folder.is_over());
         let ended = Ended::Broken { reason: "lost".to_owned(), message: "\"\n".to_owned() };
-        let finished = Finished { started_at: Some(1), finished_at: 2, ended, container: None };
+        let finished = Finished { started_at: Some(1), finished_at: 2, ended, container: None, detail: None };
         folder.finish(&finished).unwrap();
         assert_eq!(folder.finished().unwrap(), Some(finished));
         assert!(folder.is_over());

@@ -144,7 +144,7 @@ async fn execute(folder: &Folder, job: &JobFile, lock: &mut Lock) -> Result<Fini
         say(format_args!("the log can't be made durable: {error}"));
     }
     let started_at: Option<Millis> = ran.then_some(started_at);
-    Ok(Finished { started_at, finished_at: Clock::System.now(), ended, container })
+    Ok(Finished { started_at, finished_at: Clock::System.now(), ended, container, detail: None })
 }
 
 /// Everything that can be known to fail before anything is executed.
@@ -164,5 +164,5 @@ fn resolve(job: &JobFile) -> Result<(Plan, Vec<Prepared>, Vec<Prepared>), Ended>
 }
 
 fn unstarted(ended: Ended) -> Finished {
-    Finished { started_at: None, finished_at: Clock::System.now(), ended, container: None }
+    Finished { started_at: None, finished_at: Clock::System.now(), ended, container: None, detail: None }
 }

@@ -281,7 +281,13 @@ impl Site {
             (false, None) => lost(format!("it could not be started: {}", last_words(&folder))),
         };
         let started_at = started.map(|started| started.started_at);
-        folder.finish(&Finished { started_at, finished_at: self.options.clock.now(), ended, container: None })
+        folder.finish(&Finished {
+            started_at,
+            finished_at: self.options.clock.now(),
+            ended,
+            container: None,
+            detail: None,
+        })
     }
 
     /// Asks the Job's shim to end it; without one ends it here.

@@ -81,7 +81,7 @@ fn unknown_fields_and_words_have_a_suggestion() {
     insta::assert_snapshot!(of_spec("JobTemplate", "
   job: {spec: {}, metdata: {}}
   retries: {limit: 99, outcomes: [error], backoff: 10}
-  retention: {maxRuns: 0, jobTTL: 1h}
+  retention: {maxRuns: 0, jobTtl: 1h}
   timeout: 999999999d
 "), @r#"
         a.yaml:5:9: spec.job.spec.template.spec: is missing: a Job needs a pod
@@ -90,7 +90,7 @@ fn unknown_fields_and_words_have_a_suggestion() {
         a.yaml:6:35: spec.retries.outcomes[0]: "error" is not one of Passed, Cancelled, Error, TimedOut, Failed (did you mean Error?)
         a.yaml:6:52: spec.retries.backoff: "10" is not a duration: write for instance 30s, 5m, 1h30m or 500ms
         a.yaml:7:24: spec.retention.maxRuns: must be at least 1, is 0
-        a.yaml:7:27: spec.retention.jobTTL: unknown field; the fields here are maxAge, maxRuns
+        a.yaml:7:27: spec.retention.jobTtl: unknown field; the fields here are jobTTL, maxAge, maxRuns (did you mean jobTTL?)
         a.yaml:8:12: spec.timeout: "999999999d" is not a duration: write for instance 30s, 5m, 1h30m or 500ms
         "#);
 }

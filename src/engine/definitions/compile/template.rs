@@ -12,10 +12,13 @@ use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::definitions::yaml::child;
 use crate::engine::ids::ObjectName;
-use crate::engine::render::{ManifestTemplate, ParamSchema};
+use crate::engine::pod::START_TIMEOUT_MS;
+use crate::engine::render::{ManifestTemplate, ParamSchema, Times};
 use crate::engine::verdict::{ExitCodes, Outcome};
 
 const DEFAULT_TIMEOUT: Span = Span::from_millis(30 * 60_000);
+/// When Kubernetes removes what Kickoff never came back for.
+const LONGEST_JOB_TTL_MS: i64 = 7 * 86_400_000;
 
 /// A usable template with what was written, for what triggers ask of it.
 #[derive(Debug)]
@@ -41,7 +44,12 @@ pub(super) fn compile(
     limits(spec, &mut findings);
     let exit_codes = exit_codes(&spec.results, &mut findings);
     let timeout_ms = spec.timeout.unwrap_or(DEFAULT_TIMEOUT).as_millis();
-    let manifest = ManifestTemplate::compile(&spec.job, &spec.allow, &params, timeout_ms)
+    let times = Times {
+        timeout_ms,
+        start_timeout: spec.start_timeout.unwrap_or(Span::from_millis(START_TIMEOUT_MS)),
+        job_ttl: spec.retention.job_ttl,
+    };
+    let manifest = ManifestTemplate::compile(&spec.job, &spec.allow, &params, times)
         .map_err(|problems| findings.extend(problems.into_iter().map(below_job)))
         .ok();
     let Some(manifest) = manifest.filter(|_| findings.is_empty()) else { return Err(findings) };
@@ -159,6 +167,13 @@ fn limits(spec: &JobTemplateSpec, findings: &mut Vec<Finding>) {
     let zero = |span: &Span| span.as_millis() == 0;
     if spec.timeout.as_ref().is_some_and(zero) {
         findings.push(Finding::value("spec.timeout", "must be more than 0s"));
+    }
+    if spec.start_timeout.as_ref().is_some_and(zero) {
+        findings.push(Finding::value("spec.startTimeout", "must be more than 0s"));
+    }
+    if spec.retention.job_ttl.as_millis() > LONGEST_JOB_TTL_MS {
+        let message = "must be 7d at most: Kubernetes removes the Job by then whatever happens";
+        findings.push(Finding::value("spec.retention.jobTTL", message));
     }
     if zero(&spec.retention.max_age) {
         findings.push(Finding::value("spec.retention.maxAge", "must be more than 0s"));

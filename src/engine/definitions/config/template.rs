@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::definitions::quantity::Span;
+use crate::engine::pod::JOB_TTL_MS;
 use crate::engine::verdict::Outcome;
 
 /// `spec` of a `JobTemplate`.
@@ -30,6 +31,10 @@ pub struct JobTemplateSpec {
     /// How long an attempt may take; default 30m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    /// How long it may take on a cluster until the containers run, or the attempt ends `Error` with the
+    /// cluster's reason: the image can't be pulled, no node has room; default 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_timeout: Option<Span>,
     /// Further attempts.
     #[serde(default)]
     pub retries: RetriesConfig,
@@ -195,10 +200,14 @@ pub struct RetentionConfig {
     pub max_runs: u32,
     /// How old; default 30d.
     pub max_age: Span,
+    /// How long an ended Job stays in its cluster, with its pods, once its log is kept; up to 7d, default 1h.
+    #[serde(rename = "jobTTL")]
+    pub job_ttl: Span,
 }
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { max_runs: 100, max_age: Span::from_millis(30 * 86_400_000) }
+        let max_age = Span::from_millis(30 * 86_400_000);
+        Self { max_runs: 100, max_age, job_ttl: Span::from_millis(JOB_TTL_MS) }
     }
 }

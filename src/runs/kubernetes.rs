@@ -1,0 +1,195 @@
+//! Executor `kubernetes`: Jobs of a cluster, as their authors wrote them.
+//!
+//! The API server has all the state there is; what is kept here is memory that a list makes anew. Nothing
+//! is touched but Jobs with our labels and their pods, and a Job only while its uid is the one we know.
+//!
+//! If we die while creating, the name is adopted next time. While it runs, the Job goes on, and its verdict
+//! and its pods' logs are there when we list. After its end nothing is deleted before its log is settled:
+//! then the list shows it again, and it is deleted when its time has come. A Job that nobody comes back for
+//! goes by its `ttlSecondsAfterFinished`.
+
+mod api;
+mod board;
+mod create;
+mod feed;
+mod log;
+mod pods;
+mod stop;
+mod watch;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use kube::Client;
+use serde_json::json;
+use tokio::time::timeout;
+
+use self::api::{Api, CallError, escape};
+use self::board::{Board, Entry};
+use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
+use crate::engine::machine::{JobId, JobState};
+use crate::outside::clock::Clock;
+
+/// How long is waited for the first list, where a Job's place must be known.
+const SYNC: Duration = Duration::from_secs(30);
+
+/// What the executor needs to know.
+#[derive(Clone)]
+pub struct KubernetesOptions {
+    /// Talks to the API server.
+    pub client: Client,
+    /// Name of this Kickoff: Jobs of another are not seen.
+    pub instance: String,
+    /// The only namespaces that are served; empty for all.
+    pub namespaces: Vec<String>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Runs Jobs on a cluster.
+#[derive(Clone)]
+pub struct KubernetesExecutor {
+    site: Arc<Site>,
+}
+
+/// What all parts share.
+struct Site {
+    api: Api,
+    instance: String,
+    namespaces: Vec<String>,
+    clock: Clock,
+    board: Board,
+    /// What can't be seen, a sentence each.
+    trouble: tokio::sync::watch::Sender<Vec<String>>,
+}
+
+impl fmt::Debug for KubernetesExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubernetesExecutor").field("instance", &self.site.instance).finish_non_exhaustive()
+    }
+}
+
+impl KubernetesExecutor {
+    /// Uses the cluster; asks nothing of it yet.
+    pub fn new(options: KubernetesOptions) -> Self {
+        let KubernetesOptions { client, instance, namespaces, clock } = options;
+        let (trouble, _) = tokio::sync::watch::channel(Vec::new());
+        let (api, board) = (Api::new(client), Board::new());
+        Self { site: Arc::new(Site { api, instance, namespaces, clock, board, trouble }) }
+    }
+
+    /// What of the cluster can't be seen, as it changes: a sentence for each, with the reason.
+    pub fn trouble(&self) -> tokio::sync::watch::Receiver<Vec<String>> {
+        self.site.trouble.subscribe()
+    }
+}
+
+#[async_trait]
+impl Executor for KubernetesExecutor {
+    async fn create(&self, job: &JobSpec) -> Result<Created, ExecutorError> {
+        create::create(&self.site, job).await
+    }
+
+    async fn delete(&self, job: &JobRef, why: &str) -> Result<Deleted, ExecutorError> {
+        tracing::debug!(job = %job.id, why, "stopping the Job");
+        stop::stop(&self.site, job).await
+    }
+
+    async fn look(&self, job: &JobRef) -> Result<Option<JobState>, ExecutorError> {
+        pods::look(&self.site, job).await
+    }
+
+    fn watch(&self) -> BoxStream<'static, Result<Seen, ExecutorError>> {
+        watch::watch(Arc::clone(&self.site))
+    }
+
+    async fn log(&self, job: &JobId, follow: bool) -> Result<Option<LogChunks>, ExecutorError> {
+        log::read(&self.site, job, follow).await
+    }
+
+    async fn clean(&self, job: &JobId) -> Result<(), ExecutorError> {
+        let Some(entry) = self.site.board.release(job, self.site.clock.now()) else { return Ok(()) };
+        self.site.delete_job(&entry, "Background").await.map_err(|error| {
+            let again = self.site.clock.now().saturating_add(5_000);
+            self.site.board.delete_at(job, again);
+            ExecutorError::Transient(error.to_string())
+        })?;
+        Ok(())
+    }
+}
+
+impl Site {
+    /// The scopes that are watched: each namespace, or all at once.
+    fn scopes(&self) -> Vec<Option<String>> {
+        if self.namespaces.is_empty() {
+            return vec![None];
+        }
+        self.namespaces.iter().cloned().map(Some).collect()
+    }
+
+    fn serves(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|served| served == namespace)
+    }
+
+    /// The labels of all that is ours.
+    fn selector(&self) -> String {
+        format!("app.kubernetes.io/managed-by=kickoff,kickoff.dev/instance={}", self.instance)
+    }
+
+    /// Waits until everything was listed once.
+    async fn synced(&self) -> Result<(), ExecutorError> {
+        let mut synced = self.board.synced();
+        if let Ok(Ok(_)) = timeout(SYNC, synced.wait_for(|synced| *synced)).await {
+            return Ok(());
+        }
+        let why = self.trouble.borrow().first().cloned();
+        let why = why.unwrap_or_else(|| "it does not answer".to_owned());
+        Err(ExecutorError::Transient(format!("the API server has not listed its Jobs yet: {why}")))
+    }
+
+    /// A Job that is there as far as is known.
+    async fn find(&self, job: &JobId, uid: Option<&str>) -> Result<Option<Entry>, ExecutorError> {
+        let known = |entry: &Entry| {
+            !entry.gone && !entry.uid.is_empty() && uid.is_none_or(|wanted| wanted == entry.uid)
+        };
+        if let Some(entry) = self.board.get(job).filter(known) {
+            return Ok(Some(entry));
+        }
+        self.synced().await?;
+        Ok(self.board.get(job).filter(known))
+    }
+
+    /// Deletes this very Job; `false` where it is not there any more.
+    async fn delete_job(&self, entry: &Entry, policy: &str) -> Result<bool, CallError> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "propagationPolicy": policy, "preconditions": {"uid": entry.uid},
+        });
+        match self.api.delete(&job_path(entry), &options).await {
+            Ok(()) => Ok(true),
+            // Another uid is a conflict.
+            Err(error) if matches!(error.code(), Some(404 | 409)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes a Job whose time has come.
+    async fn remove(&self, job: &JobId) -> Result<(), ExecutorError> {
+        let Some(entry) = self.board.get(job).filter(|entry| !entry.gone) else { return Ok(()) };
+        match self.delete_job(&entry, "Background").await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.board.forget(job);
+                Ok(())
+            }
+            Err(error) => Err(ExecutorError::Transient(error.to_string())),
+        }
+    }
+}
+
+fn job_path(entry: &Entry) -> String {
+    format!("/apis/batch/v1/namespaces/{}/jobs/{}", escape(&entry.namespace), escape(&entry.name))
+}

@@ -1,0 +1,176 @@
+//! Calls of the API server, with bodies as they are: nothing that a newer version knows is lost.
+
+use std::time::Duration;
+
+use futures::io::AsyncBufRead;
+use http::{Method, Request};
+use kube::Client;
+use kube::core::Status;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::timeout;
+
+/// The longest that a call which is not a watch may take.
+const CALL: Duration = Duration::from_secs(30);
+
+/// Asks the API server. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Api {
+    client: Client,
+}
+
+/// Why a call did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The API server said so.
+    #[error("{}", words(.0))]
+    Said(Box<Status>),
+    /// It was not reached, or its answer was not whole.
+    #[error("the API server can't be reached: {0}")]
+    Unreachable(String),
+    #[error("the API server did not answer within {} s", CALL.as_secs())]
+    TimedOut,
+    #[error("the API server's answer can't be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// One page of a list, each item as it is.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page<T> {
+    pub(super) metadata: PageMeta,
+    #[serde(default = "Vec::new")]
+    pub(super) items: Vec<T>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct PageMeta {
+    pub(super) resource_version: String,
+    #[serde(rename = "continue")]
+    pub(super) more: Option<String>,
+}
+
+impl CallError {
+    /// The status code, where the API server answered.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Said(status) => Some(status.code),
+            _ => None,
+        }
+    }
+}
+
+/// The API server's own words.
+pub(super) fn words(status: &Status) -> String {
+    match (status.message.is_empty(), status.reason.is_empty()) {
+        (false, _) => status.message.clone(),
+        (true, false) => format!("{} (status {})", status.reason, status.code),
+        (true, true) => format!("the API server answered {}", status.code),
+    }
+}
+
+impl Api {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// A GET.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        Ok(serde_json::from_str(&self.text(Method::GET, path, "", Vec::new()).await?)?)
+    }
+
+    /// The same, as it is sent.
+    pub(super) async fn get_text(&self, path: &str) -> Result<String, CallError> {
+        self.text(Method::GET, path, "", Vec::new()).await
+    }
+
+    /// A POST.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
+        let body = serde_json::to_vec(body)?;
+        Ok(serde_json::from_str(&self.text(Method::POST, path, "application/json", body).await?)?)
+    }
+
+    /// A DELETE with its options.
+    pub(super) async fn delete(&self, path: &str, options: &Value) -> Result<(), CallError> {
+        let body = serde_json::to_vec(options)?;
+        self.text(Method::DELETE, path, "application/json", body).await.map(drop)
+    }
+
+    /// A PATCH that merges.
+    pub(super) async fn merge(&self, path: &str, change: &Value) -> Result<(), CallError> {
+        let body = serde_json::to_vec(change)?;
+        self.text(Method::PATCH, path, "application/merge-patch+json", body).await.map(drop)
+    }
+
+    /// What is sent for as long as there is something; only the beginning has 30 seconds.
+    pub(super) async fn stream(&self, path: &str) -> Result<impl AsyncBufRead + use<>, CallError> {
+        let mut request = request(Method::GET, path, "", Vec::new())?;
+        // Newer servers compress each event of a watch by itself.
+        let identity = http::HeaderValue::from_static("identity");
+        request.headers_mut().insert(http::header::ACCEPT_ENCODING, identity);
+        timeout(CALL, self.client.request_stream(request))
+            .await
+            .map_err(|_| CallError::TimedOut)?
+            .map_err(CallError::from)
+    }
+
+    async fn text(&self, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Result<String, CallError> {
+        let request = request(method, path, kind, body)?;
+        timeout(CALL, self.client.request_text(request))
+            .await
+            .map_err(|_| CallError::TimedOut)?
+            .map_err(CallError::from)
+    }
+}
+
+fn request(method: Method, path: &str, kind: &str, body: Vec<u8>) -> Result<Request<Vec<u8>>, CallError> {
+    let mut request = Request::builder().method(method).uri(path);
+    if !kind.is_empty() {
+        request = request.header(http::header::CONTENT_TYPE, kind);
+    }
+    request.body(body).map_err(|error| CallError::Unreachable(error.to_string()))
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Said(status),
+            kube::Error::SerdeError(error) => Self::Unreadable(error),
+            other => Self::Unreachable(chain(&other)),
+        }
+    }
+}
+
+/// An error with all that it stems from, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// A value as part of a query.
+pub(super) fn escape(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+    }
+    out
+}
+
+fn hex_digit(value: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(value & 15)])
+}

@@ -1,0 +1,395 @@
+//! What is known of the Jobs of this instance: memory only, made anew from what the API server lists.
+//!
+//! An entry comes with a Job, by its creation or by the watch, and goes once the Job is deleted and nobody
+//! needs its pods' names any more.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::engine::event::Millis;
+use crate::engine::ids::RunId;
+use crate::engine::machine::{JobId, JobSeen, JobState};
+use crate::engine::pod::{Job, JobFacts, Labels, Meta, Pod, PodFacts, View, suffices, view};
+use crate::engine::verdict::Finished;
+
+/// How long it is remembered which pods a deleted Job had.
+const REMEMBER_MS: i64 = 10 * 60_000;
+
+/// All Jobs.
+#[derive(Debug)]
+pub(super) struct Board {
+    inner: Mutex<Inner>,
+    /// Counts the changes.
+    changes: watch::Sender<u64>,
+    /// Whether everything was listed once.
+    synced: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    jobs: HashMap<JobId, Entry>,
+    timers: BTreeSet<(Millis, JobId)>,
+}
+
+/// One Job.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entry {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// Empty while only pods of it were seen.
+    pub(super) uid: String,
+    pub(super) job: Option<JobFacts>,
+    /// Of all that were seen, the oldest first.
+    pub(super) pods: Vec<PodFacts>,
+    pub(super) gone: bool,
+    told: Told,
+    question: Question,
+    /// Nobody asks for it any more.
+    released: bool,
+    /// When it is to be deleted.
+    delete_at: Option<Millis>,
+    /// When it is deleted unless it has ended.
+    stop_by: Option<Millis>,
+    /// When it is looked at again.
+    due: Option<Millis>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    #[default]
+    Nothing,
+    Running,
+    Finished,
+}
+
+/// What is being asked about a Job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Question {
+    /// Nothing was.
+    #[default]
+    Unasked,
+    /// Its pods, or what the cluster says of it.
+    Asked,
+    /// There is an answer, or none to be had.
+    Answered,
+}
+
+/// What is to be done about a Job.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// Tell it.
+    Tell(JobSeen),
+    /// Ask for its pods, then look again.
+    Pods,
+    /// Ask what the cluster's Events say about an object, and tell it with the end.
+    Ask { finished: Finished, about: String },
+    /// Delete it.
+    Delete,
+}
+
+/// Which attempt an object belongs to, where it is one of ours.
+pub(super) fn id_of(labels: &Labels) -> Option<JobId> {
+    Some(JobId { run: RunId::parse(&labels.run)?, attempt: labels.attempt.parse().ok()? })
+}
+
+/// Whether a Job is named as we name it: whoever copies our labels does not get our names.
+fn is_named(meta: &Meta, job: &JobId) -> bool {
+    meta.name.ends_with(&format!("-{job}"))
+}
+
+impl Entry {
+    /// Whether nothing of it runs any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.gone || self.told == Told::Finished || self.job.as_ref().is_some_and(JobFacts::has_ended)
+    }
+}
+
+impl Board {
+    pub(super) fn new() -> Self {
+        let (changes, _) = watch::channel(0);
+        let (synced, _) = watch::channel(false);
+        Self { inner: Mutex::default(), changes, synced }
+    }
+
+    /// Tells of every change.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Tells whether everything was listed once.
+    pub(super) fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.subscribe()
+    }
+
+    pub(super) fn set_synced(&self) {
+        self.synced.send_replace(true);
+    }
+
+    /// What is known of a Job.
+    pub(super) fn get(&self, job: &JobId) -> Option<Entry> {
+        self.lock().jobs.get(job).cloned()
+    }
+
+    /// A Job that was created or adopted.
+    pub(super) fn created(&self, job: &JobId, namespace: &str, name: &str, uid: &str) {
+        let mut inner = self.lock();
+        let entry = inner.jobs.entry(job.clone()).or_default();
+        if entry.uid != uid {
+            let (namespace, name, uid) = (namespace.to_owned(), name.to_owned(), uid.to_owned());
+            *entry = Entry { namespace, name, uid, ..Entry::default() };
+        }
+    }
+
+    /// A Job as it is now; its id where it is one of ours.
+    pub(super) fn job(&self, job: &Job) -> Option<JobId> {
+        let meta = &job.metadata;
+        let id = id_of(&meta.labels).filter(|id| is_named(meta, id))?;
+        let mut inner = self.lock();
+        let entry = inner.jobs.entry(id.clone()).or_default();
+        let other = !entry.uid.is_empty() && entry.uid != meta.uid && !entry.gone;
+        if other {
+            tracing::warn!(job = meta.name, namespace = meta.namespace, "another Job has this one's labels");
+            return None;
+        }
+        if entry.uid != meta.uid {
+            let place = entry.namespace == meta.namespace;
+            let pods =
+                if place && entry.uid.is_empty() { std::mem::take(&mut entry.pods) } else { Vec::new() };
+            *entry = Entry { pods, ..Entry::default() };
+        }
+        (entry.namespace, entry.name, entry.uid) =
+            (meta.namespace.clone(), meta.name.clone(), meta.uid.clone());
+        entry.job = Some(JobFacts::of(job));
+        drop(inner);
+        self.changed();
+        Some(id)
+    }
+
+    /// A pod as it is now, or was; the id of its Job where that is one of ours.
+    pub(super) fn pod(&self, pod: &Pod, gone: bool) -> Option<JobId> {
+        let meta = &pod.metadata;
+        let id = id_of(&meta.labels)?;
+        let mut facts = PodFacts::of(pod);
+        facts.gone = gone;
+        let mut inner = self.lock();
+        if !inner.jobs.contains_key(&id) && gone {
+            return None;
+        }
+        let entry = inner.jobs.entry(id.clone()).or_default();
+        if entry.namespace.is_empty() {
+            entry.namespace.clone_from(&meta.namespace);
+        }
+        let owned = entry.uid.is_empty() || meta.owner_references.iter().any(|owner| owner.uid == entry.uid);
+        if entry.namespace != meta.namespace || !owned {
+            return None;
+        }
+        if let Some(known) = entry.pods.iter_mut().find(|known| known.uid == facts.uid) {
+            known.merge(facts);
+        } else {
+            entry.pods.push(facts);
+            entry.pods.sort_by(|one, other| one.age().cmp(&other.age()));
+        }
+        if entry.uid.is_empty() && entry.pods.iter().all(|pod| pod.gone) {
+            inner.jobs.remove(&id);
+        }
+        drop(inner);
+        self.changed();
+        Some(id)
+    }
+
+    /// What follows from what is known of a Job now.
+    pub(super) fn assess(&self, id: &JobId, now: Millis) -> Option<Act> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let entry = inner.jobs.get_mut(id)?;
+        if entry.delete_at.is_some_and(|at| at <= now) && !entry.gone {
+            entry.delete_at = None;
+            return Some(Act::Delete);
+        }
+        if entry.stop_by.is_some_and(|at| at <= now) && !entry.is_over() {
+            entry.stop_by = None;
+            return Some(Act::Delete);
+        }
+        if entry.gone {
+            if entry.due.is_some_and(|due| due <= now) {
+                inner.jobs.remove(id);
+            }
+            return None;
+        }
+        let job = entry.job.as_ref()?;
+        if entry.told == Told::Finished || entry.question == Question::Asked {
+            return None;
+        }
+        if entry.question == Question::Unasked && !suffices(job, &entry.pods) {
+            entry.question = Question::Asked;
+            return Some(Act::Pods);
+        }
+        let (state, until) = match view(&entry.uid, job, &entry.pods, now) {
+            View::Waiting { until } => (None, until),
+            View::Running { started_at, until } => {
+                let state = JobState::Running { started_at };
+                ((entry.told < Told::Running).then_some((state, Told::Running)), until)
+            }
+            View::Overdue { finished, about: Some(about) } => {
+                entry.question = Question::Asked;
+                return Some(Act::Ask { finished, about });
+            }
+            View::Finished(finished) | View::Overdue { finished, about: None } => {
+                (Some((JobState::Finished(finished), Told::Finished)), None)
+            }
+        };
+        if let Some(at) = until {
+            entry.due = Some(at);
+            inner.timers.insert((at, id.clone()));
+        }
+        let (state, told) = state?;
+        entry.told = told;
+        Some(Act::Tell(JobSeen { job: id.clone(), uid: entry.uid.clone(), state }))
+    }
+
+    /// What was asked for is known, or can't be had.
+    pub(super) fn answered(&self, id: &JobId) {
+        if let Some(entry) = self.lock().jobs.get_mut(id) {
+            entry.question = Question::Answered;
+        }
+    }
+
+    /// Whether its end was told: what becomes of the Job then is of no interest.
+    pub(super) fn is_told(&self, id: &JobId) -> bool {
+        self.lock().jobs.get(id).is_some_and(|entry| entry.told == Told::Finished)
+    }
+
+    /// Tells the end of a Job that is overdue.
+    pub(super) fn end(&self, id: &JobId, finished: Finished) -> Option<JobSeen> {
+        let mut inner = self.lock();
+        let entry = inner.jobs.get_mut(id).filter(|entry| !entry.gone)?;
+        (entry.question, entry.told) = (Question::Answered, Told::Finished);
+        Some(JobSeen { job: id.clone(), uid: entry.uid.clone(), state: JobState::Finished(finished) })
+    }
+
+    /// The Job is not there any more; to be told, unless it had ended.
+    pub(super) fn gone(&self, id: &JobId, uid: &str, now: Millis) -> Option<JobSeen> {
+        let mut inner = self.lock();
+        let entry = inner.jobs.get_mut(id).filter(|entry| entry.uid == uid && !entry.gone)?;
+        let told = entry.told == Told::Finished;
+        if entry.released {
+            inner.jobs.remove(id);
+            return None;
+        }
+        entry.gone = true;
+        let forget_at = now.saturating_add(REMEMBER_MS);
+        entry.due = Some(forget_at);
+        inner.timers.insert((forget_at, id.clone()));
+        drop(inner);
+        self.changed();
+        let seen = JobSeen { job: id.clone(), uid: uid.to_owned(), state: JobState::Gone };
+        (!told).then_some(seen)
+    }
+
+    /// The Job is not needed any more: it is to be deleted, at once or when its time has come.
+    pub(super) fn release(&self, id: &JobId, now: Millis) -> Option<Entry> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let entry = inner.jobs.get_mut(id)?;
+        if entry.gone {
+            inner.jobs.remove(id);
+            return None;
+        }
+        entry.released = true;
+        let ended = entry.job.as_ref().filter(|job| job.has_ended());
+        let at = ended.map_or(now, |job| job.ended_at().saturating_add(job.job_ttl_ms));
+        if at <= now {
+            return Some(entry.clone());
+        }
+        if entry.delete_at.is_none() {
+            entry.delete_at = Some(at);
+            inner.timers.insert((at, id.clone()));
+            self.changed();
+        }
+        None
+    }
+
+    /// The Job is to be deleted then, unless it is gone before.
+    pub(super) fn delete_at(&self, id: &JobId, at: Millis) {
+        let mut inner = self.lock();
+        if let Some(entry) = inner.jobs.get_mut(id) {
+            entry.delete_at = Some(at);
+            inner.timers.insert((at, id.clone()));
+            drop(inner);
+            self.changed();
+        }
+    }
+
+    /// The Job is to have ended by then, or is deleted.
+    pub(super) fn stop_by(&self, id: &JobId, at: Millis) {
+        let mut inner = self.lock();
+        if let Some(entry) = inner.jobs.get_mut(id) {
+            entry.stop_by = Some(at);
+            inner.timers.insert((at, id.clone()));
+            drop(inner);
+            self.changed();
+        }
+    }
+
+    /// Forgets a Job that is not there.
+    pub(super) fn forget(&self, id: &JobId) {
+        self.lock().jobs.remove(id);
+        self.changed();
+    }
+
+    /// When the first timer is due.
+    pub(super) fn next_due(&self) -> Option<Millis> {
+        self.lock().timers.first().map(|(at, _)| *at)
+    }
+
+    /// The Jobs whose time has come.
+    pub(super) fn take_due(&self, now: Millis) -> Vec<JobId> {
+        let mut inner = self.lock();
+        let mut due = Vec::new();
+        while inner.timers.first().is_some_and(|(at, _)| *at <= now) {
+            due.extend(inner.timers.pop_first().map(|(_, id)| id));
+        }
+        due
+    }
+
+    /// Those of a scope that are there as far as is known, with their uids.
+    pub(super) fn all(&self, namespace: Option<&str>) -> Vec<(JobId, String)> {
+        let inner = self.lock();
+        let within = |entry: &Entry| namespace.is_none_or(|wanted| entry.namespace == wanted);
+        let there =
+            inner.jobs.iter().filter(|(_, entry)| !entry.gone && !entry.uid.is_empty() && within(entry));
+        there.map(|(id, entry)| (id.clone(), entry.uid.clone())).collect()
+    }
+
+    /// Pods of a scope that a list no longer has are gone.
+    pub(super) fn pods_listed(&self, namespace: Option<&str>, there: &BTreeSet<String>) {
+        let mut inner = self.lock();
+        for entry in inner.jobs.values_mut() {
+            if namespace.is_none_or(|wanted| entry.namespace == wanted) {
+                let missing = entry.pods.iter_mut().filter(|pod| !there.contains(&pod.uid));
+                missing.for_each(|pod| pod.gone = true);
+            }
+        }
+        inner.jobs.retain(|_, entry| !entry.uid.is_empty() || entry.pods.iter().any(|pod| !pod.gone));
+    }
+
+    /// Everything is to be told anew, but for what waits for its deletion only.
+    pub(super) fn retell(&self, namespace: Option<&str>) {
+        for entry in self.lock().jobs.values_mut() {
+            let within = namespace.is_none_or(|wanted| entry.namespace == wanted);
+            if within && entry.delete_at.is_none() {
+                (entry.told, entry.question) = (Told::Nothing, Question::Unasked);
+            }
+        }
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,123 @@
+//! What is asked about one Job: whether it is there, which pods it has, what the cluster says of it.
+
+use serde::Deserialize;
+
+use super::api::{CallError, Page, escape};
+use super::board::{Act, Entry};
+use super::{Site, job_path};
+use crate::engine::machine::{JobId, JobState};
+use crate::engine::pod::{Job, Pod};
+use crate::runs::executor::{ExecutorError, JobRef};
+
+/// A core Event, of which two versions have the same text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Told {
+    #[serde(rename = "type")]
+    kind: String,
+    reason: String,
+    message: String,
+    last_timestamp: Option<String>,
+    event_time: Option<String>,
+}
+
+/// What this very Job is now.
+pub(super) async fn look(site: &Site, job: &JobRef) -> Result<Option<JobState>, ExecutorError> {
+    let transient = |error: CallError| ExecutorError::Transient(error.to_string());
+    if let Some(entry) = site.find(&job.id, job.uid.as_deref()).await? {
+        if !site.is_there(&job.id, &entry.uid).await.map_err(transient)? {
+            return Ok(Some(JobState::Gone));
+        }
+    } else if !site.search(job).await.map_err(transient)? {
+        return Ok(Some(JobState::Gone));
+    }
+    loop {
+        match site.board.assess(&job.id, site.clock.now()) {
+            Some(Act::Pods) => {
+                let asked = site.fetch_pods(&job.id).await;
+                site.board.answered(&job.id);
+                asked.map_err(transient)?;
+            }
+            Some(Act::Tell(seen)) => return Ok(Some(seen.state)),
+            Some(Act::Ask { finished, .. }) => {
+                site.board.answered(&job.id);
+                return Ok(site.board.end(&job.id, finished).map(|seen| seen.state));
+            }
+            Some(Act::Delete) | None => return Ok(None),
+        }
+    }
+}
+
+impl Site {
+    /// Whether the Job is there still; what it is now goes on the board.
+    pub(super) async fn is_there(&self, job: &JobId, uid: &str) -> Result<bool, CallError> {
+        let Some(entry) = self.board.get(job).filter(|entry| entry.uid == uid) else { return Ok(true) };
+        match self.api.get::<Job>(&job_path(&entry)).await {
+            Ok(found) if found.metadata.uid == uid => {
+                self.board.job(&found);
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) if error.code() == Some(404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks for a Job that was not listed, by its labels.
+    async fn search(&self, job: &JobRef) -> Result<bool, CallError> {
+        let labels = format!(
+            "{},kickoff.dev/run={},kickoff.dev/attempt={}",
+            self.selector(),
+            job.id.run,
+            job.id.attempt
+        );
+        for scope in self.scopes() {
+            let place = scope.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
+            let path = format!("/apis/batch/v1{place}/jobs?labelSelector={}", escape(&labels));
+            let page: Page<Job> = self.api.get(&path).await?;
+            let wanted = |found: &&Job| job.uid.as_ref().is_none_or(|uid| *uid == found.metadata.uid);
+            if let Some(found) = page.items.iter().find(wanted) {
+                return Ok(self.board.job(found).is_some());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Asks for all pods of a Job; what they are now goes on the board.
+    pub(super) async fn fetch_pods(&self, job: &JobId) -> Result<(), CallError> {
+        let Some(Entry { namespace, .. }) = self.board.get(job) else { return Ok(()) };
+        let labels = format!("kickoff.dev/run={},kickoff.dev/attempt={}", job.run, job.attempt);
+        let path = format!(
+            "/api/v1/namespaces/{}/pods?labelSelector={},{}",
+            escape(&namespace),
+            escape(&self.selector()),
+            escape(&labels)
+        );
+        let page: Page<Pod> = self.api.get(&path).await?;
+        for pod in &page.items {
+            self.board.pod(pod, false);
+        }
+        Ok(())
+    }
+
+    /// The last warning that the cluster gave about an object: its reason and its text. It is no more than
+    /// a help, so where it can't be read there is none.
+    pub(super) async fn words_about(&self, job: &JobId, uid: &str) -> Option<(String, String)> {
+        let entry = self.board.get(job)?;
+        let path = format!(
+            "/api/v1/namespaces/{}/events?limit=100&fieldSelector={}",
+            escape(&entry.namespace),
+            escape(&format!("involvedObject.uid={uid}"))
+        );
+        let page: Page<Told> = match self.api.get(&path).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::debug!(%job, %error, "can't read what the cluster says of the Job");
+                return None;
+            }
+        };
+        let warnings = page.items.into_iter().filter(|told| told.kind == "Warning");
+        let last = warnings.max_by_key(|told| told.last_timestamp.clone().or(told.event_time.clone()))?;
+        Some((last.reason, last.message))
+    }
+}
