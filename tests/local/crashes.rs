@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use kickoff::engine::verdict::Ended;
 use kickoff::runs::executor::{Created, Executor, Seen};
 
 use super::stage::{Stage, broken, id, lives, script, until};
+use crate::support::{Home, kickoff};
 
 fn shim_pid(stage: &Stage, job: &JobId) -> String {
     let lock = std::fs::read(stage.folder(job).join("lock")).unwrap();
@@ -34,17 +36,16 @@ fn shim(stage: &Stage, job: &JobId) -> std::process::Child {
     shim
 }
 
-/// Shims that wait for a folder: children of this process that read from a pipe.
-fn spares() -> Vec<String> {
-    let own = std::process::id().to_string();
+/// Shims of a server that wait for a folder: only these have nowhere to write to.
+fn spares(server: u32) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
     let waits = |pid: &String| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let after = stat.rsplit(')').next().unwrap_or_default();
         let parent = after.split_whitespace().nth(1).unwrap_or_default();
-        let input = std::fs::read_link(format!("/proc/{pid}/fd/0")).unwrap_or_default();
-        parent == own && input.to_string_lossy().starts_with("pipe:") && lives(pid)
+        let output = std::fs::read_link(format!("/proc/{pid}/fd/1")).unwrap_or_default();
+        parent == server.to_string() && output == Path::new("/dev/null") && lives(pid)
     };
     pids.filter(waits).collect()
 }
@@ -85,18 +86,36 @@ async fn a_shim_run_by_hand_starts_nothing_twice() {
     assert_eq!(starts(&stage, &spec.id), 1);
 }
 
+/// A server of its own, so that no other test loses its shim.
 #[tokio::test]
 async fn a_spare_shim_that_was_killed_is_no_loss() {
-    let stage = Stage::new();
-    let before = spares();
-    stage.run(&script(1, "true")).await;
-    let ours = |pid: &String| !before.contains(pid);
-    until("a spare waits", || spares().iter().any(ours)).await;
-    // Other tests of this process may lose theirs too, which must not harm them.
-    for pid in spares().iter().filter(|pid| ours(pid)) {
-        kill(pid);
-    }
-    assert_eq!(stage.run(&script(2, "exit 7")).await.ended, Ended::Exited(7));
+    let home = Home::new(
+        "
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: ends}
+spec:
+  params: [{name: code, type: integer, required: true}]
+  job: {spec: {template: {spec: {containers: [{name: main, command: [sh, -c, 'exit $KICKOFF_PARAM_CODE']}]}}}}
+",
+    );
+    let server = home.serve(&[], &[]);
+    let run = |code: u8| {
+        let code = format!("code={code}");
+        let verb = ["run", "template/ends", "--wait", "-p", code.as_str(), "--server", server.url.as_str()];
+        kickoff().args(verb).output().unwrap()
+    };
+    let passed = run(0);
+    assert_eq!(passed.status.code(), Some(0), "{passed:?}");
+    until("a spare waits", || spares(server.pid()).len() == 1).await;
+    let spare = spares(server.pid()).remove(0);
+    kill(&spare);
+    until("it is dead", || !lives(&spare)).await;
+    let failed = run(7);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    let told =
+        String::from_utf8_lossy(&failed.stdout).into_owned() + &String::from_utf8_lossy(&failed.stderr);
+    assert!(told.contains("exit code 7"), "{told}");
 }
 
 #[test]
