@@ -10,11 +10,6 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, LogFormat};
 
-/// An event is made on one thread and dropped on another, which the system's allocator is slow at; and it
-/// keeps the room of large bodies for long. Without huge pages, which cost 14 MB of an idle server.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     if let Some(code) = shim() {
         return code;

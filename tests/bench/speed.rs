@@ -23,10 +23,6 @@ mod webhook;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// As the binary has it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// One promise: what was measured, and whether it holds.
 pub struct Promise {
     pub name: &'static str,
