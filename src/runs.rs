@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod executor;
 pub mod kubernetes;
 pub mod launcher;
+mod lines;
 pub mod local;
 pub mod logs;
 pub mod observe;

@@ -313,20 +313,18 @@ impl Board {
 
     /// The Job is to be deleted then, unless it is gone before.
     pub(super) fn delete_at(&self, id: &JobId, at: Millis) {
-        let mut inner = self.lock();
-        if let Some(entry) = inner.jobs.get_mut(id) {
-            entry.delete_at = Some(at);
-            inner.timers.insert((at, id.clone()));
-            drop(inner);
-            self.changed();
-        }
+        self.set_timer(id, at, |entry| &mut entry.delete_at);
     }
 
     /// The Job is to have ended by then, or is deleted.
     pub(super) fn stop_by(&self, id: &JobId, at: Millis) {
+        self.set_timer(id, at, |entry| &mut entry.stop_by);
+    }
+
+    fn set_timer(&self, id: &JobId, at: Millis, timer: fn(&mut Entry) -> &mut Option<Millis>) {
         let mut inner = self.lock();
         if let Some(entry) = inner.jobs.get_mut(id) {
-            entry.stop_by = Some(at);
+            *timer(entry) = Some(at);
             inner.timers.insert((at, id.clone()));
             drop(inner);
             self.changed();

@@ -23,11 +23,10 @@ use super::board::Entry;
 use crate::engine::machine::JobId;
 use crate::engine::pod::{PodFacts, Role};
 use crate::runs::executor::{ExecutorError, LogChunks};
+use crate::runs::lines::Lines;
 
 /// A log that is not followed and says nothing for this long has broken off.
 const STALLED: Duration = Duration::from_secs(20);
-/// A line longer than this is cut in pieces where lines carry a prefix.
-const LONGEST_LINE: usize = 16 * 1024;
 
 /// One container's log.
 #[derive(Debug, Clone)]
@@ -110,7 +109,7 @@ fn in_order(pod: &PodFacts) -> Vec<String> {
 
 async fn open(site: &Site, source: &Source, follow: bool) -> Result<LogChunks, CallError> {
     let lines = site.api.stream(&source.path).await?;
-    let chunks = chunks(lines, source.prefix.clone().into_bytes(), follow);
+    let chunks = chunks(lines, &source.prefix, follow);
     let heading = source.heading.clone().map(|heading| Ok(Bytes::from(heading)));
     Ok(stream::iter(heading).chain(chunks).boxed())
 }
@@ -118,11 +117,12 @@ async fn open(site: &Site, source: &Source, follow: bool) -> Result<LogChunks, C
 /// What is read, in pieces: as it comes, or by lines with a prefix.
 fn chunks(
     reader: impl AsyncBufRead + Send + 'static,
-    prefix: Vec<u8>,
+    prefix: &str,
     follow: bool,
 ) -> BoxStream<'static, io::Result<Bytes>> {
-    let state = (Box::pin(reader), prefix, Vec::new());
-    let pieces = stream::try_unfold(state, move |(mut reader, prefix, mut begun)| async move {
+    let lines = (!prefix.is_empty()).then(|| Lines::new(prefix.to_owned()));
+    let state = (Box::pin(reader), lines);
+    let pieces = stream::try_unfold(state, move |(mut reader, lines)| async move {
         let read = async {
             let bytes = reader.fill_buf().await?;
             let (bytes, length) = (Bytes::copy_from_slice(bytes), bytes.len());
@@ -136,36 +136,17 @@ fn chunks(
             timeout(STALLED, read).await.map_err(|_| stalled())??
         };
         let ended = bytes.is_empty();
-        let out = if prefix.is_empty() { bytes } else { prefixed(&prefix, &mut begun, &bytes).into() };
+        let (out, lines) = match lines {
+            None => (bytes, None),
+            Some(lines) if ended => (lines.end().into(), None),
+            Some(mut lines) => (lines.push(&bytes).into(), Some(lines)),
+        };
         if ended && out.is_empty() {
             return Ok(None);
         }
-        Ok(Some((out, (reader, prefix, begun))))
+        Ok(Some((out, (reader, lines))))
     });
     pieces.try_filter(|piece| std::future::ready(!piece.is_empty())).boxed()
-}
-
-/// The lines that are whole now, each with the prefix; the rest too, where there is nothing more.
-fn prefixed(prefix: &[u8], begun: &mut Vec<u8>, bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + prefix.len());
-    let mut emit = |line: &[u8]| {
-        out.extend_from_slice(prefix);
-        out.extend_from_slice(line);
-        if line.last() != Some(&b'\n') {
-            out.push(b'\n');
-        }
-    };
-    for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-        begun.extend_from_slice(piece);
-        while begun.last() == Some(&b'\n') || begun.len() >= LONGEST_LINE {
-            let length = begun.len().min(LONGEST_LINE);
-            emit(&begun.drain(..length).collect::<Vec<u8>>());
-        }
-    }
-    if bytes.is_empty() && !begun.is_empty() {
-        emit(&std::mem::take(begun));
-    }
-    out
 }
 
 struct Following {
@@ -206,23 +187,6 @@ impl Following {
                 Some(chunk) = self.active.next() => return chunk.map(Some),
                 changed = self.changes.changed() => changed.map_err(io::Error::other)?,
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_get_their_prefix_however_they_come() {
-        let text = b"one\n\ntwo \xff\nthree";
-        for size in 1..=text.len() {
-            let mut begun = Vec::new();
-            let mut out: Vec<u8> =
-                text.chunks(size).flat_map(|piece| prefixed(b"[a] ", &mut begun, piece)).collect();
-            out.extend(prefixed(b"[a] ", &mut begun, b""));
-            assert_eq!(out, b"[a] one\n[a] \n[a] two \xff\n[a] three\n", "pieces of {size}");
         }
     }
 }
