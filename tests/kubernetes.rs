@@ -2,6 +2,7 @@
 
 mod harness;
 mod home;
+mod logs;
 mod pods;
 mod troubles;
 mod verdicts;

@@ -128,7 +128,7 @@ pub async fn serve(
     let mut loader = Loader::new(origin, home.namespace.clone());
     let snapshot = load(&mut loader, &store, &home.namespace).await?;
     let (publish, snapshots) = watch::channel(snapshot);
-    let Home { namespace, executor, trouble } = home;
+    let Home { namespace, executor, cluster } = home;
     let blobs = Blobs::open(&config.data_dir.join("logs")).map_err(io("open the logs' folder"))?;
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(|source| ServeError::Listen { address: config.listen, source })?;
@@ -147,8 +147,8 @@ pub async fn serve(
         loader.run(publish, cancel).await;
         Ok(())
     });
-    if let Some(trouble) = trouble {
-        parts.watch_cluster(&mut supervisor, trouble);
+    if let Some(cluster) = cluster {
+        parts.watch_cluster(&mut supervisor, cluster);
     }
     parts.decide_and_run(&mut supervisor, address, traces.clone())?;
     parts.listen(&mut supervisor, listener);
@@ -214,8 +214,8 @@ struct Home {
     /// Of the definitions.
     namespace: String,
     executor: Arc<dyn Executor>,
-    /// What of a cluster can't be seen.
-    trouble: Option<watch::Receiver<Vec<String>>>,
+    /// The same, where it is a cluster.
+    cluster: Option<KubernetesExecutor>,
 }
 
 async fn home(config: &ServeConfig, clock: &Clock) -> Result<Home, ServeError> {
@@ -223,19 +223,22 @@ async fn home(config: &ServeConfig, clock: &Clock) -> Result<Home, ServeError> {
     match &config.executor {
         ExecutorKind::Local => {
             let executor = local(config, clock.clone())?;
-            Ok(Home { namespace: namespace("default"), executor, trouble: None })
+            Ok(Home { namespace: namespace("default"), executor, cluster: None })
         }
         ExecutorKind::Kubernetes { cluster, namespaces } => {
             let connection = kubernetes::connect(cluster).await?;
             tracing::info!(server = connection.server, "runs become Jobs of a cluster");
-            let executor = KubernetesExecutor::new(KubernetesOptions {
+            let executor = KubernetesExecutor::open(KubernetesOptions {
                 client: connection.client,
                 instance: config.instance.clone(),
                 namespaces: namespaces.clone(),
+                folder: config.data_dir.join("kubernetes"),
+                log_cap: LOG_CAP,
                 clock: clock.clone(),
             });
-            let trouble = Some(executor.trouble());
-            Ok(Home { namespace: namespace(&connection.namespace), executor: Arc::new(executor), trouble })
+            let executor = executor.map_err(io("open the folder of logs that are being written"))?;
+            let cluster = Some(executor.clone());
+            Ok(Home { namespace: namespace(&connection.namespace), executor: Arc::new(executor), cluster })
         }
     }
 }
@@ -293,9 +296,14 @@ impl Parts {
         });
     }
 
-    /// Tells what of the cluster can't be seen. It turns no delivery away.
-    fn watch_cluster(&self, supervisor: &mut Supervisor, mut trouble: watch::Receiver<Vec<String>>) {
+    /// Tells what of the cluster can't be seen, which turns no delivery away, and follows logs.
+    fn watch_cluster(&self, supervisor: &mut Supervisor, cluster: KubernetesExecutor) {
         let part = self.health.part("cluster");
+        let mut trouble = cluster.trouble();
+        supervisor.spawn("logs", |cancel| async move {
+            cluster.follow_logs(cancel).await;
+            Ok(())
+        });
         supervisor.spawn("cluster health", |cancel| async move {
             loop {
                 let all = trouble.borrow_and_update().clone();

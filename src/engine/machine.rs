@@ -33,4 +33,4 @@ pub use record::{
 };
 pub use series::Series;
 pub use state::{Machine, MachineConfig};
-pub use types::{Created, Expired, Input, JobId, JobSeen, JobState, Order, Settled, Step};
+pub use types::{Created, Expired, Input, JobId, JobSeen, JobState, Order, Place, PodSeen, Settled, Step};

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use serde_json::Value;
 
-use crate::engine::machine::{JobId, JobSeen, JobState};
+use crate::engine::machine::{JobId, JobSeen, JobState, Place};
 pub use crate::store::blobs::LogChunks;
 
 /// Where Jobs run.
@@ -18,9 +18,9 @@ pub trait Executor: Send + Sync {
     /// Stops the Job; one that is not there, or has another uid, is left alone: [`Deleted::Absent`].
     async fn delete(&self, job: &JobRef, why: &str) -> Result<Deleted, ExecutorError>;
 
-    /// What this very Job is now: [`JobState::Gone`] where there is none, `None` where it has not
-    /// started yet.
-    async fn look(&self, job: &JobRef) -> Result<Option<JobState>, ExecutorError>;
+    /// What this very Job is now, which is looked for at its place: [`JobState::Gone`] where there is none,
+    /// `None` where it has not started yet.
+    async fn look(&self, job: &JobRef, place: &Place) -> Result<Option<JobState>, ExecutorError>;
 
     /// What happens to all Jobs of this instance. Begins with everything that is there, then
     /// [`Seen::Listed`]; lists again from time to time.

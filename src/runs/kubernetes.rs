@@ -12,12 +12,17 @@ mod api;
 mod board;
 mod create;
 mod feed;
+mod follow;
 mod log;
 mod pods;
+mod spool;
+mod stamped;
 mod stop;
 mod watch;
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,15 +31,19 @@ use futures::stream::BoxStream;
 use kube::Client;
 use serde_json::json;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use self::api::{Api, CallError, escape};
 use self::board::{Board, Entry};
+use self::spool::Spool;
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
-use crate::engine::machine::{JobId, JobState};
+use crate::engine::machine::{JobId, JobState, Place};
 use crate::outside::clock::Clock;
 
 /// How long is waited for the first list, where a Job's place must be known.
 const SYNC: Duration = Duration::from_secs(30);
+/// Before a call that failed is made again.
+const AGAIN_MS: i64 = 5_000;
 
 /// What the executor needs to know.
 #[derive(Clone)]
@@ -45,6 +54,10 @@ pub struct KubernetesOptions {
     pub instance: String,
     /// The only namespaces that are served; empty for all.
     pub namespaces: Vec<String>,
+    /// Where logs are while they are written; made where it is missing. One executor at a time.
+    pub folder: PathBuf,
+    /// Most bytes of a run's log.
+    pub log_cap: u64,
     /// The time.
     pub clock: Clock,
 }
@@ -62,6 +75,7 @@ struct Site {
     namespaces: Vec<String>,
     clock: Clock,
     board: Board,
+    spool: Spool,
     /// What can't be seen, a sentence each.
     trouble: tokio::sync::watch::Sender<Vec<String>>,
 }
@@ -74,11 +88,16 @@ impl fmt::Debug for KubernetesExecutor {
 
 impl KubernetesExecutor {
     /// Uses the cluster; asks nothing of it yet.
-    pub fn new(options: KubernetesOptions) -> Self {
-        let KubernetesOptions { client, instance, namespaces, clock } = options;
+    pub fn open(options: KubernetesOptions) -> io::Result<Self> {
+        let KubernetesOptions { client, instance, namespaces, folder, log_cap, clock } = options;
         let (trouble, _) = tokio::sync::watch::channel(Vec::new());
-        let (api, board) = (Api::new(client), Board::new());
-        Self { site: Arc::new(Site { api, instance, namespaces, clock, board, trouble }) }
+        let (api, board, spool) = (Api::new(client), Board::new(), Spool::open(folder, log_cap)?);
+        Ok(Self { site: Arc::new(Site { api, instance, namespaces, clock, board, spool, trouble }) })
+    }
+
+    /// Follows what containers say, until `cancel`.
+    pub async fn follow_logs(self, cancel: CancellationToken) {
+        follow::run(self.site, cancel).await;
     }
 
     /// What of the cluster can't be seen, as it changes: a sentence for each, with the reason.
@@ -98,8 +117,8 @@ impl Executor for KubernetesExecutor {
         stop::stop(&self.site, job).await
     }
 
-    async fn look(&self, job: &JobRef) -> Result<Option<JobState>, ExecutorError> {
-        pods::look(&self.site, job).await
+    async fn look(&self, job: &JobRef, place: &Place) -> Result<Option<JobState>, ExecutorError> {
+        pods::look(&self.site, job, place).await
     }
 
     fn watch(&self) -> BoxStream<'static, Result<Seen, ExecutorError>> {
@@ -111,13 +130,13 @@ impl Executor for KubernetesExecutor {
     }
 
     async fn clean(&self, job: &JobId) -> Result<(), ExecutorError> {
-        let Some(entry) = self.site.board.release(job, self.site.clock.now()) else { return Ok(()) };
-        self.site.delete_job(&entry, "Background").await.map_err(|error| {
-            let again = self.site.clock.now().saturating_add(5_000);
-            self.site.board.delete_at(job, again);
-            ExecutorError::Transient(error.to_string())
-        })?;
-        Ok(())
+        self.site.spool.remove(job).await?;
+        if !self.site.board.release(job, self.site.clock.now()) {
+            return Ok(());
+        }
+        self.site.remove(job).await.inspect_err(|_| {
+            self.site.board.delete_at(job, self.site.clock.now().saturating_add(AGAIN_MS));
+        })
     }
 }
 
@@ -191,5 +210,9 @@ impl Site {
 }
 
 fn job_path(entry: &Entry) -> String {
-    format!("/apis/batch/v1/namespaces/{}/jobs/{}", escape(&entry.namespace), escape(&entry.name))
+    path_of(&entry.namespace, &entry.name)
+}
+
+fn path_of(namespace: &str, name: &str) -> String {
+    format!("/apis/batch/v1/namespaces/{}/jobs/{}", escape(namespace), escape(name))
 }

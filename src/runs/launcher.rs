@@ -17,9 +17,8 @@ use tracing::{debug, error, warn};
 
 use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
 use crate::engine::event::Event;
-use crate::engine::ids::job_name;
 use crate::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Order, Record, RunState, Settled,
+    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Record, RunState, Settled,
 };
 use crate::engine::render::stamp;
 use crate::store::blobs::Blobs;
@@ -29,7 +28,7 @@ use crate::store::records::{Records, RecordsError};
 /// Calls of an executor under way at once.
 const IN_FLIGHT: usize = 32;
 /// Logs being kept at once.
-const COLLECTING: usize = 8;
+const COLLECTING: usize = 32;
 /// Runs with an order under way or waiting; beyond it no order is taken.
 const LANES: usize = 4096;
 /// How long a Job may fail to be created for reasons that may pass.
@@ -110,7 +109,7 @@ impl Launcher {
         let fact = match order {
             Order::Create(job) => self.create(job, &limits, &unwanted).await,
             Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, &limits).await,
-            Order::Look { job, uid } => self.look(JobRef { id: job, uid }, &limits).await,
+            Order::Look { job, uid, place } => self.look(JobRef { id: job, uid }, &place, &limits).await,
             Order::Clean(job) => self.clean(&job).await,
             Order::Collect(job) => Some(self.collect(job, &limits).await),
             Order::Append(event) => Some(self.append(*event).await),
@@ -164,12 +163,11 @@ impl Launcher {
         let Some(Record::Manifest(manifest)) = self.get(Key::Manifest(job.run.clone())).await? else {
             return Ok(None);
         };
-        let owner = run.trigger.as_ref().unwrap_or(&run.template);
-        let name = job_name(&owner.name, &job.run, job.attempt);
+        let Place { namespace, name } = run.place(job.attempt);
         let spec = JobSpec {
             id: job.clone(),
             manifest: Arc::new(stamp(&manifest, &run, &self.instance)),
-            namespace: run.namespace.clone(),
+            namespace,
             timeout_ms: run.timeout_ms,
             name,
         };
@@ -193,10 +191,10 @@ impl Launcher {
         }
     }
 
-    async fn look(&self, job: JobRef, limits: &Limits) -> Option<Input> {
+    async fn look(&self, job: JobRef, place: &Place, limits: &Limits) -> Option<Input> {
         let state = persist("look at the Job", &job.id, || async {
             let _permit = limits.call().await;
-            self.executor.look(&job).await
+            self.executor.look(&job, place).await
         });
         let state = state.await?;
         Some(seen(job, state))
@@ -260,7 +258,7 @@ impl Launcher {
 }
 
 fn seen(job: JobRef, state: JobState) -> Input {
-    Input::Seen(JobSeen { job: job.id, uid: job.uid.unwrap_or_default(), state })
+    Input::Seen(JobSeen::new(job.id, job.uid.unwrap_or_default(), state))
 }
 
 /// Why a Job was not created.

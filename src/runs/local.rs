@@ -35,7 +35,7 @@ use futures::stream::BoxStream;
 
 use self::site::{Site, State};
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
-use crate::engine::machine::{JobId, JobState};
+use crate::engine::machine::{JobId, JobState, Place};
 use crate::outside::clock::Clock;
 
 /// Says something in `shim.log`, where it can: a disk that is full must not end a run.
@@ -85,7 +85,7 @@ impl Executor for LocalExecutor {
         blocking(&self.site, move |site| Ok(site.delete(&job, &why)?)).await
     }
 
-    async fn look(&self, job: &JobRef) -> Result<Option<JobState>, ExecutorError> {
+    async fn look(&self, job: &JobRef, _: &Place) -> Result<Option<JobState>, ExecutorError> {
         let job = job.clone();
         blocking(&self.site, move |site| {
             let found = site.look(&job.id)?;

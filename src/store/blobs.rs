@@ -1,20 +1,23 @@
-//! Logs as files in the data folder, by run and attempt.
+//! Logs as files in the data folder, by run and attempt, compressed so that `zcat` reads them.
 //!
-//! Owns its folder: `<run>/<attempt>.log`. Names are made of checked ids only, so no event can lead them
+//! Owns its folder: `<run>/<attempt>.log.gz`. Names are made of checked ids only, so no event can lead them
 //! elsewhere. A file is written under another name, synced and renamed: if we die before that, an
 //! earlier log is still whole, and the collector keeps this one again.
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_compression::Level;
+use async_compression::tokio::bufread::GzipDecoder;
+use async_compression::tokio::write::GzipEncoder;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, BufWriter};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader, BufWriter};
 use tokio_util::io::ReaderStream;
 
 use crate::engine::ids::RunId;
@@ -22,7 +25,7 @@ use crate::engine::machine::{JobId, Settled};
 
 const CHUNK: usize = 64 * 1024;
 /// No mark of a cut is longer.
-const LONGEST_MARK: u64 = 128;
+const LONGEST_MARK: usize = 128;
 
 /// Pieces of a log, in order.
 pub type LogChunks = BoxStream<'static, io::Result<Bytes>>;
@@ -72,11 +75,7 @@ impl Blobs {
 
     /// A kept log; `None` where there is none.
     pub async fn log(&self, job: &JobId) -> io::Result<Option<LogChunks>> {
-        match tokio::fs::File::open(self.path(job)).await {
-            Ok(file) => Ok(Some(ReaderStream::with_capacity(file, CHUNK).boxed())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self.text(job).await?.map(chunks))
     }
 
     /// A kept log beyond the first `given` bytes, which a reader has from where it was kept from. `None`
@@ -85,19 +84,18 @@ impl Blobs {
     /// Of a log that broke off when it was kept, a reader may have more than what was kept: then nothing is
     /// beyond.
     pub async fn log_beyond(&self, job: &JobId, given: u64) -> io::Result<Option<LogChunks>> {
-        let mut file = match tokio::fs::File::open(self.path(job)).await {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let Some(mut text) = self.text(job).await? else { return Ok(None) };
+        let from = match given {
+            0 => 0,
+            given => {
+                let (length, tail) = measure(&mut text).await?;
+                let has_more = broke_off_after(length, &tail).is_some_and(|kept| given > kept);
+                if has_more { length } else { given.min(length) }
+            }
         };
-        let length = file.metadata().await?.len();
-        let mut tail = Vec::new();
-        file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_MARK))).await?;
-        file.read_to_end(&mut tail).await?;
-        let has_more = broke_off_after(length, &tail).is_some_and(|kept| given > kept);
-        let from = if has_more { length } else { given.min(length) };
-        file.seek(SeekFrom::Start(from)).await?;
-        Ok(Some(ReaderStream::with_capacity(file, CHUNK).boxed()))
+        let Some(mut text) = self.text(job).await? else { return Ok(None) };
+        tokio::io::copy(&mut (&mut text).take(from), &mut tokio::io::sink()).await?;
+        Ok(Some(chunks(text)))
     }
 
     /// The runs that something is kept of, in no order.
@@ -119,13 +117,40 @@ impl Blobs {
         }
     }
 
+    /// A kept log as it was before it was compressed.
+    async fn text(&self, job: &JobId) -> io::Result<Option<impl AsyncRead + Send + Unpin + 'static>> {
+        match tokio::fs::File::open(self.path(job)).await {
+            Ok(file) => Ok(Some(GzipDecoder::new(BufReader::with_capacity(CHUNK, file)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn path(&self, job: &JobId) -> PathBuf {
-        self.folder.join(job.run.as_str()).join(format!("{}.log", job.attempt))
+        self.folder.join(job.run.as_str()).join(format!("{}.log.gz", job.attempt))
+    }
+}
+
+fn chunks(text: impl AsyncRead + Send + 'static) -> LogChunks {
+    ReaderStream::with_capacity(text, CHUNK).boxed()
+}
+
+/// How long a text is, and its end.
+async fn measure(text: &mut (impl AsyncRead + Unpin)) -> io::Result<(u64, Vec<u8>)> {
+    let (mut length, mut tail) = (0, Vec::with_capacity(CHUNK + LONGEST_MARK));
+    loop {
+        let read = text.read_buf(&mut tail).await?;
+        if read == 0 {
+            return Ok((length, tail));
+        }
+        length += read as u64;
+        tail.drain(..tail.len().saturating_sub(LONGEST_MARK));
     }
 }
 
 async fn write(part: &Path, mut chunks: LogChunks, cap: u64) -> io::Result<Settled> {
-    let mut file = BufWriter::with_capacity(CHUNK, tokio::fs::File::create(part).await?);
+    let file = BufWriter::with_capacity(CHUNK, tokio::fs::File::create(part).await?);
+    let mut file = GzipEncoder::with_quality(file, Level::Fastest);
     let (mut kept, mut cut) = (0_u64, None);
     while let Some(chunk) = chunks.next().await {
         let chunk = match chunk {
@@ -149,8 +174,9 @@ async fn write(part: &Path, mut chunks: LogChunks, cap: u64) -> io::Result<Settl
     if let Some(cut) = &cut {
         file.write_all(mark(cut, kept).as_bytes()).await?;
     }
-    file.flush().await?;
-    file.get_ref().sync_all().await?;
+    // Writes the end of the compressed text, too.
+    file.shutdown().await?;
+    file.get_ref().get_ref().sync_all().await?;
     Ok(if cut.is_some() { Settled::Partial } else { Settled::Stored })
 }
 

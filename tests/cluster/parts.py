@@ -204,6 +204,10 @@ def _kubelet(state, addresses):
         # A full disk of the machine is not what the tests are about.
         "evictionHard": {"memory.available": "100Mi"},
         "failCgroupV1": False,
+        # So that a test meets in seconds what a node does after hours.
+        "containerLogMaxSize": "1Mi",
+        "containerLogMaxFiles": 2,
+        "containerLogMonitorInterval": "3s",
         "failSwapOn": False,
         "healthzPort": 0,
         "imageGCHighThresholdPercent": 100,

@@ -33,13 +33,17 @@ async fn a_job_is_made_once_and_taken_up_by_its_name_and_labels() {
     let namespace = cluster().namespace();
     let place = Place { kubeconfig: Some(cluster().kubeconfig.clone()), context: None };
     let connection = connect(&place).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let executor = |instance: &str| {
-        KubernetesExecutor::new(KubernetesOptions {
+        let opened = KubernetesExecutor::open(KubernetesOptions {
             client: connection.client.clone(),
             instance: instance.to_owned(),
             namespaces: Vec::new(),
+            folder: folder.path().join(instance),
+            log_cap: 1 << 20,
             clock: Clock::System,
-        })
+        });
+        opened.unwrap()
     };
     let id: JobId = serde_json::from_value(json!({"run": "0123456789abcdef0123", "attempt": 1})).unwrap();
     let name = format!("once-{id}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kickoff::engine::ids::RunId;
-use kickoff::engine::machine::{JobId, JobSeen, JobState};
+use kickoff::engine::machine::{JobId, JobSeen, JobState, Place};
 use kickoff::engine::verdict::{Ended, Finished};
 use kickoff::outside::clock::Clock;
 use kickoff::runs::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, Seen};
@@ -112,7 +112,8 @@ impl Stage {
 
     pub(crate) async fn look(&self, job: &JobId, uid: Option<&str>) -> Option<JobState> {
         let job = JobRef { id: job.clone(), uid: uid.map(str::to_owned) };
-        self.executor.look(&job).await.unwrap()
+        let place = Place { namespace: "default".to_owned(), name: job.id.to_string() };
+        self.executor.look(&job, &place).await.unwrap()
     }
 }
 

@@ -414,7 +414,7 @@ impl World {
         self.tell(|| format!("{id} is deleted by hand"));
         if let Some(job) = self.jobs.remove(&id) {
             self.deleted_by_hand.insert(id.clone());
-            self.facts.push(Input::Seen(JobSeen { job: id, uid: job.uid, state: JobState::Gone }));
+            self.facts.push(Input::Seen(JobSeen::new(id, job.uid, JobState::Gone)));
         }
     }
 
@@ -454,7 +454,7 @@ impl World {
                 Some(_) => None,
                 None => Some(gone(job, uid)),
             },
-            Order::Look { job, uid } => match self.jobs.get(&job) {
+            Order::Look { job, uid, .. } => match self.jobs.get(&job) {
                 Some(found) => Some(seen(&job, found)),
                 None => Some(gone(job, uid)),
             },
@@ -521,9 +521,9 @@ pub fn running(job: &Job) -> bool {
 }
 
 fn seen(id: &JobId, job: &Job) -> Input {
-    Input::Seen(JobSeen { job: id.clone(), uid: job.uid.clone(), state: job.state.clone() })
+    Input::Seen(JobSeen::new(id.clone(), job.uid.clone(), job.state.clone()))
 }
 
 fn gone(job: JobId, uid: Option<String>) -> Input {
-    Input::Seen(JobSeen { job, uid: uid.unwrap_or_default(), state: JobState::Gone })
+    Input::Seen(JobSeen::new(job, uid.unwrap_or_default(), JobState::Gone))
 }

@@ -51,7 +51,7 @@ async fn a_log_is_kept_up_to_its_cap_and_says_where_it_ends() {
         assert_eq!(read(&blobs, &job(1)).await.as_deref(), Some(text.as_str()), "{pieces:?}");
         let folder = dir.path().join(job(1).run.as_str());
         let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
-        assert_eq!(files.collect::<Vec<_>>(), ["1.log"], "{pieces:?}");
+        assert_eq!(files.collect::<Vec<_>>(), ["1.log.gz"], "{pieces:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::key::{Key, Write};
 use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
 use super::state::{Turn, append};
-use super::types::{Created, JobId, JobSeen, JobState, Order, Settled};
+use super::types::{Created, JobId, JobSeen, JobState, Order, Place, PodSeen, Settled};
 use crate::engine::event::{Attributes, Cause, Ingress, Millis};
 use crate::engine::ids::EventKey;
 use crate::engine::trace::Trace;
@@ -15,6 +15,9 @@ use crate::engine::verdict::{Finished, Judgement, Outcome, judge, worst};
 
 /// Type of the event that tells a firing's verdict.
 const FIRING_FINISHED: &str = "dev.kickoff.firing.finished";
+
+/// As many pods of an attempt are recorded.
+const MOST_PODS: usize = 16;
 
 /// Attempts that ended and whose log is not settled.
 pub(super) fn unsettled(run: &Run) -> impl Iterator<Item = JobId> {
@@ -32,6 +35,19 @@ pub(super) fn stop(run: &Run) -> Order {
         job: JobId { run: run.id.clone(), attempt: run.attempt },
         uid: run.attempts.last().and_then(|attempt| attempt.uid.clone()),
         why: run.cancel.clone().unwrap_or_default(),
+    }
+}
+
+/// Takes over what is known of pods now; what was known stays.
+fn note(pods: &mut Vec<PodSeen>, seen: Vec<PodSeen>) {
+    for now in seen {
+        if let Some(known) = pods.iter_mut().find(|known| known.name == now.name) {
+            known.node = now.node.or(known.node.take());
+            known.exit_code = now.exit_code.or(known.exit_code);
+            known.reason = now.reason.or(known.reason.take());
+        } else if pods.len() < MOST_PODS {
+            pods.push(now);
+        }
     }
 }
 
@@ -88,6 +104,9 @@ impl Turn<'_> {
         let known = run.attempts.last().and_then(|attempt| attempt.uid.as_ref());
         if known.is_some_and(|uid| *uid != seen.uid) {
             return;
+        }
+        if let Some(attempt) = run.attempts.last_mut() {
+            note(&mut attempt.pods, seen.pods);
         }
         match seen.state {
             JobState::Running { started_at } => {
@@ -148,17 +167,18 @@ impl Turn<'_> {
     }
 
     pub(super) fn listed(&mut self, jobs: &BTreeSet<JobId>) {
-        let mut missing: Vec<(JobId, Option<String>)> = Vec::new();
+        let mut missing: Vec<(JobId, Option<String>, Place)> = Vec::new();
         for run in self.machine.runs.values() {
             let job = JobId { run: run.id.clone(), attempt: run.attempt };
             let expected =
                 matches!(run.state, RunState::Submitted | RunState::Running | RunState::Cancelling);
             if expected && !jobs.contains(&job) {
-                missing.push((job, run.attempts.last().and_then(|attempt| attempt.uid.clone())));
+                let uid = run.attempts.last().and_then(|attempt| attempt.uid.clone());
+                missing.push((job, uid, run.place(run.attempt)));
             }
         }
         missing.sort();
-        self.out.orders.extend(missing.into_iter().map(|(job, uid)| Order::Look { job, uid }));
+        self.out.orders.extend(missing.into_iter().map(|(job, uid, place)| Order::Look { job, uid, place }));
     }
 
     /// Ends the current attempt: a further one where retries say so, else the run.

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::series::Series;
-use super::types::Settled;
+use super::types::{Place, PodSeen, Settled};
 use crate::engine::definitions::config::WhenFull;
 use crate::engine::definitions::model::{Document, Retries};
 use crate::engine::event::{Attributes, Cause, Git, Millis};
-use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
+use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId, job_name};
 use crate::engine::rules::Before;
 use crate::engine::verdict::{ExitCodes, Outcome};
 
@@ -339,6 +339,14 @@ pub struct Run {
     pub finished_at: Option<Millis>,
 }
 
+impl Run {
+    /// Where the Job of an attempt is.
+    pub fn place(&self, attempt: u32) -> Place {
+        let owner = self.trigger.as_ref().unwrap_or(&self.template);
+        Place { namespace: self.namespace.clone(), name: job_name(&owner.name, &self.id, attempt) }
+    }
+}
+
 /// One attempt of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -358,6 +366,9 @@ pub struct Attempt {
     /// Reason of the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Its pods, the oldest first, as they were seen when it started and when it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<PodSeen>,
     /// What became of its log; missing until settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<Settled>,

@@ -105,6 +105,41 @@ pub struct JobSeen {
     pub uid: String,
     /// Its state.
     pub state: JobState,
+    /// What is known of its pods, where it has some.
+    pub pods: Vec<PodSeen>,
+}
+
+impl JobSeen {
+    /// A Job of whose pods nothing is known.
+    pub fn new(job: JobId, uid: String, state: JobState) -> Self {
+        Self { job, uid, state, pods: Vec::new() }
+    }
+}
+
+/// A pod as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSeen {
+    /// Name.
+    pub name: String,
+    /// The node it was placed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Exit code of the container that decided, once it has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Why it ended or does not start, in one word of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Where a Job is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
 }
 
 /// State of a Job.
@@ -153,6 +188,8 @@ pub enum Order {
         job: JobId,
         /// The executor's id, where it is known.
         uid: Option<String>,
+        /// Where it is, whatever became of its labels.
+        place: Place,
     },
     /// Remove what an ended Job left with its executor.
     Clean(JobId),

@@ -6,6 +6,7 @@
 use super::object::{Condition, ContainerStatus, Job, Pod, Terminated};
 use crate::engine::definitions::quantity::Span;
 use crate::engine::event::Millis;
+use crate::engine::machine::PodSeen;
 
 /// Where a template says nothing about it: 5 minutes.
 pub const START_TIMEOUT_MS: i64 = 5 * 60_000;
@@ -103,16 +104,16 @@ pub struct ContainerFacts {
     pub(super) waiting: Option<(String, String)>,
 }
 
-/// What a container is for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What a container is for, in the order in which their logs are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Prepares; the others wait for its end.
     Init,
-    /// An init container that goes on beside the main ones.
-    Sidecar,
     /// Runs the test.
     #[default]
     Main,
+    /// An init container that goes on beside the main ones.
+    Sidecar,
 }
 
 impl JobFacts {
@@ -224,6 +225,26 @@ impl PodFacts {
         }
     }
 
+    /// What is recorded of it.
+    pub fn seen(&self) -> PodSeen {
+        let ended = |role: Role| {
+            let of_role = self.containers.iter().filter(move |container| container.role == role);
+            of_role.filter_map(|container| container.ended.as_ref())
+        };
+        let decided = ended(Role::Init).chain(ended(Role::Main)).find(|ended| ended.exit_code != 0);
+        let decided = decided.or_else(|| ended(Role::Main).next());
+        let told = [self.reason.as_str(), self.disruption.as_ref().map_or("", |(reason, _)| reason)];
+        let of_container = decided.map(|ended| ended.reason.as_str());
+        let reason = told.into_iter().find(|reason| !reason.is_empty());
+        let reason = reason.or(of_container);
+        PodSeen {
+            name: self.name.clone(),
+            node: Some(self.node.clone()).filter(|node| !node.is_empty()),
+            exit_code: decided.map(|ended| ended.exit_code),
+            reason: reason.filter(|reason| !reason.is_empty()).map(str::to_owned),
+        }
+    }
+
     /// What pods are in order of.
     pub fn age(&self) -> (Millis, &str) {
         (self.created_at, &self.name)
@@ -270,6 +291,11 @@ impl ContainerFacts {
                 self.waiting = Some((earlier.clone(), message.clone()));
             }
         }
+    }
+
+    /// Whether it is to start, for the first time or again.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// Whether it has ended.

@@ -194,6 +194,18 @@ pub(super) struct Terminated {
     pub(super) finished_at: Option<Millis>,
 }
 
+impl Pod {
+    /// Whether a container of it has ended while it goes on: it may be started again.
+    pub fn starts_again(&self) -> bool {
+        let ended = |status: &ContainerStatus| {
+            status.restart_count > 0
+                || status.state.terminated.is_some()
+                || status.last_state.terminated.is_some()
+        };
+        self.status.phase == "Running" && self.status.container_statuses.iter().any(ended)
+    }
+}
+
 /// A list that is written also where there is none, as in the bookmarks of a watch.
 fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Container>, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())

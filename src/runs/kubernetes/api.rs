@@ -6,11 +6,14 @@ use futures::io::AsyncBufRead;
 use http::{Method, Request};
 use kube::Client;
 use kube::core::Status;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 
+/// All but what RFC 3986 calls unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// The longest that a call which is not a watch may take.
 const CALL: Duration = Duration::from_secs(30);
 
@@ -157,20 +160,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A value as part of a query.
-pub(super) fn escape(value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
-        }
-    }
-    out
-}
-
-fn hex_digit(value: u8) -> char {
-    char::from(b"0123456789ABCDEF"[usize::from(value & 15)])
+/// A value as part of a path or of a query.
+pub(super) fn escape(value: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(value, RESERVED)
 }

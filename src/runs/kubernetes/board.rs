@@ -100,6 +100,11 @@ fn is_named(meta: &Meta, job: &JobId) -> bool {
 }
 
 impl Entry {
+    fn seen(&self, id: &JobId, state: JobState) -> JobSeen {
+        let pods = self.pods.iter().map(PodFacts::seen).collect();
+        JobSeen { job: id.clone(), uid: self.uid.clone(), state, pods }
+    }
+
     /// Whether nothing of it runs any more.
     pub(super) fn is_over(&self) -> bool {
         self.gone || self.told == Told::Finished || self.job.as_ref().is_some_and(JobFacts::has_ended)
@@ -144,14 +149,19 @@ impl Board {
 
     /// A Job as it is now; its id where it is one of ours.
     pub(super) fn job(&self, job: &Job) -> Option<JobId> {
+        let id = id_of(&job.metadata.labels).filter(|id| is_named(&job.metadata, id))?;
+        self.job_of(&id, job).then_some(id)
+    }
+
+    /// The Job of an attempt as it is now; `false` where another is known as that.
+    pub(super) fn job_of(&self, id: &JobId, job: &Job) -> bool {
         let meta = &job.metadata;
-        let id = id_of(&meta.labels).filter(|id| is_named(meta, id))?;
         let mut inner = self.lock();
         let entry = inner.jobs.entry(id.clone()).or_default();
         let other = !entry.uid.is_empty() && entry.uid != meta.uid && !entry.gone;
         if other {
             tracing::warn!(job = meta.name, namespace = meta.namespace, "another Job has this one's labels");
-            return None;
+            return false;
         }
         if entry.uid != meta.uid {
             let place = entry.namespace == meta.namespace;
@@ -164,7 +174,7 @@ impl Board {
         entry.job = Some(JobFacts::of(job));
         drop(inner);
         self.changed();
-        Some(id)
+        true
     }
 
     /// A pod as it is now, or was; the id of its Job where that is one of ours.
@@ -246,7 +256,7 @@ impl Board {
         }
         let (state, told) = state?;
         entry.told = told;
-        Some(Act::Tell(JobSeen { job: id.clone(), uid: entry.uid.clone(), state }))
+        Some(Act::Tell(entry.seen(id, state)))
     }
 
     /// What was asked for is known, or can't be had.
@@ -266,49 +276,41 @@ impl Board {
         let mut inner = self.lock();
         let entry = inner.jobs.get_mut(id).filter(|entry| !entry.gone)?;
         (entry.question, entry.told) = (Question::Answered, Told::Finished);
-        Some(JobSeen { job: id.clone(), uid: entry.uid.clone(), state: JobState::Finished(finished) })
+        Some(entry.seen(id, JobState::Finished(finished)))
     }
 
     /// The Job is not there any more; to be told, unless it had ended.
     pub(super) fn gone(&self, id: &JobId, uid: &str, now: Millis) -> Option<JobSeen> {
         let mut inner = self.lock();
         let entry = inner.jobs.get_mut(id).filter(|entry| entry.uid == uid && !entry.gone)?;
-        let told = entry.told == Told::Finished;
+        let seen = (entry.told != Told::Finished).then(|| entry.seen(id, JobState::Gone));
         if entry.released {
             inner.jobs.remove(id);
             return None;
         }
         entry.gone = true;
-        let forget_at = now.saturating_add(REMEMBER_MS);
-        entry.due = Some(forget_at);
-        inner.timers.insert((forget_at, id.clone()));
         drop(inner);
-        self.changed();
-        let seen = JobSeen { job: id.clone(), uid: uid.to_owned(), state: JobState::Gone };
-        (!told).then_some(seen)
+        self.set_timer(id, now.saturating_add(REMEMBER_MS), |entry| &mut entry.due);
+        seen
     }
 
-    /// The Job is not needed any more: it is to be deleted, at once or when its time has come.
-    pub(super) fn release(&self, id: &JobId, now: Millis) -> Option<Entry> {
+    /// The Job is not needed any more: whether it is to be deleted at once; else it is when its time comes.
+    pub(super) fn release(&self, id: &JobId, now: Millis) -> bool {
         let mut inner = self.lock();
-        let inner = &mut *inner;
-        let entry = inner.jobs.get_mut(id)?;
+        let Some(entry) = inner.jobs.get_mut(id) else { return false };
         if entry.gone {
             inner.jobs.remove(id);
-            return None;
+            return false;
         }
         entry.released = true;
         let ended = entry.job.as_ref().filter(|job| job.has_ended());
         let at = ended.map_or(now, |job| job.ended_at().saturating_add(job.job_ttl_ms));
-        if at <= now {
-            return Some(entry.clone());
+        let waits = entry.delete_at.is_some();
+        drop(inner);
+        if at > now && !waits {
+            self.delete_at(id, at);
         }
-        if entry.delete_at.is_none() {
-            entry.delete_at = Some(at);
-            inner.timers.insert((at, id.clone()));
-            self.changed();
-        }
-        None
+        at <= now
     }
 
     /// The Job is to be deleted then, unless it is gone before.

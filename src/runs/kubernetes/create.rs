@@ -17,6 +17,8 @@ use crate::runs::executor::{Created, ExecutorError, JobSpec};
 
 /// A queue of Kueue, which lets a Job begin by ending its suspension.
 const KUEUE: &str = "kueue.x-k8s.io/queue-name";
+/// Where a manifest has the hash of what was decided.
+const FINGERPRINT: &str = "/metadata/annotations/kickoff.dev~1fingerprint";
 /// The longest pause that the API server may ask for.
 const LONGEST_REST_S: u32 = 10;
 
@@ -77,7 +79,8 @@ async fn adopt(site: &Site, spec: &JobSpec, path: &str) -> Result<Created, Execu
     let labels = &found.metadata.labels;
     let ours = labels.managed_by == "kickoff"
         && labels.instance == site.instance
-        && id_of(labels).as_ref() == Some(&spec.id);
+        && id_of(labels).as_ref() == Some(&spec.id)
+        && fingerprint(&spec.manifest) == found.metadata.annotations.fingerprint;
     if !ours {
         let message = format!(
             "a Job called {} is in namespace {} already, and is not this run's: delete it, and run again",
@@ -86,6 +89,10 @@ async fn adopt(site: &Site, spec: &JobSpec, path: &str) -> Result<Created, Execu
         return Err(never("nameTaken", message));
     }
     Ok(Created::Adopted(found.metadata.uid))
+}
+
+fn fingerprint(manifest: &Value) -> &str {
+    manifest.pointer(FINGERPRINT).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// What an answer to a creation means.

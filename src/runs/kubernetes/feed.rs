@@ -183,7 +183,7 @@ impl<T: Versioned> Feed<T> {
         let mut path = format!("{path}?limit={PAGE}&labelSelector={}", escape(labels));
         if let Some(token) = token {
             path.push_str("&continue=");
-            path.push_str(&escape(token));
+            path.extend(escape(token));
         }
         let text = self.api.get_text(&path).await?;
         let page = match serde_json::from_str::<Page<T>>(&text) {

@@ -1,192 +1,198 @@
-//! A Job's log: of each container of each of its pods, through the API server.
+//! A Job's log: of each container of each of its pods, as the spool has it.
 //!
 //! Afterwards it is read one container after the other, in the order of the spec, pod by pod; while it is
 //! followed, lines come as they are written. Where there are several containers each line has its
-//! container's name before it, and each further pod of a Job begins with a line that says so. What can't be
-//! read any more ends the log with an error, so that what is kept says that it is not whole.
+//! container's name before it, and each further pod of a Job, and each further start of a container, begins
+//! with a line that says so. What can't be had any more ends the log with an error, so that what is kept says
+//! that it is not whole.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
-use futures::stream::{self, BoxStream, SelectAll};
-use futures::{StreamExt as _, TryStreamExt as _};
-use tokio::sync::watch;
-use tokio::time::timeout;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt as _, stream};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::sleep;
 
 use super::Site;
-use super::api::{CallError, escape};
 use super::board::Entry;
+use super::follow::{FollowError, complete};
+use super::spool::SourceId;
+use super::stamped::Bare;
 use crate::engine::machine::JobId;
-use crate::engine::pod::{PodFacts, Role};
 use crate::runs::executor::{ExecutorError, LogChunks};
 use crate::runs::lines::Lines;
 
-/// A log that is not followed and says nothing for this long has broken off.
-const STALLED: Duration = Duration::from_secs(20);
+/// Between two looks for more.
+const POLL: Duration = Duration::from_millis(50);
+const CHUNK: usize = 64 * 1024;
 
-/// One container's log.
-#[derive(Debug, Clone)]
-struct Source {
-    path: String,
-    prefix: String,
-    /// Stands before it.
-    heading: Option<String>,
-}
-
-/// The log of a Job; `None` where nothing of it was ever started.
+/// The log of a Job; `None` where nothing of it was ever started, or can be had.
 pub(super) async fn read(
     site: &Arc<Site>,
     job: &JobId,
     follow: bool,
 ) -> Result<Option<LogChunks>, ExecutorError> {
-    let known = |entry: &Entry| !entry.uid.is_empty();
-    if site.board.get(job).as_ref().is_none_or(|entry| !known(entry)) {
+    let has_uid = |entry: &Entry| !entry.uid.is_empty();
+    if site.board.get(job).as_ref().is_none_or(|entry| !has_uid(entry)) {
         site.synced().await?;
     }
-    let Some(entry) = site.board.get(job).filter(known) else { return Ok(None) };
-    if follow {
-        return Ok(Some(follow_all(Arc::clone(site), job.clone())));
+    let entry = site.board.get(job).filter(has_uid);
+    if follow && entry.as_ref().is_some_and(|entry| !entry.is_over()) {
+        return Ok(Some(along(Arc::clone(site), job.clone())));
     }
-    let sources = sources(&entry, &mut HashSet::new(), false);
-    if sources.is_empty() {
-        return Ok(None);
-    }
-    let mut opened = Vec::new();
-    let mut missing = None;
-    for source in sources {
-        match open(site, &source, false).await {
-            Ok(chunks) => opened.push(chunks),
-            // Its pod is gone, or its node does not answer.
-            Err(error) if error.code().is_some() => missing = Some(format!("{}: {error}", source.path)),
-            Err(error) => return Err(ExecutorError::Transient(error.to_string())),
+    let lost = complete(site, job).await.map_err(|failed| match failed {
+        FollowError::Spool(error) => ExecutorError::Io(error),
+        failed => ExecutorError::Transient(failed.to_string()),
+    })?;
+    let mut files = Vec::new();
+    let mut last = None;
+    for (source, whole) in site.spool.list(job).await? {
+        let tail = Tail::open(site, job, &source, last.as_ref()).await?;
+        if whole || tail.file.metadata().await?.len() > 0 {
+            files.push(tail);
+            last = Some(source);
         }
     }
-    if opened.is_empty() {
-        tracing::debug!(%job, why = missing, "the log is not there any more");
+    if files.is_empty() {
+        tracing::debug!(%job, why = lost.map(|why| why.to_string()), "there is no log");
         return Ok(None);
     }
-    let whole = stream::iter(opened).flatten();
-    let lost = stream::iter(missing.map(|why| Err(io::Error::other(why))));
-    Ok(Some(whole.chain(lost).boxed()))
+    let lost = stream::iter(lost.map(|why| Err(io::Error::other(why))));
+    Ok(Some(stream::iter(files).flat_map(Tail::chunks).chain(lost).boxed()))
 }
 
-/// The logs that a Job's pods have, but for those that are `taken` already.
-fn sources(entry: &Entry, taken: &mut HashSet<(String, String)>, follow: bool) -> Vec<Source> {
-    let mut sources = Vec::new();
-    for (index, pod) in entry.pods.iter().enumerate() {
-        let mut heading =
-            (index > 0 && pod.started_at().is_some()).then(|| format!("[kickoff: pod {}]\n", pod.name));
-        for name in in_order(pod) {
-            let key = (pod.uid.clone(), name.clone());
-            if !taken.insert(key) {
-                continue;
+/// One container's file, and how far it was read.
+struct Tail {
+    file: File,
+    bare: Bare,
+    /// Puts the container's name before each line.
+    lines: Option<Lines>,
+    heading: Option<String>,
+}
+
+impl Tail {
+    async fn open(site: &Site, job: &JobId, source: &SourceId, last: Option<&SourceId>) -> io::Result<Self> {
+        let file = site.spool.read(job, source).await?;
+        let lines = source.several.then(|| Lines::new(format!("[{}] ", source.container)));
+        Ok(Self { file, bare: Bare::default(), lines, heading: heading(source, last) })
+    }
+
+    /// What there is more; nothing for now where it is empty.
+    async fn more(&mut self) -> io::Result<Bytes> {
+        let mut bytes = BytesMut::with_capacity(CHUNK);
+        let mut out = self.heading.take().unwrap_or_default().into_bytes();
+        // A line of which nothing has come but its time says nothing yet.
+        while out.is_empty() && self.file.read_buf(&mut bytes).await? > 0 {
+            let bare = self.bare.push(&bytes.split());
+            match &mut self.lines {
+                Some(lines) => out.extend(lines.push(&bare)),
+                None => out = bare,
             }
-            let prefix = if pod.containers.len() > 1 { format!("[{name}] ") } else { String::new() };
-            let path = format!(
-                "/api/v1/namespaces/{}/pods/{}/log?container={}&follow={follow}",
-                escape(&entry.namespace),
-                escape(&pod.name),
-                escape(&name)
-            );
-            sources.push(Source { path, prefix, heading: heading.take() });
         }
+        Ok(out.into())
     }
-    sources
+
+    /// The line that has no end, where there is one.
+    fn rest(&mut self) -> Bytes {
+        self.lines.take().map(Lines::end).unwrap_or_default().into()
+    }
+
+    /// All of it.
+    fn chunks(self) -> LogChunks {
+        stream::try_unfold(Some(self), |tail| async move {
+            let Some(mut tail) = tail else { return Ok(None) };
+            let bytes = tail.more().await?;
+            if bytes.is_empty() {
+                return Ok(Some((tail.rest(), None)));
+            }
+            Ok(Some((bytes, Some(tail))))
+        })
+        .boxed()
+    }
 }
 
-/// The containers that were started: those that prepare, the main ones, then those that run beside them.
-fn in_order(pod: &PodFacts) -> Vec<String> {
-    let started = |role: Role| {
-        let of_role = pod.containers.iter().filter(move |container| container.role == role);
-        of_role.filter(|container| container.started_at.is_some()).map(|container| container.name.clone())
-    };
-    started(Role::Init).chain(started(Role::Main)).chain(started(Role::Sidecar)).collect()
+/// What stands before a container's log that is not the first.
+fn heading(source: &SourceId, last: Option<&SourceId>) -> Option<String> {
+    let last = last?;
+    if last.pod != source.pod {
+        return Some(format!("[kickoff: pod {}]\n", source.pod));
+    }
+    let again = last.container == source.container;
+    again.then(|| format!("[kickoff: {} was started again]\n", source.container))
 }
 
-async fn open(site: &Site, source: &Source, follow: bool) -> Result<LogChunks, CallError> {
-    let lines = site.api.stream(&source.path).await?;
-    let chunks = chunks(lines, &source.prefix, follow);
-    let heading = source.heading.clone().map(|heading| Ok(Bytes::from(heading)));
-    Ok(stream::iter(heading).chain(chunks).boxed())
-}
-
-/// What is read, in pieces: as it comes, or by lines with a prefix.
-fn chunks(
-    reader: impl AsyncBufRead + Send + 'static,
-    prefix: &str,
-    follow: bool,
-) -> BoxStream<'static, io::Result<Bytes>> {
-    let lines = (!prefix.is_empty()).then(|| Lines::new(prefix.to_owned()));
-    let state = (Box::pin(reader), lines);
-    let pieces = stream::try_unfold(state, move |(mut reader, lines)| async move {
-        let read = async {
-            let bytes = reader.fill_buf().await?;
-            let (bytes, length) = (Bytes::copy_from_slice(bytes), bytes.len());
-            reader.consume_unpin(length);
-            Ok::<_, io::Error>(bytes)
-        };
-        let bytes = if follow {
-            read.await?
-        } else {
-            let stalled = || io::Error::new(io::ErrorKind::TimedOut, "the log stalled");
-            timeout(STALLED, read).await.map_err(|_| stalled())??
-        };
-        let ended = bytes.is_empty();
-        let (out, lines) = match lines {
-            None => (bytes, None),
-            Some(lines) if ended => (lines.end().into(), None),
-            Some(mut lines) => (lines.push(&bytes).into(), Some(lines)),
-        };
-        if ended && out.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some((out, (reader, lines))))
-    });
-    pieces.try_filter(|piece| std::future::ready(!piece.is_empty())).boxed()
-}
-
-struct Following {
+/// Whoever reads along while the Job runs.
+struct Along {
     site: Arc<Site>,
     job: JobId,
-    changes: watch::Receiver<u64>,
-    taken: HashSet<(String, String)>,
-    active: SelectAll<LogChunks>,
+    tails: BTreeMap<SourceId, Tail>,
+    last: Option<SourceId>,
+    out: VecDeque<Bytes>,
+    ended: bool,
 }
 
 /// Everything that is written, as it is, until the Job ended.
-fn follow_all(site: Arc<Site>, job: JobId) -> LogChunks {
-    let changes = site.board.changes();
-    let following = Following { site, job, changes, taken: HashSet::new(), active: SelectAll::new() };
-    stream::try_unfold(following, |mut following| async move {
-        Ok(following.next().await?.map(|chunk| (chunk, following)))
-    })
-    .boxed()
+fn along(site: Arc<Site>, job: JobId) -> LogChunks {
+    let (tails, out) = (BTreeMap::new(), VecDeque::new());
+    let along = Along { site, job, tails, last: None, out, ended: false };
+    stream::try_unfold(along, |mut along| async move { Ok(along.next().await?.map(|chunk| (chunk, along))) })
+        .boxed()
 }
 
-impl Following {
+impl Along {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
-            self.changes.mark_unchanged();
-            let entry = self.site.board.get(&self.job);
-            let over = entry.as_ref().is_none_or(Entry::is_over);
-            for source in entry.map(|entry| sources(&entry, &mut self.taken, true)).unwrap_or_default() {
-                match open(&self.site, &source, true).await {
-                    Ok(chunks) => self.active.push(chunks),
-                    Err(error) if error.code() == Some(404) => {}
-                    Err(error) => return Err(io::Error::other(error.to_string())),
-                }
+            if let Some(bytes) = self.out.pop_front() {
+                return Ok(Some(bytes));
             }
-            if over && self.active.is_empty() {
+            if self.ended {
                 return Ok(None);
             }
-            tokio::select! {
-                Some(chunk) = self.active.next() => return chunk.map(Some),
-                changed = self.changes.changed() => changed.map_err(io::Error::other)?,
+            // Before it is read: what comes after that can't be of it.
+            let over = self.site.board.get(&self.job).as_ref().is_none_or(Entry::is_over);
+            if over {
+                if let Ok(Some(why)) | Err(why) = complete(&self.site, &self.job).await {
+                    tracing::debug!(job = %self.job, %why, "who reads along does not get the end");
+                }
+            } else {
+                self.site.spool.follow_from(&self.job, 0);
+            }
+            self.open().await?;
+            for tail in self.tails.values_mut() {
+                let bytes = tail.more().await?;
+                self.out.extend((!bytes.is_empty()).then_some(bytes));
+            }
+            match (self.out.is_empty(), over) {
+                (true, true) => {
+                    let rests = self.tails.values_mut().map(Tail::rest);
+                    self.out.extend(rests.filter(|rest| !rest.is_empty()));
+                    self.ended = true;
+                }
+                (true, false) => sleep(POLL).await,
+                (false, _) => {}
             }
         }
+    }
+
+    async fn open(&mut self) -> io::Result<()> {
+        for source in self.site.spool.list(&self.job).await?.into_keys() {
+            if self.tails.contains_key(&source) {
+                continue;
+            }
+            match Tail::open(&self.site, &self.job, &source, self.last.as_ref()).await {
+                Ok(tail) => {
+                    self.tails.insert(source.clone(), tail);
+                    self.last = Some(source);
+                }
+                // It was kept meanwhile, and is read on there.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }

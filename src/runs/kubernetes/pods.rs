@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::api::{CallError, Page, escape};
-use super::board::{Act, Entry};
-use super::{Site, job_path};
-use crate::engine::machine::{JobId, JobState};
+use super::board::{Act, Entry, id_of};
+use super::{Site, job_path, path_of};
+use crate::engine::machine::{JobId, JobState, Place};
 use crate::engine::pod::{Job, Pod};
 use crate::runs::executor::{ExecutorError, JobRef};
 
@@ -22,13 +22,17 @@ struct Told {
 }
 
 /// What this very Job is now.
-pub(super) async fn look(site: &Site, job: &JobRef) -> Result<Option<JobState>, ExecutorError> {
+pub(super) async fn look(
+    site: &Site,
+    job: &JobRef,
+    place: &Place,
+) -> Result<Option<JobState>, ExecutorError> {
     let transient = |error: CallError| ExecutorError::Transient(error.to_string());
     if let Some(entry) = site.find(&job.id, job.uid.as_deref()).await? {
         if !site.is_there(&job.id, &entry.uid).await.map_err(transient)? {
             return Ok(Some(JobState::Gone));
         }
-    } else if !site.search(job).await.map_err(transient)? {
+    } else if !site.find_at(job, place).await.map_err(transient)? {
         return Ok(Some(JobState::Gone));
     }
     loop {
@@ -54,7 +58,7 @@ impl Site {
         let Some(entry) = self.board.get(job).filter(|entry| entry.uid == uid) else { return Ok(true) };
         match self.api.get::<Job>(&job_path(&entry)).await {
             Ok(found) if found.metadata.uid == uid => {
-                self.board.job(&found);
+                self.board.job_of(job, &found);
                 Ok(true)
             }
             Ok(_) => Ok(false),
@@ -63,24 +67,18 @@ impl Site {
         }
     }
 
-    /// Looks for a Job that was not listed, by its labels.
-    async fn search(&self, job: &JobRef) -> Result<bool, CallError> {
-        let labels = format!(
-            "{},kickoff.dev/run={},kickoff.dev/attempt={}",
-            self.selector(),
-            job.id.run,
-            job.id.attempt
-        );
-        for scope in self.scopes() {
-            let place = scope.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
-            let path = format!("/apis/batch/v1{place}/jobs?labelSelector={}", escape(&labels));
-            let page: Page<Job> = self.api.get(&path).await?;
-            let wanted = |found: &&Job| job.uid.as_ref().is_none_or(|uid| *uid == found.metadata.uid);
-            if let Some(found) = page.items.iter().find(wanted) {
-                return Ok(self.board.job(found).is_some());
-            }
-        }
-        Ok(false)
+    /// Looks for a Job that was not listed: it may have lost its labels.
+    async fn find_at(&self, job: &JobRef, place: &Place) -> Result<bool, CallError> {
+        let found: Job = match self.api.get(&path_of(&place.namespace, &place.name)).await {
+            Ok(found) => found,
+            Err(error) if error.code() == Some(404) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let ours = match &job.uid {
+            Some(uid) => *uid == found.metadata.uid,
+            None => id_of(&found.metadata.labels).as_ref() == Some(&job.id),
+        };
+        Ok(ours && self.board.job_of(&job.id, &found))
     }
 
     /// Asks for all pods of a Job; what they are now goes on the board.

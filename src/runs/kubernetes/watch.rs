@@ -6,6 +6,7 @@
 //! its name before it counts as gone: it may only have lost its labels.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,19 +18,18 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::Site;
 use super::api::CallError;
 use super::board::Act;
 use super::feed::{News, Selection, Versioned, feed};
-use crate::engine::machine::JobId;
+use super::follow;
+use super::{AGAIN_MS, Site};
+use crate::engine::machine::{JobId, JobState};
 use crate::engine::pod::{Job, Pod};
 use crate::engine::verdict::{Ended, Finished};
 use crate::runs::executor::{ExecutorError, Seen};
 
 /// Calls of the watch's own under way at once.
 const AT_ONCE: usize = 16;
-/// Before a call that failed is made again.
-const AGAIN_MS: i64 = 5_000;
 
 /// A namespace, or all.
 #[derive(Debug)]
@@ -46,6 +46,22 @@ struct FeedState {
     trouble: Option<String>,
     /// The uids of the list that is being read.
     list: Option<BTreeSet<String>>,
+}
+
+/// What a feed is of.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Jobs,
+    Pods,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jobs => "Jobs",
+            Self::Pods => "pods",
+        })
+    }
 }
 
 enum Msg {
@@ -175,8 +191,8 @@ impl Watch {
                 }
             }
             News::Listed => self.jobs_listed(scope),
-            News::Trouble(why) => self.trouble(scope, "Jobs", why),
-            News::Well => self.well(scope, "Jobs"),
+            News::Trouble(why) => self.trouble(scope, Kind::Jobs, why),
+            News::Well => self.well(scope, Kind::Jobs),
         }
     }
 
@@ -189,7 +205,7 @@ impl Watch {
                 self.verify(id, uid);
             }
         }
-        self.well(scope, "Jobs");
+        self.well(scope, Kind::Jobs);
         if again && self.listed {
             self.site.board.retell(namespace.as_deref());
             self.tell_all(namespace.as_deref());
@@ -205,16 +221,20 @@ impl Watch {
                     list.insert(pod.metadata.uid.clone());
                 }
                 if let Some(id) = self.site.board.pod(&pod, gone) {
+                    if pod.starts_again() {
+                        // The node keeps the logs of few starts.
+                        self.site.spool.follow_from(&id, self.site.clock.now());
+                    }
                     self.assess(&id);
                 }
             }
             News::Listed => {
                 let there = self.scopes[scope].pods.list.take().unwrap_or_default();
                 self.site.board.pods_listed(self.scopes[scope].namespace.as_deref(), &there);
-                self.well(scope, "pods");
+                self.well(scope, Kind::Pods);
             }
-            News::Trouble(why) => self.trouble(scope, "pods", why),
-            News::Well => self.well(scope, "pods"),
+            News::Trouble(why) => self.trouble(scope, Kind::Pods, why),
+            News::Well => self.well(scope, Kind::Pods),
         }
     }
 
@@ -226,7 +246,7 @@ impl Watch {
         self.out.push_back(Seen::Listed(self.site.board.all(None).into_iter().map(|(id, _)| id).collect()));
     }
 
-    fn trouble(&mut self, scope: usize, kind: &'static str, why: String) {
+    fn trouble(&mut self, scope: usize, kind: Kind, why: String) {
         let place = self.place(scope);
         let state = self.state(scope, kind);
         state.answered = true;
@@ -237,7 +257,7 @@ impl Watch {
         self.tell_trouble();
     }
 
-    fn well(&mut self, scope: usize, kind: &'static str) {
+    fn well(&mut self, scope: usize, kind: Kind) {
         let place = self.place(scope);
         let state = self.state(scope, kind);
         state.answered = true;
@@ -247,9 +267,12 @@ impl Watch {
         }
     }
 
-    fn state(&mut self, scope: usize, kind: &str) -> &mut FeedState {
+    fn state(&mut self, scope: usize, kind: Kind) -> &mut FeedState {
         let scope = &mut self.scopes[scope];
-        if kind == "Jobs" { &mut scope.jobs } else { &mut scope.pods }
+        match kind {
+            Kind::Jobs => &mut scope.jobs,
+            Kind::Pods => &mut scope.pods,
+        }
     }
 
     fn place(&self, scope: usize) -> String {
@@ -262,7 +285,7 @@ impl Watch {
     fn tell_trouble(&self) {
         let mut all = Vec::new();
         for (index, scope) in self.scopes.iter().enumerate() {
-            for (kind, state) in [("Jobs", &scope.jobs), ("pods", &scope.pods)] {
+            for (kind, state) in [(Kind::Jobs, &scope.jobs), (Kind::Pods, &scope.pods)] {
                 all.extend(state.trouble.iter().map(|why| format!("{kind} of {}: {why}", self.place(index))));
             }
         }
@@ -283,7 +306,12 @@ impl Watch {
     fn act(&mut self, job: JobId, act: Act) {
         let site = Arc::clone(&self.site);
         match act {
-            Act::Tell(seen) => self.out.push_back(Seen::Job(seen)),
+            Act::Tell(seen) => {
+                if matches!(seen.state, JobState::Running { .. }) {
+                    site.spool.follow_from(&job, site.clock.now().saturating_add(follow::AFTER_MS));
+                }
+                self.out.push_back(Seen::Job(seen));
+            }
             Act::Pods => self.work(async move {
                 let asked = site.fetch_pods(&job).await;
                 Done::Pods(job, asked)

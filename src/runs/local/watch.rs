@@ -136,7 +136,7 @@ impl Watch {
 
     fn tell(&mut self, known: &Known, state: State) {
         let Some(state) = state.reported() else { return };
-        let seen = JobSeen { job: known.job.clone(), uid: known.uid.clone(), state };
+        let seen = JobSeen::new(known.job.clone(), known.uid.clone(), state);
         self.ready.push_back(Ok(Seen::Job(seen)));
     }
 

@@ -12,8 +12,8 @@ use super::pages::Gathered;
 use crate::engine::event::{Attributes, Cause, Git, rfc3339};
 use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use crate::engine::machine::{
-    Attempt, Decision, DecisionKind, EventRecord, EventRef, Firing, FiringState, Run, RunState, RunSummary,
-    Settled,
+    Attempt, Decision, DecisionKind, EventRecord, EventRef, Firing, FiringState, PodSeen, Run, RunState,
+    RunSummary, Settled,
 };
 use crate::engine::verdict::Outcome;
 use crate::store::history::{Cursor, Listed};
@@ -78,6 +78,8 @@ struct AttemptView<'a> {
     reason: Option<&'a str>,
     started_at: Option<String>,
     finished_at: Option<String>,
+    /// Those that were seen when it started and when it ended, 16 at most.
+    pods: &'a [PodSeen],
     log: Option<Settled>,
 }
 
@@ -118,6 +120,7 @@ fn attempt(attempt: &Attempt) -> AttemptView<'_> {
         reason: attempt.reason.as_deref(),
         started_at: attempt.started_at.map(rfc3339),
         finished_at: attempt.finished_at.map(rfc3339),
+        pods: &attempt.pods,
         log: attempt.log,
     }
 }

@@ -1,0 +1,307 @@
+//! Writes what containers say into the spool, while they say it and up to their end.
+//!
+//! A Job is followed once it has run for a second, or once somebody wants to read along; what a shorter
+//! one said is fetched when it has ended. A connection that breaks off is taken up again after the last line
+//! that came. If we die, the file is there, and goes on where it ended. One stream that is slow or dead has
+//! its own time-outs and delays no other.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::io::AsyncBufReadExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::Site;
+use super::api::{CallError, escape};
+use super::board::Entry;
+use super::spool::{Part, SourceId};
+use super::stamped::Beyond;
+use crate::engine::ids::RunId;
+use crate::engine::machine::JobId;
+use crate::engine::pod::{ContainerFacts, PodFacts};
+
+/// Containers that are followed at once; further ones when a place is free.
+const MOST: usize = 512;
+/// How long a Job runs before it is followed, milliseconds.
+pub(super) const AFTER_MS: i64 = 1_000;
+/// How often a stream that says nothing is looked at: its container may have ended.
+const LOOK: Duration = Duration::from_secs(5);
+/// A log whose container has ended, and that says nothing for so many looks, has broken off.
+const LOOKS: u32 = 4;
+/// Pauses between tries, and how often it is tried once the container has ended.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+const TRIES_AFTER_END: u32 = 2;
+/// What is left of Jobs that are gone is looked for this often.
+const SWEEP: Duration = Duration::from_hours(1);
+
+/// Why a container's log is not whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FollowError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the log broke off: {0}")]
+    Broken(String),
+    #[error("the log can't be kept: {0}")]
+    Spool(#[source] std::io::Error),
+}
+
+impl SourceId {
+    fn of(pod: &PodFacts, index: usize, container: &ContainerFacts, restart: u32) -> Self {
+        let (created_at, name) = pod.age();
+        Self {
+            created_at,
+            pod: name.to_owned(),
+            role: container.role,
+            index: u16::try_from(index).unwrap_or(u16::MAX),
+            several: pod.containers.len() > 1,
+            container: container.name.clone(),
+            restart,
+        }
+    }
+}
+
+/// The logs that a Job's pods have: of each container that was started its last two starts.
+pub(super) fn sources(entry: &Entry) -> Vec<SourceId> {
+    let mut found = Vec::new();
+    for pod in &entry.pods {
+        let started = pod.containers.iter().enumerate().filter(|(_, one)| one.started_at.is_some());
+        for (index, container) in started {
+            let restarts = container.restarts.saturating_sub(1)..=container.restarts;
+            found.extend(restarts.map(|restart| SourceId::of(pod, index, container, restart)));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Follows what is due until `cancel`.
+pub(super) async fn run(site: Arc<Site>, cancel: CancellationToken) {
+    let mut changes = site.spool.changes();
+    let mut following = FuturesUnordered::new();
+    let mut swept: Option<Instant> = None;
+    loop {
+        changes.mark_unchanged();
+        if swept.is_none_or(|at| at.elapsed() > SWEEP) && *site.board.synced().borrow() {
+            swept = Some(Instant::now());
+            let known = |name: &str| id_of(name).is_some_and(|job| site.board.get(&job).is_some());
+            if let Err(error) = site.spool.sweep(site.clock.now(), known).await {
+                warn!(%error, "can't tidy up the folder of logs that are being written");
+            }
+        }
+        let mut next = None;
+        while following.len() < MOST {
+            match site.spool.take_due(site.clock.now()) {
+                Ok(job) => {
+                    let Some(entry) = site.board.get(&job).filter(|entry| !entry.is_over()) else { continue };
+                    // Until it is over: more may be started.
+                    site.spool.follow_from(&job, site.clock.now().saturating_add(AFTER_MS));
+                    for source in sources(&entry) {
+                        if site.spool.claim(&job, &source) {
+                            following.push(write(Arc::clone(&site), job.clone(), source));
+                        }
+                    }
+                }
+                Err(at) => {
+                    next = at;
+                    break;
+                }
+            }
+        }
+        let now = site.clock.now();
+        let wait =
+            next.map_or(SWEEP, |at| Duration::from_millis(at.saturating_sub(now).max(1).unsigned_abs()));
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            Some(()) = following.next() => {}
+            Ok(()) = changes.changed() => {}
+            () = sleep(wait.min(SWEEP)) => {}
+        }
+    }
+}
+
+/// Has everything of a Job that ended in the spool, as far as it can be had; says what can't.
+///
+/// A [`FollowError::Call`] without a code means that nobody could be asked.
+pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<FollowError>, FollowError> {
+    let mut changes = site.spool.changes();
+    while site.spool.is_writing(job) {
+        if changes.changed().await.is_err() {
+            break;
+        }
+    }
+    let mut missing = None;
+    let there = site.spool.list(job).await.map_err(FollowError::Spool)?;
+    for source in site.board.get(job).map(|entry| sources(&entry)).unwrap_or_default() {
+        if there.get(&source) == Some(&true) || !site.spool.claim(job, &source) {
+            continue;
+        }
+        let held = Held { site, job, source: &source };
+        match keep(site, job, &source).await {
+            Ok(()) => {}
+            Err(FollowError::Call(error)) if error.code().is_none() => return Err(error.into()),
+            Err(failed @ FollowError::Spool(_)) => return Err(failed),
+            // An earlier start's log may be there or not.
+            Err(failed) if held.is_earlier() => debug!(%job, %source, error = %failed, "no earlier log"),
+            Err(failed) => missing = Some(failed),
+        }
+    }
+    let there = site.spool.list(job).await.map_err(FollowError::Spool)?;
+    let part = there.into_iter().find(|(_, whole)| !whole);
+    let part = part.map(|(SourceId { pod, container, .. }, _)| {
+        FollowError::Broken(format!("what container {container} of pod {pod} said is not all there"))
+    });
+    Ok(missing.or(part))
+}
+
+/// The right to write a container's log, as long as somebody is at it.
+struct Held<'site> {
+    site: &'site Site,
+    job: &'site JobId,
+    source: &'site SourceId,
+}
+
+impl Held<'_> {
+    fn is_earlier(&self) -> bool {
+        facts(self.site, self.job, self.source).is_some_and(|facts| facts.restarts > self.source.restart)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.site.spool.let_go(self.job, self.source);
+    }
+}
+
+async fn write(site: Arc<Site>, job: JobId, source: SourceId) {
+    let _held = Held { site: &site, job: &job, source: &source };
+    if let Err(error) = keep(&site, &job, &source).await {
+        debug!(%job, %source, %error, "the log is not followed to its end");
+    }
+}
+
+/// Writes a container's log to its end.
+async fn keep(site: &Site, job: &JobId, source: &SourceId) -> Result<(), FollowError> {
+    let Some(mut part) = site.spool.write(job, source).await.map_err(FollowError::Spool)? else {
+        return Ok(());
+    };
+    let (mut pause, mut left) = (PAUSES.0, TRIES_AFTER_END);
+    loop {
+        // What comes after its end is known is all there is.
+        let ended = !runs(site, job, source);
+        match pass(site, job, source, &mut part).await {
+            Ok(()) if ended || part.is_full() => return part.finish().await.map_err(FollowError::Spool),
+            Ok(()) => {}
+            Err(FollowError::Spool(error)) => return Err(FollowError::Spool(error)),
+            Err(failed) if ended => {
+                left -= 1;
+                let for_good = matches!(&failed, FollowError::Call(error) if error.code() == Some(404));
+                if left == 0 || for_good {
+                    part.give_up().await.map_err(FollowError::Spool)?;
+                    return Err(failed);
+                }
+            }
+            Err(failed) => debug!(%job, %source, error = %failed, "a log broke off, and is taken up again"),
+        }
+        // The end of a stream says that its container ended, which the board learns soon.
+        if ended {
+            sleep(pause).await;
+        } else if timeout(pause, end(site, job, source)).await.is_err() {
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+/// Adds what there is beyond what is known, up to the end of the stream.
+async fn pass(site: &Site, job: &JobId, source: &SourceId, part: &mut Part) -> Result<(), FollowError> {
+    let position = part.go_on().await.map_err(FollowError::Spool)?;
+    let broken = |error: std::io::Error| FollowError::Broken(error.to_string());
+    let since = position.since().map(|since| format!("&sinceTime={}", escape(&since))).unwrap_or_default();
+    let over = || FollowError::Broken("the node has a later start's".to_owned());
+    let path = path(site, job, source).ok_or_else(over)?;
+    let path = format!("{path}&follow={}{since}", runs(site, job, source));
+    let mut reader = pin!(site.api.stream(&path).await?);
+    let mut quiet = 0;
+    let mut beyond = Beyond::after(position);
+    let mut out = Vec::new();
+    loop {
+        let Ok(read) = timeout(LOOK, reader.fill_buf()).await else {
+            quiet = if runs(site, job, source) { 0 } else { quiet + 1 };
+            if quiet >= LOOKS {
+                return Err(FollowError::Broken("nothing comes any more".to_owned()));
+            }
+            continue;
+        };
+        quiet = 0;
+        let bytes = read.map_err(broken)?;
+        let length = bytes.len();
+        if length == 0 {
+            break;
+        }
+        out.clear();
+        beyond.push(bytes, &mut out);
+        reader.consume_unpin(length);
+        if beyond.take_gap() {
+            part.mark_gap().await.map_err(FollowError::Spool)?;
+        }
+        part.add(&out, &beyond).await.map_err(FollowError::Spool)?;
+        if part.is_full() {
+            return Ok(());
+        }
+    }
+    beyond.word().map_or(Ok(()), |word| Err(FollowError::Broken(word.trim_end().to_owned())))
+}
+
+/// Where a container's log is; the node has that of its last two starts.
+fn path(site: &Site, job: &JobId, source: &SourceId) -> Option<String> {
+    let facts = facts(site, job, source);
+    let earlier = facts.as_ref().map_or(0, |facts| facts.restarts.saturating_sub(source.restart));
+    // The one before is that of the last start, while the next has not begun.
+    if earlier > 1 || earlier == 1 && facts.is_some_and(|facts| facts.is_waiting()) {
+        return None;
+    }
+    let namespace = site.board.get(job).map(|entry| entry.namespace).unwrap_or_default();
+    Some(format!(
+        "/api/v1/namespaces/{}/pods/{}/log?container={}&timestamps=true&previous={}",
+        escape(&namespace),
+        escape(&source.pod),
+        escape(&source.container),
+        earlier == 1
+    ))
+}
+
+fn facts(site: &Site, job: &JobId, source: &SourceId) -> Option<ContainerFacts> {
+    let entry = site.board.get(job)?;
+    let pod = entry.pods.into_iter().find(|pod| pod.age() == (source.created_at, source.pod.as_str()))?;
+    pod.containers.into_iter().find(|container| container.name == source.container)
+}
+
+/// Whether this start of the container goes on.
+fn runs(site: &Site, job: &JobId, source: &SourceId) -> bool {
+    let Some(entry) = site.board.get(job) else { return false };
+    let pod = entry.pods.iter().find(|pod| pod.age() == (source.created_at, source.pod.as_str()));
+    let goes_on = |pod: &&PodFacts| !pod.is_over() && !entry.is_over();
+    let container = pod
+        .filter(goes_on)
+        .and_then(|pod| pod.containers.iter().find(|container| container.name == source.container));
+    container.is_some_and(|one| !one.has_ended() && one.restarts == source.restart)
+}
+
+/// Waits for the end of this start of the container.
+async fn end(site: &Site, job: &JobId, source: &SourceId) {
+    let mut changes = site.board.changes();
+    while runs(site, job, source) {
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn id_of(name: &str) -> Option<JobId> {
+    let (run, attempt) = name.rsplit_once('-')?;
+    Some(JobId { run: RunId::parse(run)?, attempt: attempt.parse().ok()? })
+}

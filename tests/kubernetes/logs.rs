@@ -1,0 +1,147 @@
+//! What a Job said is kept, whatever becomes of its pods, of the node's files, of the API server and of us.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::home::{Site, fire, log, run_of, settled};
+use crate::support::client;
+use crate::support::cluster::{Cluster, cluster, until};
+
+fn pod(script: &str) -> Value {
+    json!({"containers": [{"name": "main", "image": cluster().busybox, "command": ["sh", "-c", script]}],
+        "terminationGracePeriodSeconds": 1})
+}
+
+fn running(run: &Value) -> bool {
+    run["state"] == "running"
+}
+
+fn numbers(upto: usize) -> String {
+    (1..=upto).map(|number| format!("{number}\n")).collect()
+}
+
+/// Waits until some of what the run says is in the server's folder.
+fn until_spooled(site: &Site<'_>, run: &Value) {
+    let folder = site.home.data().join(format!("kubernetes/{}-1", run["id"].as_str().unwrap()));
+    until("the beginning of the log", || {
+        let files = std::fs::read_dir(&folder).ok()?;
+        files.flatten().find(|file| file.metadata().is_ok_and(|file| file.len() > 0)).map(drop)
+    });
+}
+
+/// Says more than a node of the tests keeps, which begins a new file after 1 MiB.
+const TALKS: &str = "echo 1; sleep 3; i=0; while [ $i -lt 8 ]; do i=$((i+1)); \
+    seq $((i*50000-49998)) $((i*50000+1)); sleep 2; done";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_the_node_has_thrown_away_is_kept() {
+    let site = Site::new(cluster(), &[("talks", json!({}), pod(TALKS))]);
+    let server = site.serve();
+    let event = fire(&server, "talks").await;
+    let run = run_of(&server, &event, settled).await;
+    let kept = log(&server, &run).await;
+    assert_eq!(run["attempts"][0]["log"], "stored", "{run:#}");
+    assert!(kept == numbers(400_001), "{} bytes, {:?}", kept.len(), kept.get(..40));
+    let folder = site.home.data().join(format!("logs/{}", run["id"].as_str().unwrap()));
+    let size: u64 =
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(size < kept.len() as u64 / 2, "{} bytes take {size}", kept.len());
+    assert_eq!(std::fs::read_dir(site.home.data().join("kubernetes")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_thrown_away_while_nobody_served_is_told() {
+    let site = Site::new(cluster(), &[("talks", json!({}), pod(TALKS))]);
+    let server = site.serve();
+    let event = fire(&server, "talks").await;
+    let run = run_of(&server, &event, running).await;
+    until_spooled(&site, &run);
+    server.kill();
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let server = site.serve();
+    let run = run_of(&server, &event, settled).await;
+    assert_eq!(run["attempts"][0]["log"], "partial", "{run:#}");
+    let kept = log(&server, &run).await;
+    let (mut next, mut gaps) = (1, 0);
+    for line in kept.lines().filter(|line| !line.is_empty()) {
+        match line.parse::<usize>() {
+            Ok(number) => {
+                assert!(number == next || number > next && gaps > 0, "{number} comes where {next} should");
+                next = number + 1;
+            }
+            Err(_) if line.starts_with("[kickoff: lines may be missing here") => gaps += 1,
+            Err(_) => assert!(line.starts_with("[kickoff: the log broke off here"), "{line}"),
+        }
+    }
+    assert!(gaps > 0 && next == 400_002, "{gaps} gaps, up to {next}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_said_before_somebody_deleted_it_is_kept() {
+    let site = Site::new(cluster(), &[("waits", json!({}), pod("echo begun; sleep 100"))]);
+    let server = site.serve();
+    let event = fire(&server, "waits").await;
+    let run = run_of(&server, &event, running).await;
+    until_spooled(&site, &run);
+    site.namespace.run(&["delete", "jobs", "--all"]);
+    let run = run_of(&server, &event, settled).await;
+    assert_eq!(run["reason"], "deleted", "{run:#}");
+    let kept = log(&server, &run).await;
+    // Its end may still have been heard, or not.
+    let mark = kept.strip_prefix("begun\n").expect(&kept);
+    assert_eq!(run["attempts"][0]["log"], if mark.is_empty() { "stored" } else { "partial" }, "{run:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_start_of_a_container_is_in_the_log() {
+    let script = "n=$(cat /kept/n 2>/dev/null || echo 0); n=$((n+1)); echo $n >/kept/n; \
+        echo start $n; sleep 1; [ $n -ge 3 ]";
+    let mut pod = pod(script);
+    pod["restartPolicy"] = json!("OnFailure");
+    pod["volumes"] = json!([{"name": "kept", "emptyDir": {}}]);
+    pod["containers"][0]["volumeMounts"] = json!([{"name": "kept", "mountPath": "/kept"}]);
+    let site = Site::new(cluster(), &[("again", json!({"job": {"spec": {"backoffLimit": 5}}}), pod)]);
+    let server = site.serve();
+    let event = fire(&server, "again").await;
+    let run = run_of(&server, &event, settled).await;
+    assert_eq!(run["outcome"], "Passed", "{run:#}");
+    let again = "[kickoff: main was started again]\n";
+    assert_eq!(log(&server, &run).await, format!("start 1\n{again}start 2\n{again}start 3\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_along_gets_every_line_once_though_the_api_server_fails() {
+    let cluster = Cluster::own(&["--fast"]);
+    let script = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; sleep 0.1; done";
+    let site = Site::new(&cluster, &[("counts", json!({}), pod(script))]);
+    let server = site.serve();
+    let event = fire(&server, "counts").await;
+    let run = run_of(&server, &event, running).await;
+    let url = format!("{}/api/v1/runs/{}/log?follow=true", server.url, run["id"].as_str().unwrap());
+    let mut along = client().get(url).send().await.unwrap();
+    let mut read = along.chunk().await.unwrap().unwrap().to_vec();
+    for _ in 0..2 {
+        cluster.tell("kill kube-apiserver");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cluster.tell("start kube-apiserver");
+        while let Some(chunk) = along.chunk().await.unwrap() {
+            read.extend(chunk);
+            if read.len() % 2 == 0 {
+                break;
+            }
+        }
+    }
+    while let Some(chunk) = along.chunk().await.unwrap() {
+        read.extend(chunk);
+    }
+    assert_eq!(String::from_utf8(read).unwrap(), numbers(300));
+    let run = run_of(&server, &event, settled).await;
+    assert_eq!(log(&server, &run).await, numbers(300));
+    let pod = &run["attempts"][0]["pods"][0];
+    assert_eq!(
+        (&pod["node"], &pod["exitCode"]),
+        (&json!(crate::support::cluster::NODE), &json!(0)),
+        "{run:#}"
+    );
+}
