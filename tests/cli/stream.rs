@@ -216,3 +216,26 @@ async fn a_reader_gets_what_it_asks_for_and_may_see_while_its_token_holds() {
     let wrong = client().get(format!("{}/api/v1/stream", server.url)).bearer_auth("all");
     assert_eq!(wrong.header("Last-Event-ID", "x").send().await.unwrap().status(), 400);
 }
+
+#[tokio::test]
+async fn a_log_comes_as_messages_where_that_is_asked_for() {
+    let (_home, server) = server();
+    let started = run(&server, json!({"template": "say", "params": {"code": 3}})).await;
+    let url = format!("{}/api/v1/runs/{}/log", server.url, started["runs"][0].as_str().unwrap());
+    let asked = client().get(format!("{url}?follow=true")).header("Accept", "text/event-stream");
+    let answer = asked.send().await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let mut reader = Reader { answer, text: String::new() };
+    let mut said = String::new();
+    loop {
+        let message = reader.next().await.expect("the end is told");
+        match message.event.as_str() {
+            "log" => said.push_str(row(&message).as_str().unwrap()),
+            "end" => break,
+            other => panic!("{other}"),
+        }
+    }
+    let whole = client().get(url).send().await.unwrap().text().await.unwrap();
+    assert!(!whole.is_empty());
+    assert_eq!(said, whole);
+}
