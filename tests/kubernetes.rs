@@ -2,6 +2,10 @@
 
 mod harness;
 mod home;
+mod leader;
+mod load;
+mod lost;
 mod pods;
+mod queue;
 mod troubles;
 mod verdicts;

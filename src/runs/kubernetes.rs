@@ -7,11 +7,14 @@
 //! and its pods' logs are there when we list. After its end nothing is deleted before its log is settled:
 //! then the list shows it again, and it is deleted when its time has come. A Job that nobody comes back for
 //! goes by its `ttlSecondsAfterFinished`.
+//!
+//! Nothing is created, changed or deleted but by the holder of the instance's [`Lease`].
 
 mod api;
 mod board;
 mod create;
 mod feed;
+mod lease;
 mod log;
 mod pods;
 mod stop;
@@ -29,6 +32,7 @@ use tokio::time::timeout;
 
 use self::api::{Api, CallError, escape};
 use self::board::{Board, Entry};
+pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions};
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
 use crate::engine::machine::{JobId, JobState};
 use crate::outside::clock::Clock;
@@ -47,6 +51,8 @@ pub struct KubernetesOptions {
     pub namespaces: Vec<String>,
     /// The time.
     pub clock: Clock,
+    /// What the cluster is changed under; without one whoever makes this sees to it that there is no other.
+    pub lease: Option<Lease>,
 }
 
 /// Runs Jobs on a cluster.
@@ -61,6 +67,7 @@ struct Site {
     instance: String,
     namespaces: Vec<String>,
     clock: Clock,
+    lease: Option<Lease>,
     board: Board,
     /// What can't be seen, a sentence each.
     trouble: tokio::sync::watch::Sender<Vec<String>>,
@@ -75,10 +82,10 @@ impl fmt::Debug for KubernetesExecutor {
 impl KubernetesExecutor {
     /// Uses the cluster; asks nothing of it yet.
     pub fn new(options: KubernetesOptions) -> Self {
-        let KubernetesOptions { client, instance, namespaces, clock } = options;
+        let KubernetesOptions { client, instance, namespaces, clock, lease } = options;
         let (trouble, _) = tokio::sync::watch::channel(Vec::new());
         let (api, board) = (Api::new(client), Board::new());
-        Self { site: Arc::new(Site { api, instance, namespaces, clock, board, trouble }) }
+        Self { site: Arc::new(Site { api, instance, namespaces, clock, lease, board, trouble }) }
     }
 
     /// What of the cluster can't be seen, as it changes: a sentence for each, with the reason.
@@ -90,10 +97,12 @@ impl KubernetesExecutor {
 #[async_trait]
 impl Executor for KubernetesExecutor {
     async fn create(&self, job: &JobSpec) -> Result<Created, ExecutorError> {
+        self.site.ours().await?;
         create::create(&self.site, job).await
     }
 
     async fn delete(&self, job: &JobRef, why: &str) -> Result<Deleted, ExecutorError> {
+        self.site.ours().await?;
         tracing::debug!(job = %job.id, why, "stopping the Job");
         stop::stop(&self.site, job).await
     }
@@ -111,6 +120,7 @@ impl Executor for KubernetesExecutor {
     }
 
     async fn clean(&self, job: &JobId) -> Result<(), ExecutorError> {
+        self.site.ours().await?;
         let Some(entry) = self.site.board.release(job, self.site.clock.now()) else { return Ok(()) };
         self.site.delete_job(&entry, "Background").await.map_err(|error| {
             let again = self.site.clock.now().saturating_add(5_000);
@@ -137,6 +147,14 @@ impl Site {
     /// The labels of all that is ours.
     fn selector(&self) -> String {
         format!("app.kubernetes.io/managed-by=kickoff,kickoff.dev/instance={}", self.instance)
+    }
+
+    /// Waits until the cluster is ours to change.
+    async fn ours(&self) -> Result<(), ExecutorError> {
+        match &self.lease {
+            Some(lease) => lease.held().await,
+            None => Ok(()),
+        }
     }
 
     /// Waits until everything was listed once.
@@ -179,6 +197,8 @@ impl Site {
     /// Deletes a Job whose time has come.
     async fn remove(&self, job: &JobId) -> Result<(), ExecutorError> {
         let Some(entry) = self.board.get(job).filter(|entry| !entry.gone) else { return Ok(()) };
+        // It is tried again soon, and what else the watch has to do must not wait for it.
+        self.lease.as_ref().map_or(Ok(()), Lease::is_held)?;
         match self.delete_job(&entry, "Background").await {
             Ok(true) => Ok(()),
             Ok(false) => {
