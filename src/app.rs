@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod definitions;
+pub mod home;
 pub mod open_files;
 pub mod serve;
 pub mod supervisor;

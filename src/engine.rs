@@ -9,6 +9,7 @@ pub mod event;
 pub mod explain;
 pub mod fixture;
 pub mod ids;
+pub mod lease;
 pub mod machine;
 pub mod manual;
 pub mod pod;

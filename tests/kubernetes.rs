@@ -2,7 +2,11 @@
 
 mod harness;
 mod home;
+mod leader;
+mod load;
 mod logs;
+mod lost;
 mod pods;
+mod queue;
 mod troubles;
 mod verdicts;

@@ -1,6 +1,7 @@
 //! What suites share: the real binary as a server on a folder of its own, and a client for it.
 
 pub mod cluster;
+pub mod witness;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -132,11 +133,12 @@ impl Starting {
 
     /// Waits until it has written `text` to standard error.
     pub fn saying(&self, text: &str) {
-        let until = Instant::now() + PATIENCE;
-        while !self.server.said().contains(text) {
-            assert!(Instant::now() < until, "it never said {text:?}:\n{}", self.server.said());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        self.server.saying(text);
+    }
+
+    /// See [`Server::ended`].
+    pub fn ended(self, patience: Duration) -> (Option<i32>, String) {
+        self.server.ended(patience)
     }
 }
 
@@ -154,6 +156,33 @@ impl Server {
     /// What it wrote to standard error.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")
+    }
+
+    /// Waits until it has written `text` to standard error.
+    pub fn saying(&self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.said().contains(text) {
+            assert!(Instant::now() < until, "it never said {text:?}:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until it has ended by itself; gives its exit code and what it said.
+    pub fn ended(mut self, patience: Duration) -> (Option<i32>, String) {
+        let until = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status.code(), self.said());
+            }
+            assert!(Instant::now() < until, "it did not end by itself:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// SIGSTOP, or SIGCONT.
+    pub fn freeze(&self, frozen: bool) {
+        let signal = if frozen { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT };
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// `kill -9`.
@@ -187,16 +216,35 @@ impl Server {
 
     /// All runs, over all pages.
     pub async fn all_runs(&self) -> Vec<Value> {
-        let mut runs = Vec::new();
+        self.all("runs").await
+    }
+
+    /// All of a list of the API, over all pages.
+    pub async fn all(&self, list: &str) -> Vec<Value> {
+        let mut items = Vec::new();
         let mut cursor = String::new();
         loop {
-            let page = self.get(&format!("/api/v1/runs?limit=500{cursor}")).await;
-            runs.extend(page["items"].as_array().unwrap().iter().cloned());
+            let page = self.get(&format!("/api/v1/{list}?limit=500{cursor}")).await;
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
             match page["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return runs,
+                None => return items,
             }
         }
+    }
+
+    /// A figure of `/proc/PID/status`, for instance `VmRSS` in KiB.
+    pub fn figure(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// How many sockets it has open.
+    pub fn sockets(&self) -> usize {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().flatten();
+        let is_socket = |path: PathBuf| path.to_string_lossy().starts_with("socket:");
+        files.filter(|file| std::fs::read_link(file.path()).is_ok_and(is_socket)).count()
     }
 
     /// Waits until `wanted` holds of the runs of an event, and gives them.

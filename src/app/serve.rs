@@ -1,8 +1,9 @@
 //! Puts the parts together: the only wiring there is.
 //!
-//! Order of start: store, definitions, launcher, dispatch, tracker, retention, HTTP. They stop in
-//! reverse, so nothing is accepted any more while what was accepted is still being decided. If we die
-//! at any moment, the next start folds the records and goes on.
+//! Order of start: store, definitions, lease, launcher, dispatch, tracker, retention, HTTP. They stop in
+//! reverse, so nothing is accepted any more while what was accepted is still being decided, and the
+//! instance's name is let go of when nothing is done under it any more. If we die at any moment, the next
+//! start folds the records and goes on.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -18,24 +19,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::config::{ExecutorKind, ServeConfig};
+use super::config::ServeConfig;
 use super::definitions::files::ReadError;
 use super::definitions::{Loader, Origin, before};
+use super::home::{Abroad, Home, HomeError, home};
 use super::open_files;
 use super::supervisor::{Supervisor, TaskEnded};
 use super::telemetry::traces;
 use crate::engine::definitions::Snapshot;
 use crate::engine::machine::{Input, MachineConfig, Order};
 use crate::outside::clock::Clock;
-use crate::outside::kubernetes::{self, ConnectError};
 use crate::outside::metrics::Metrics;
 use crate::outside::traces::{Traces, TracesError};
 use crate::runs::decisions::Decisions;
 use crate::runs::dispatch::Dispatch;
 use crate::runs::executor::Executor;
-use crate::runs::kubernetes::{KubernetesExecutor, KubernetesOptions};
+use crate::runs::kubernetes::{LeaseError, LeaseKeeper};
 use crate::runs::launcher::Launcher;
-use crate::runs::local::{LocalExecutor, LocalOptions};
 use crate::runs::logs::Logs;
 use crate::runs::observe::Observer;
 use crate::runs::retention::Retention;
@@ -59,7 +59,7 @@ const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
 /// How often a store that can't write is tried.
 const STORE_PROBE: Duration = Duration::from_secs(1);
 /// Largest log that is kept.
-const LOG_CAP: u64 = 64 << 20;
+pub(super) const LOG_CAP: u64 = 64 << 20;
 
 /// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -86,9 +86,12 @@ pub enum ServeError {
         "--insecure-no-auth listens on loopback only, and {0} is not: give --tokens FILE, or listen on 127.0.0.1"
     )]
     Exposed(SocketAddr),
-    /// The cluster.
+    /// The executor.
     #[error(transparent)]
-    Cluster(#[from] ConnectError),
+    Home(#[from] HomeError),
+    /// Another has this instance's name.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// The `OTEL_*` variables.
     #[error(transparent)]
     Traces(#[from] TracesError),
@@ -124,11 +127,17 @@ pub async fn serve(
     };
     let traces = traces()?;
     let metrics = Metrics::new(clock.now());
-    let home = home(&config, &clock).await?;
+    let home = home(&config, store.folder(), &clock).await?;
     let mut loader = Loader::new(origin, home.namespace.clone());
     let snapshot = load(&mut loader, &store, &home.namespace).await?;
     let (publish, snapshots) = watch::channel(snapshot);
-    let Home { namespace, executor, cluster } = home;
+    let Home { namespace, executor, mut abroad } = home;
+    if let Some(Abroad { keeper, .. }) = &mut abroad {
+        tokio::select! {
+            taken = keeper.take_over() => taken?,
+            () = &mut stop => return Ok(()),
+        }
+    }
     let blobs = Blobs::open(&config.data_dir.join("logs")).map_err(io("open the logs' folder"))?;
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(|source| ServeError::Listen { address: config.listen, source })?;
@@ -147,8 +156,14 @@ pub async fn serve(
         loader.run(publish, cancel).await;
         Ok(())
     });
-    if let Some(cluster) = cluster {
-        parts.watch_cluster(&mut supervisor, cluster);
+    if let Some(Abroad { executor, unheld, keeper }) = abroad {
+        parts.tell_trouble(&mut supervisor, "cluster", executor.trouble());
+        parts.tell_trouble(&mut supervisor, "lease", unheld);
+        keep(&mut supervisor, keeper);
+        supervisor.spawn("logs", |cancel| async move {
+            executor.follow_logs(cancel).await;
+            Ok(())
+        });
     }
     parts.decide_and_run(&mut supervisor, address, traces.clone())?;
     parts.listen(&mut supervisor, listener);
@@ -209,50 +224,13 @@ fn auth(config: &ServeConfig) -> Result<Auth, ServeError> {
     })
 }
 
-/// Where runs run, and what is at home there.
-struct Home {
-    /// Of the definitions.
-    namespace: String,
-    executor: Arc<dyn Executor>,
-    /// The same, where it is a cluster.
-    cluster: Option<KubernetesExecutor>,
-}
-
-async fn home(config: &ServeConfig, clock: &Clock) -> Result<Home, ServeError> {
-    let namespace = |there: &str| config.namespace.clone().unwrap_or_else(|| there.to_owned());
-    match &config.executor {
-        ExecutorKind::Local => {
-            let executor = local(config, clock.clone())?;
-            Ok(Home { namespace: namespace("default"), executor, cluster: None })
-        }
-        ExecutorKind::Kubernetes { cluster, namespaces } => {
-            let connection = kubernetes::connect(cluster).await?;
-            tracing::info!(server = connection.server, "runs become Jobs of a cluster");
-            let executor = KubernetesExecutor::open(KubernetesOptions {
-                client: connection.client,
-                instance: config.instance.clone(),
-                namespaces: namespaces.clone(),
-                folder: config.data_dir.join("kubernetes"),
-                log_cap: LOG_CAP,
-                clock: clock.clone(),
-            });
-            let executor = executor.map_err(io("open the folder of logs that are being written"))?;
-            let cluster = Some(executor.clone());
-            Ok(Home { namespace: namespace(&connection.namespace), executor: Arc::new(executor), cluster })
-        }
-    }
-}
-
-fn local(config: &ServeConfig, clock: Clock) -> Result<Arc<dyn Executor>, ServeError> {
-    let binary = std::env::current_exe().map_err(io("find this binary"))?;
-    let folder = config.data_dir.join("local");
-    let options =
-        LocalOptions { folder, binary, secrets: config.local_secrets.clone(), log_cap: LOG_CAP, clock };
-    Ok(Arc::new(LocalExecutor::open(options).map_err(io("open the folder of local runs"))?))
-}
-
 fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
     move |source| ServeError::Io { what, source }
+}
+
+/// Before what changes the cluster is started, so that it stops after it.
+fn keep(supervisor: &mut Supervisor, keeper: LeaseKeeper) {
+    supervisor.spawn("lease keeper", |cancel| async move { Ok(keeper.keep(cancel).await?) });
 }
 
 struct Parts {
@@ -296,15 +274,15 @@ impl Parts {
         });
     }
 
-    /// Tells what of the cluster can't be seen, which turns no delivery away, and follows logs.
-    fn watch_cluster(&self, supervisor: &mut Supervisor, cluster: KubernetesExecutor) {
-        let part = self.health.part("cluster");
-        let mut trouble = cluster.trouble();
-        supervisor.spawn("logs", |cancel| async move {
-            cluster.follow_logs(cancel).await;
-            Ok(())
-        });
-        supervisor.spawn("cluster health", |cancel| async move {
+    /// Tells what a part of the cluster's work can't do. It turns no delivery away.
+    fn tell_trouble(
+        &self,
+        supervisor: &mut Supervisor,
+        name: &'static str,
+        mut trouble: watch::Receiver<Vec<String>>,
+    ) {
+        let part = self.health.part(name);
+        supervisor.spawn(name, |cancel| async move {
             loop {
                 let all = trouble.borrow_and_update().clone();
                 if all.is_empty() {

@@ -7,12 +7,15 @@
 //! and its pods' logs are there when we list. After its end nothing is deleted before its log is settled:
 //! then the list shows it again, and it is deleted when its time has come. A Job that nobody comes back for
 //! goes by its `ttlSecondsAfterFinished`.
+//!
+//! Nothing is created, changed or deleted but by the holder of the instance's [`Lease`].
 
 mod api;
 mod board;
 mod create;
 mod feed;
 mod follow;
+mod lease;
 mod log;
 mod pods;
 mod spool;
@@ -35,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::api::{Api, CallError, escape};
 use self::board::{Board, Entry};
+pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions};
 use self::spool::Spool;
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
 use crate::engine::machine::{JobId, JobState, Place};
@@ -60,6 +64,8 @@ pub struct KubernetesOptions {
     pub log_cap: u64,
     /// The time.
     pub clock: Clock,
+    /// What the cluster is changed under; without one whoever makes this sees to it that there is no other.
+    pub lease: Option<Lease>,
 }
 
 /// Runs Jobs on a cluster.
@@ -74,6 +80,7 @@ struct Site {
     instance: String,
     namespaces: Vec<String>,
     clock: Clock,
+    lease: Option<Lease>,
     board: Board,
     spool: Spool,
     /// What can't be seen, a sentence each.
@@ -89,10 +96,10 @@ impl fmt::Debug for KubernetesExecutor {
 impl KubernetesExecutor {
     /// Uses the cluster; asks nothing of it yet.
     pub fn open(options: KubernetesOptions) -> io::Result<Self> {
-        let KubernetesOptions { client, instance, namespaces, folder, log_cap, clock } = options;
+        let KubernetesOptions { client, instance, namespaces, folder, log_cap, clock, lease } = options;
         let (trouble, _) = tokio::sync::watch::channel(Vec::new());
         let (api, board, spool) = (Api::new(client), Board::new(), Spool::open(folder, log_cap)?);
-        Ok(Self { site: Arc::new(Site { api, instance, namespaces, clock, board, spool, trouble }) })
+        Ok(Self { site: Arc::new(Site { api, instance, namespaces, clock, lease, board, spool, trouble }) })
     }
 
     /// Follows what containers say, until `cancel`.
@@ -109,10 +116,12 @@ impl KubernetesExecutor {
 #[async_trait]
 impl Executor for KubernetesExecutor {
     async fn create(&self, job: &JobSpec) -> Result<Created, ExecutorError> {
+        self.site.ours().await?;
         create::create(&self.site, job).await
     }
 
     async fn delete(&self, job: &JobRef, why: &str) -> Result<Deleted, ExecutorError> {
+        self.site.ours().await?;
         tracing::debug!(job = %job.id, why, "stopping the Job");
         stop::stop(&self.site, job).await
     }
@@ -130,6 +139,7 @@ impl Executor for KubernetesExecutor {
     }
 
     async fn clean(&self, job: &JobId) -> Result<(), ExecutorError> {
+        self.site.ours().await?;
         self.site.spool.remove(job).await?;
         if !self.site.board.release(job, self.site.clock.now()) {
             return Ok(());
@@ -156,6 +166,14 @@ impl Site {
     /// The labels of all that is ours.
     fn selector(&self) -> String {
         format!("app.kubernetes.io/managed-by=kickoff,kickoff.dev/instance={}", self.instance)
+    }
+
+    /// Waits until the cluster is ours to change.
+    async fn ours(&self) -> Result<(), ExecutorError> {
+        match &self.lease {
+            Some(lease) => lease.held().await,
+            None => Ok(()),
+        }
     }
 
     /// Waits until everything was listed once.
@@ -198,6 +216,8 @@ impl Site {
     /// Deletes a Job whose time has come.
     async fn remove(&self, job: &JobId) -> Result<(), ExecutorError> {
         let Some(entry) = self.board.get(job).filter(|entry| !entry.gone) else { return Ok(()) };
+        // It is tried again soon, and what else the watch has to do must not wait for it.
+        self.lease.as_ref().map_or(Ok(()), Lease::is_held)?;
         match self.delete_job(&entry, "Background").await {
             Ok(true) => Ok(()),
             Ok(false) => {

@@ -78,6 +78,7 @@ struct Inner {
     arrived: watch::Receiver<u64>,
     trouble: watch::Receiver<Option<String>>,
     history: History,
+    folder: String,
     // Dropped last: the folder is free only once the writer has ended.
     _lock: Lock,
 }
@@ -96,8 +97,14 @@ impl SqliteStore {
         let history = History::new(readers.clone(), writer.revision(), writer.recent());
         let thread = WriterThread::start(writer, options.queue)
             .map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })?;
-        let inner = Inner { options, thread, readers, keys, arrived, trouble, history, _lock: opened.lock };
+        let (folder, lock) = (opened.folder, opened.lock);
+        let inner = Inner { options, thread, readers, keys, arrived, trouble, history, folder, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Tells this data folder from every other, also from a copy of it: 16 hex digits that stay.
+    pub fn folder(&self) -> &str {
+        &self.inner.folder
     }
 
     /// What API and pages read.

@@ -39,8 +39,13 @@ pub struct Server {
 
 impl Server {
     pub fn start(folder: &Path, definitions: Option<&Path>) -> Self {
+        Self::with(folder, definitions, &["--executor", "local"])
+    }
+
+    /// The same with another executor.
+    pub fn with(folder: &Path, definitions: Option<&Path>, executor: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--executor", "local", "--insecure-no-auth"]);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--insecure-no-auth"]).args(executor);
         command.arg("--data-dir").arg(folder);
         if let Some(definitions) = definitions {
             command.arg("--definitions").arg(definitions);
@@ -60,8 +65,26 @@ impl Server {
     }
 
     fn resident_mib(&self) -> f64 {
+        self.mib("VmRSS:")
+    }
+
+    /// The most that it ever had.
+    pub fn most_resident_mib(&self) -> f64 {
+        self.mib("VmHWM:")
+    }
+
+    /// What it has used of the processors.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        // In ticks, of which Linux has 100 a second for programs to see: utime and stime.
+        let ticks: u64 = fields[11..=12].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
+    fn mib(&self, name: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
         kib / 1024.0
     }

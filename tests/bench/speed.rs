@@ -14,11 +14,18 @@
 
 mod accept;
 mod client;
+#[path = "../support/cluster.rs"]
+#[allow(dead_code, reason = "the suites use all of it")]
+mod cluster;
+mod kubernetes;
 mod process;
 mod reload;
 mod rules;
 mod stored;
 mod webhook;
+#[path = "../support/witness.rs"]
+#[allow(dead_code, reason = "the suites use all of it")]
+mod witness;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -53,6 +60,7 @@ fn main() -> ExitCode {
         ("memory", |runtime| runtime.block_on(process::memory())),
         ("reload", |runtime| runtime.block_on(reload::measure())),
         ("stored", |runtime| runtime.block_on(stored::measure())),
+        ("kubernetes", |runtime| runtime.block_on(kubernetes::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;

@@ -190,6 +190,7 @@ class Node:
             "freeze": lambda part: self.part(part).send_signal(signal.SIGSTOP),
             "thaw": lambda part: self.part(part).send_signal(signal.SIGCONT),
             "fake-nodes": self.fake_nodes,
+            "compact": self.compact,
             "import": self.import_image,
         }
         if verb not in verbs:
@@ -212,6 +213,18 @@ class Node:
         if done.returncode and check:
             raise Failure(f"{archive} can't be imported: {done.stderr.strip()}")
         return done.returncode == 0
+
+    def compact(self):
+        """Has etcd forget all but the newest state: a watch from before can't be taken up."""
+        newest = self.etcd("range", {"key": "AA=="})["header"]["revision"]
+        self.etcd("compaction", {"revision": newest, "physical": True})
+
+    @staticmethod
+    def etcd(verb, request):
+        url = f"http://127.0.0.1:2379/v3/kv/{verb}"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url, json.dumps(request).encode(), timeout=PATIENCE) as answer:
+            return json.load(answer)
 
     def fake_nodes(self, count):
         if "kwok" not in self.running:

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, Namespace, PATIENCE};
-use crate::support::{Home, Server, client};
+use crate::support::{Home, Server, Starting, client};
 
 /// Proves deliveries.
-const TOKEN: &str = "planted";
+pub(super) const TOKEN: &str = "planted";
 
 /// A folder, a namespace, and an instance that no other test has.
 pub(super) struct Site<'cluster> {
@@ -18,7 +18,8 @@ pub(super) struct Site<'cluster> {
 }
 
 impl<'cluster> Site<'cluster> {
-    /// With templates and triggers: `(name, fields of the template, pod spec)`, each fired by its name.
+    /// With templates and triggers: `(name, fields of the template, pod spec)`, each fired by its name. Of the
+    /// fields `inNamespace` says where it runs, and `policy` is its trigger's.
     pub(super) fn new(cluster: &'cluster Cluster, templates: &[(&str, Value, Value)]) -> Self {
         let namespace = cluster.namespace();
         let mut documents = vec![json!({
@@ -31,6 +32,7 @@ impl<'cluster> Site<'cluster> {
             job["spec"]["template"]["spec"] = pod.clone();
             spec["job"] = job;
             let other = spec.as_object_mut().unwrap().remove("inNamespace");
+            let policy = spec.as_object_mut().unwrap().remove("policy");
             spec["namespace"] = other.unwrap_or_else(|| json!(namespace.name));
             documents.push(json!({
                 "apiVersion": "kickoff.dev/v1alpha1", "kind": "JobTemplate",
@@ -42,6 +44,7 @@ impl<'cluster> Site<'cluster> {
                     "sources": [{"webhook": {"name": "load"}}],
                     "match": [{"path": "event.data.run", "equals": name}],
                     "runs": [{"template": name}],
+                    "policy": policy.unwrap_or_else(|| json!({})),
                 },
             }));
         }
@@ -55,14 +58,24 @@ impl<'cluster> Site<'cluster> {
     }
 
     pub(super) fn serve_with(&self, further: &[&str]) -> Server {
+        self.begin(&self.home, further).listening()
+    }
+
+    /// Another data folder with the same definitions.
+    pub(super) fn twin(&self) -> Home {
+        Home::new(&std::fs::read_to_string(self.home.definitions().join("all.yaml")).unwrap())
+    }
+
+    /// Starts this instance on a data folder.
+    pub(super) fn begin(&self, home: &Home, further: &[&str]) -> Starting {
         let kubeconfig = self.namespace.cluster.kubeconfig.to_str().unwrap();
         let mut arguments = vec!["--executor", "kubernetes", "--instance", &self.instance];
         if !further.contains(&"--kubeconfig") {
             arguments.extend(["--kubeconfig", kubeconfig]);
         }
         arguments.extend(further);
-        self.home
-            .serve(&arguments, &[("LOAD_TOKEN", TOKEN), ("RUST_LOG", "kickoff=debug,info,kube_client=off")])
+        let variables = [("LOAD_TOKEN", TOKEN), ("RUST_LOG", "kickoff=debug,info,kube_client=off")];
+        home.begin(&arguments, &variables)
     }
 
     /// All Jobs of this namespace.

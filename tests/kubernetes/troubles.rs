@@ -21,7 +21,7 @@ fn pod(script: &str) -> Value {
         "terminationGracePeriodSeconds": 1})
 }
 
-async fn ready(server: &Server) -> (u16, String) {
+pub(super) async fn ready(server: &Server) -> (u16, String) {
     let answer = client().get(format!("{}/readyz", server.url)).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
@@ -42,6 +42,7 @@ async fn a_job_is_made_once_and_taken_up_by_its_name_and_labels() {
             folder: folder.path().join(instance),
             log_cap: 1 << 20,
             clock: Clock::System,
+            lease: None,
         });
         opened.unwrap()
     };
@@ -163,7 +164,7 @@ async fn an_api_server_that_is_away_turns_nothing_away_and_nothing_is_lost() {
 }
 
 /// A kubeconfig of a service account that may do in some namespaces what Kickoff needs.
-fn account(site: &Site<'_>, others: &[&str]) -> std::path::PathBuf {
+pub(super) fn account(site: &Site<'_>, others: &[&str]) -> std::path::PathBuf {
     let cluster = site.namespace.cluster;
     let own = &site.namespace.name;
     site.namespace.run(&["create", "serviceaccount", "kickoff"]);
@@ -178,20 +179,27 @@ fn account(site: &Site<'_>, others: &[&str]) -> std::path::PathBuf {
             rule("", &["events"], &["list"]),
         ]}));
     }
+    let rule = json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+        "verbs": ["get", "create", "update"]});
+    let meta = json!({"name": "kickoff-lease", "namespace": own});
+    cluster.create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta,
+        "rules": [rule]}));
     let token = site.namespace.run(&["create", "token", "kickoff"]);
     let text = cluster.run(&["config", "view", "--raw", "--minify", "--flatten", "--output", "json"]);
     let mut config: Value = serde_json::from_str(&text).unwrap();
     config["users"][0]["user"] = json!({"token": token.trim()});
+    // As in a pod, this is where its Lease is.
+    config["contexts"][0]["context"]["namespace"] = json!(own);
     let file = site.home.path().join("kubeconfig");
     std::fs::write(&file, config.to_string()).unwrap();
     file
 }
 
-fn bind(site: &Site<'_>, place: &str) {
+pub(super) fn bind(site: &Site<'_>, role: &str, place: &str) {
     site.namespace.cluster.create(
         &json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-        "metadata": {"name": "kickoff", "namespace": place},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "kickoff"},
+        "metadata": {"name": role, "namespace": place},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
         "subjects": [{"kind": "ServiceAccount", "name": "kickoff", "namespace": site.namespace.name}]}),
     );
 }
@@ -208,7 +216,8 @@ async fn a_namespace_without_its_role_is_told_and_harms_no_other() {
         ],
     );
     let kubeconfig = account(&site, &[&other.name]);
-    bind(&site, &site.namespace.name);
+    bind(&site, "kickoff", &site.namespace.name);
+    bind(&site, "kickoff-lease", &site.namespace.name);
     let namespaces = format!("{},{}", site.namespace.name, other.name);
     let server =
         site.serve_with(&["--kubeconfig", kubeconfig.to_str().unwrap(), "--namespaces", &namespaces]);
@@ -224,7 +233,7 @@ async fn a_namespace_without_its_role_is_told_and_harms_no_other() {
     assert_eq!(status, 200);
     assert!(told.contains(&format!("Jobs of namespace {}: jobs.batch is forbidden", other.name)), "{told}");
     assert!(!told.contains(&format!("Jobs of namespace {}", site.namespace.name)), "{told}");
-    bind(&site, &other.name);
+    bind(&site, "kickoff", &other.name);
     let healed = run_of(&server, &there, settled).await;
     assert_eq!((&healed["outcome"], &healed["id"]), (&json!("Passed"), &run["id"]), "{healed:#}");
     let elsewhere = fire(&server, "elsewhere").await;

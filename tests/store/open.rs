@@ -102,6 +102,17 @@ async fn two_never_share_a_folder() {
 }
 
 #[test]
+fn a_folder_is_itself_and_a_copy_is_another() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let id = open(dir.path()).folder().to_owned();
+    assert_eq!(id.len(), 16);
+    assert_eq!(open(dir.path()).folder(), id);
+    std::fs::copy(dir.path().join("kickoff.db"), other.path().join("kickoff.db")).unwrap();
+    assert_ne!(open(other.path()).folder(), id, "a copy");
+    assert_ne!(open(tempfile::tempdir().unwrap().path()).folder(), id, "a new one");
+}
+
+#[test]
 fn a_newer_schema_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
@@ -110,7 +121,7 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     other.pragma_update(None, "user_version", 99).unwrap();
     drop(other);
     let expected = format!(
-        "the database {} has schema 99, and this version knows schemas up to 3: use a newer kickoff",
+        "the database {} has schema 99, and this version knows schemas up to 4: use a newer kickoff",
         path.display()
     );
     assert_eq!(text(refusal(dir.path())), expected);

@@ -94,6 +94,12 @@ impl Api {
         Ok(serde_json::from_str(&self.text(Method::POST, path, "application/json", body).await?)?)
     }
 
+    /// A PUT.
+    pub(super) async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
+        let body = serde_json::to_vec(body)?;
+        Ok(serde_json::from_str(&self.text(Method::PUT, path, "application/json", body).await?)?)
+    }
+
     /// A DELETE with its options.
     pub(super) async fn delete(&self, path: &str, options: &Value) -> Result<(), CallError> {
         let body = serde_json::to_vec(options)?;

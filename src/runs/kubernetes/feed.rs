@@ -161,7 +161,7 @@ impl<T: Versioned> Feed<T> {
                     }
                     State::Watching(version, Box::pin(lines))
                 }
-                Err(error) if error.code() == Some(410) => State::List(None),
+                Err(error) if error.code() == Some(410) => self.forgotten(),
                 Err(error) => {
                     self.trouble(&error);
                     State::Watch(version)
@@ -265,12 +265,20 @@ impl<T: Versioned> Feed<T> {
         State::Watch(version)
     }
 
+    fn forgotten(&self) -> State {
+        tracing::debug!(
+            path = self.selection.path,
+            "what happened since is forgotten (410): everything is listed"
+        );
+        State::List(None)
+    }
+
     fn refused(&mut self, version: String) -> State {
         let status = serde_json::from_slice::<Event<Status>>(&self.line).ok().map(|event| event.object);
         let Some(status) = status else { return State::List(None) };
         if status.code == 410 {
             self.rest = Some(self.pause / 10);
-            return State::List(None);
+            return self.forgotten();
         }
         warn!(path = self.selection.path, error = words(&status), "a watch was ended");
         self.trouble(&CallError::Said(Box::new(status)));

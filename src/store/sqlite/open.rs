@@ -5,21 +5,23 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::lock::{Lock, LockError};
+use crate::engine::ids::h_hex;
 
 /// `PRAGMA application_id`: "Kick".
 const APPLICATION: i32 = 0x4b69_636b;
 /// What each version of the schema adds to the one before.
-const STEPS: [&[&str]; 3] = [
+const STEPS: [&[&str]; 4] = [
     &[include_str!("schema.sql"), crate::store::history::SCHEMA],
     &[crate::store::history::SCHEMA_2],
     &[include_str!("schema_3.sql")],
+    &[include_str!("schema_4.sql")],
 ];
 /// `PRAGMA user_version`: how many of the steps were taken.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a few steps")]
@@ -97,6 +99,8 @@ pub(super) struct Opened {
     pub(super) lock: Lock,
     pub(super) connection: Connection,
     pub(super) path: PathBuf,
+    /// See [`super::SqliteStore::folder`].
+    pub(super) folder: String,
 }
 
 /// Locks `folder` and opens its database, and makes both where they are missing.
@@ -110,7 +114,12 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     let path = folder.join("kickoff.db");
     let connection = connect(&path, busy_wait)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
-    Ok(Opened { lock, connection, path })
+    // A copy has the same rows, and is another file.
+    let file = std::fs::metadata(&path).map_err(unusable)?.ino();
+    let id = connection.query_row("SELECT folder FROM state", [], |row| row.get::<_, String>(0));
+    let id = id.map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
+    let folder = h_hex("folder", &[id.as_bytes(), &file.to_le_bytes()], 16);
+    Ok(Opened { lock, connection, path, folder })
 }
 
 /// Bodies and params may be confidential, so a folder that we make is for its owner only.

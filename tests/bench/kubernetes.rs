@@ -1,0 +1,349 @@
+//! From a webhook to a Job that a watch shows, against a client that creates the same Jobs directly: the same
+//! API server, the same connections, the same witness, in turns.
+//!
+//! The controllers are frozen meanwhile, as two cores have no room for both them and the measuring. Then they
+//! go on, and all Jobs that came from webhooks are followed to their verdicts.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::client::{Connection, Delivery};
+use super::cluster::{Cluster, Namespace, on_fake_nodes};
+use super::process::Server;
+use super::witness::{Witness, api};
+use super::{Promise, median};
+
+const ONE_BY_ONE: usize = 200;
+const BURST: usize = 2_000;
+const CONNECTIONS: usize = 64;
+const ROUNDS: usize = 3;
+const PACED: usize = 4_000;
+const PACE: Duration = Duration::from_millis(5);
+/// How long all Jobs of one measure may take to be seen, or the next one to end.
+const PATIENCE: Duration = Duration::from_mins(2);
+const WEBHOOK: &str = "/hooks/load";
+const BODY: &[u8] = br#"{"run": true}"#;
+
+/// Both ways to a Job.
+struct Site<'cluster> {
+    namespace: Namespace<'cluster>,
+    witness: Arc<Witness>,
+    server: Server,
+    /// Of the direct client.
+    client: Client,
+    /// A Job as kickoff makes it, but for what tells it from others.
+    like: Value,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Bare,
+    Webhook,
+}
+
+fn definitions(namespace: &str) -> String {
+    let mut pod = on_fake_nodes();
+    pod["containers"] = json!([{"name": "main", "image": "kickoff.test/there-is-none:1"}]);
+    let document = |kind: &str, name: &str, spec: Value| {
+        json!({"apiVersion": "kickoff.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+            .to_string()
+    };
+    let secret = json!([{"env": "LOAD_TOKEN"}]);
+    [
+        document(
+            "Webhook",
+            "load",
+            json!({"provider": "token", "secrets": secret, "auth": {"idHeader": "X-Id"}}),
+        ),
+        document(
+            "JobTemplate",
+            "passes",
+            json!({"namespace": namespace, "retention": {"maxRuns": 1_000_000},
+                "job": {"spec": {"template": {"spec": pod}}}}),
+        ),
+        document(
+            "Trigger",
+            "passes",
+            json!({"sources": [{"webhook": {"name": "load"}}], "runs": [{"template": "passes"}]}),
+        ),
+    ]
+    .join("\n---\n")
+}
+
+/// What the API server adds goes, and so does what makes it kickoff's.
+fn like(mut job: Value) -> Value {
+    let meta = job["metadata"].as_object_mut().unwrap();
+    for field in ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"] {
+        meta.remove(field);
+    }
+    let added = |key: &String| key.contains("controller-uid") || key.contains("job-name");
+    for place in ["/metadata/labels", "/spec/template/metadata/labels"] {
+        let labels = job.pointer_mut(place).unwrap().as_object_mut().unwrap();
+        labels.retain(|key, _| !added(key));
+        labels.insert("kickoff.dev/instance".to_owned(), json!("another"));
+    }
+    job["spec"].as_object_mut().unwrap().remove("selector");
+    // A list says them once.
+    (job["apiVersion"], job["kind"]) = (json!("batch/v1"), json!("Job"));
+    job.as_object_mut().unwrap().remove("status");
+    job
+}
+
+impl<'cluster> Site<'cluster> {
+    async fn new(cluster: &'cluster Cluster, folder: &Path) -> Self {
+        let namespace = cluster.namespace();
+        let definitions_folder = folder.join("definitions");
+        std::fs::create_dir(&definitions_folder).unwrap();
+        std::fs::write(definitions_folder.join("all.yaml"), definitions(&namespace.name)).unwrap();
+        let witness = Arc::new(Witness::of(&cluster.kubeconfig, &namespace.name).await);
+        let kubeconfig = cluster.kubeconfig.to_str().unwrap();
+        let executor = ["--executor", "kubernetes", "--kubeconfig", kubeconfig];
+        let server = Server::with(&folder.join("data"), Some(&definitions_folder), &executor);
+        let client = api(&cluster.kubeconfig).await;
+        let site = Self { namespace, witness, server, client, like: Value::Null };
+        let mut connection = Connection::open(site.server.address).await;
+        assert_eq!(connection.deliver(WEBHOOK, "first", BODY).await, 202);
+        site.seen("first").await;
+        let path = format!("/apis/batch/v1/namespaces/{}/jobs", site.namespace.name);
+        let mut jobs = cluster.get(&path);
+        Self { like: like(jobs["items"][0].take()), ..site }
+    }
+
+    /// The Job that is created directly for an id, as a request.
+    fn request(&self, id: &str) -> http::Request<Vec<u8>> {
+        let mut job = self.like.clone();
+        // As long as kickoff's name is.
+        job["metadata"]["name"] = json!(format!("passes-{:0>22}", id.replace('_', "-")));
+        job["metadata"]["annotations"]["kickoff.dev/event-id"] = json!(id);
+        let path = format!("/apis/batch/v1/namespaces/{}/jobs?fieldManager=kickoff", self.namespace.name);
+        http::Request::post(path)
+            .header("Content-Type", "application/json")
+            .body(serde_json::to_vec(&job).unwrap())
+            .unwrap()
+    }
+
+    /// When the Job of an id was seen.
+    async fn seen(&self, id: &str) -> Instant {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.witness.seen().events.get(id) {
+                return *at;
+            }
+            assert!(Instant::now() < end, "no Job of {id}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn one_by_one(&self) -> (Vec<Duration>, Vec<Duration>) {
+        let mut connection = Connection::open(self.server.address).await;
+        let (mut bare, mut webhook) = (Vec::new(), Vec::new());
+        for number in 0..ONE_BY_ONE {
+            let id = format!("one_bare_{number}");
+            let request = self.request(&id);
+            let sent = Instant::now();
+            self.client.request_text(request).await.unwrap();
+            bare.push(self.seen(&id).await - sent);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let id = format!("one_{number}");
+            let sent = Instant::now();
+            assert_eq!(connection.deliver(WEBHOOK, &id, BODY).await, 202);
+            webhook.push(self.seen(&id).await - sent);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        (bare, webhook)
+    }
+
+    /// Creates so many from all connections; gives how many a second were seen.
+    async fn burst(&self, way: Way, tag: &str) -> f64 {
+        let before = self.witness.seen().jobs.len();
+        let mut senders = JoinSet::new();
+        let ids =
+            |sender: usize| (sender..BURST).step_by(CONNECTIONS).map(|number| format!("{tag}_{number}"));
+        let began = Instant::now();
+        for sender in 0..CONNECTIONS {
+            if way == Way::Bare {
+                let requests: Vec<_> = ids(sender).map(|id| self.request(&id)).collect();
+                let client = self.client.clone();
+                senders.spawn(async move {
+                    for request in requests {
+                        client.request_text(request).await.unwrap();
+                    }
+                });
+            } else {
+                let (address, ids) = (self.server.address, ids(sender).collect::<Vec<_>>());
+                senders.spawn(async move {
+                    let mut connection = Connection::open(address).await;
+                    for id in ids {
+                        assert_eq!(connection.deliver(WEBHOOK, &id, BODY).await, 202);
+                    }
+                });
+            }
+        }
+        senders.join_all().await;
+        while self.witness.seen().jobs.len() < before + BURST {
+            assert!(began.elapsed() < PATIENCE, "not all Jobs were seen");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a few thousand")]
+        let rate = BURST as f64 / began.elapsed().as_secs_f64();
+        rate
+    }
+
+    /// Creates at an even pace; gives how long each took until it was seen.
+    async fn paced(&self, way: Way, tag: &str) -> Vec<Duration> {
+        let (free, mut idle) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..CONNECTIONS {
+            free.send(Connection::open(self.server.address).await).unwrap();
+        }
+        let mut pace = tokio::time::interval(PACE);
+        let mut senders = JoinSet::new();
+        for number in 0..PACED {
+            let id = format!("{tag}_{number}");
+            let request = (way == Way::Bare).then(|| self.request(&id));
+            let sent = pace.tick().await.into_std();
+            if let Some(request) = request {
+                let client = self.client.clone();
+                senders.spawn(async move {
+                    client.request_text(request).await.unwrap();
+                    (id, sent)
+                });
+            } else {
+                let (mut connection, free) = (idle.recv().await.unwrap(), free.clone());
+                senders.spawn(async move {
+                    assert_eq!(connection.send(&Delivery::plain(WEBHOOK, BODY), &id).await, 202);
+                    free.send(connection).unwrap();
+                    (id, sent)
+                });
+            }
+        }
+        let mut took = Vec::new();
+        for (id, sent) in senders.join_all().await {
+            took.push(self.seen(&id).await.saturating_duration_since(sent));
+        }
+        took
+    }
+
+    /// Waits until all Jobs have ended, and their verdicts are there.
+    async fn come_to_rest(&self) {
+        let (mut before, mut since) = (usize::MAX, Instant::now());
+        loop {
+            let open = self.witness.seen().open;
+            if open == 0 {
+                break;
+            }
+            if open != before {
+                (before, since) = (open, Instant::now());
+            }
+            assert!(since.elapsed() < PATIENCE, "{open} Jobs do not end");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// The sample below which so many of a hundred are.
+fn percentile(samples: &[Duration], percent: usize) -> Duration {
+    let mut samples = samples.to_vec();
+    samples.sort_unstable();
+    samples[(samples.len() * percent / 100).min(samples.len() - 1)]
+}
+
+fn ratio(ours: Duration, bare: Duration) -> f64 {
+    ours.as_secs_f64() / bare.as_secs_f64()
+}
+
+/// What latencies say, against those of the bare creation.
+fn compared(name: &'static str, ours: Duration, bare: Duration, most: f64) -> Promise {
+    let ratio = ratio(ours, bare);
+    Promise { name, measured: format!("{ratio:.2}x ({ours:.2?} against {bare:.2?})"), holds: ratio <= most }
+}
+
+async fn bursts(site: &Site<'_>) -> (Promise, Duration) {
+    let mut ratios = Vec::new();
+    let (mut bare, mut ours, mut cpu) = (Vec::new(), Vec::new(), Duration::ZERO);
+    for round in 0..ROUNDS {
+        bare.push(site.burst(Way::Bare, &format!("burst_bare_{round}")).await);
+        let before = site.server.cpu();
+        ours.push(site.burst(Way::Webhook, &format!("burst_{round}")).await);
+        cpu += site.server.cpu() - before;
+        ratios.push(ours[round] / bare[round]);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios[ROUNDS / 2];
+    let figures = |rates: &[f64]| rates.iter().map(|rate| format!("{rate:.0}")).collect::<Vec<_>>().join(" ");
+    let measured = format!("{ratio:.2}x ({} a second against {})", figures(&ours), figures(&bare));
+    let name = "2,000 webhooks from 64 connections, Jobs a second at least 0.8x of bare creates";
+    (Promise { name, measured, holds: ratio >= 0.8 }, cpu)
+}
+
+/// Each webhook has one Job, ever.
+fn none_lost_or_doubled(site: &Site<'_>) -> Promise {
+    let seen = site.witness.seen();
+    let ours: Vec<_> = seen.jobs.values().filter(|job| !job.event.contains("bare")).collect();
+    let events: BTreeSet<_> = ours.iter().map(|job| &job.event).collect();
+    let wanted = 1 + ONE_BY_ONE + ROUNDS * BURST + PACED;
+    Promise {
+        name: "nothing lost or doubled",
+        measured: format!("{} Jobs of {} events for {wanted} webhooks", ours.len(), events.len()),
+        holds: ours.len() == wanted && events.len() == wanted,
+    }
+}
+
+pub async fn measure() -> Vec<Promise> {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::own(&["--fast"]);
+    cluster.fake_nodes(4);
+    let site = Site::new(&cluster, folder.path()).await;
+    cluster.tell("freeze kube-controller-manager");
+    let (bare, webhook) = site.one_by_one().await;
+    let mut promises = vec![
+        compared(
+            "webhook sent to Job in a watch, one at a time, median at most 1.3x of a bare create",
+            median(webhook.clone()),
+            median(bare.clone()),
+            1.3,
+        ),
+        compared("the same, p99 at most 2x", percentile(&webhook, 99), percentile(&bare, 99), 2.0),
+    ];
+    let (burst, burst_cpu) = bursts(&site).await;
+    promises.push(burst);
+    let bare = site.paced(Way::Bare, "paced_bare").await;
+    let before = site.server.cpu();
+    let webhook = site.paced(Way::Webhook, "paced").await;
+    let paced_cpu = site.server.cpu() - before;
+    let name = "200 a second for 20 s, p50 at most 2x of bare creates at that rate";
+    promises.push(compared(name, percentile(&webhook, 50), percentile(&bare, 50), 2.0));
+    let (ours, theirs) = (percentile(&webhook, 99), percentile(&bare, 99));
+    let limit = Duration::from_millis(100);
+    promises.push(Promise {
+        name: "the same, p99 under 100 ms where the bare one is",
+        measured: format!("{ours:.1?} against {theirs:.1?}"),
+        holds: ours < limit || theirs >= limit,
+    });
+    promises.push(none_lost_or_doubled(&site));
+    let each = |cpu: Duration, jobs: usize| cpu.as_secs_f64() * 1e3 / f64::from(u32::try_from(jobs).unwrap());
+    let (in_burst, at_pace) = (each(burst_cpu, ROUNDS * BURST), each(paced_cpu, PACED));
+    let before = site.server.cpu();
+    cluster.tell("thaw kube-controller-manager");
+    site.come_to_rest().await;
+    let follow = each(site.server.cpu() - before, 1 + ONE_BY_ONE + ROUNDS * BURST + PACED);
+    promises.push(Promise {
+        name: "CPU for each Job, from its webhook to its creation, at most 0.4 ms",
+        measured: format!(
+            "{in_burst:.2} ms in a burst, {at_pace:.2} ms at 200 a second; {follow:.2} ms more until its verdict"
+        ),
+        holds: in_burst <= 0.4 && at_pace <= 0.4,
+    });
+    let most = site.server.most_resident_mib();
+    promises.push(Promise {
+        name: "below 60 MB resident through it all",
+        measured: format!("{most:.1} MiB at most"),
+        holds: most * 1.048_576 < 60.0,
+    });
+    promises
+}

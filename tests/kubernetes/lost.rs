@@ -1,0 +1,131 @@
+//! What is lost on the way: what happened while nobody watched, a pod that is evicted, a node.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::home::{Site, fire, log, run_of, settled};
+use crate::support::cluster::{Cluster, NODE, cluster, until};
+
+fn pod(cluster: &Cluster, script: &str) -> Value {
+    json!({"containers": [{"name": "main", "image": cluster.busybox, "command": ["sh", "-c", script]}],
+        "terminationGracePeriodSeconds": 1})
+}
+
+fn job_of(site: &Site<'_>, run: &Value) -> String {
+    let of = |job: &&Value| job["metadata"]["labels"]["kickoff.dev/run"] == run["id"];
+    site.jobs().iter().find(of).unwrap()["metadata"]["name"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_watch_can_not_be_told_any_more_is_found_all_the_same() {
+    let own = Cluster::own(&["--fast"]);
+    let site = Site::new(
+        &own,
+        &[
+            ("passes", json!({}), pod(&own, "echo well")),
+            ("fails", json!({}), pod(&own, "sleep 3; exit 3")),
+            ("deleted", json!({}), pod(&own, "sleep 1000")),
+            ("stays", json!({}), pod(&own, "sleep 20; exit 4")),
+        ],
+    );
+    let server = site.serve();
+    let mut events = Vec::new();
+    for name in ["passes", "fails", "deleted", "stays"] {
+        events.push(fire(&server, name).await);
+    }
+    for event in &events[1..] {
+        run_of(&server, event, |run| run["state"] == "running").await;
+    }
+    let deleted = job_of(&site, &run_of(&server, &events[2], |_| true).await);
+    let fails = job_of(&site, &run_of(&server, &events[1], |_| true).await);
+    let jobs = format!("/apis/batch/v1/namespaces/{}/jobs", site.namespace.name);
+    let version = own.get(&jobs)["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    server.freeze(true);
+    assert_eq!(site.namespace.ended(&fails), "Failed");
+    site.namespace.run(&["delete", "job", &deleted]);
+    own.tell("compact");
+    // What it had in memory would still be told otherwise, and the connection hold it.
+    own.tell("kill kube-apiserver");
+    own.tell("start kube-apiserver");
+    let since = format!("{jobs}?watch=true&timeoutSeconds=1&resourceVersion={version}");
+    let answer = until("the API server", || {
+        let output = own.kubectl(&["get", "--raw", &since]).stdin(Stdio::null()).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (said.contains("ADDED") || said.contains("too old") || said.contains("Expired")).then_some(said)
+    });
+    assert!(answer.contains("too old resource version") || answer.contains("Expired"), "{answer}");
+    server.freeze(false);
+    for (event, outcome, reason) in [
+        (&events[0], "Passed", "exit code 0"),
+        (&events[1], "Failed", "exit code 3"),
+        (&events[2], "Cancelled", "deleted"),
+        (&events[3], "Failed", "exit code 4"),
+    ] {
+        let run = run_of(&server, event, settled).await;
+        assert_eq!((&run["outcome"], &run["reason"]), (&json!(outcome), &json!(reason)), "{run:#}");
+    }
+    assert!(server.said().contains("forgotten (410)"), "{}", server.said());
+}
+
+/// Asks for a pod's eviction, as a drain does.
+fn evict(site: &Site<'_>, pod: &str) {
+    let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", site.namespace.name);
+    let body = json!({"apiVersion": "policy/v1", "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": site.namespace.name}});
+    let mut create = site.namespace.cluster.kubectl(&["create", "--raw", &path, "-f", "-"]);
+    let mut create = create.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    create.stdin.take().unwrap().write_all(body.to_string().as_bytes()).unwrap();
+    assert!(create.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_evicted_pod_is_no_failed_test() {
+    let script = "echo begun; sleep 4";
+    let strict = json!({"job": {"spec": {"podFailurePolicy": {"rules": [
+        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]}}}});
+    let site = Site::new(
+        cluster(),
+        &[("again", json!({}), pod(cluster(), script)), ("strict", strict, pod(cluster(), script))],
+    );
+    let server = site.serve();
+    let mut runs = Vec::new();
+    for name in ["again", "strict"] {
+        let event = fire(&server, name).await;
+        let run = run_of(&server, &event, |run| run["state"] == "running").await;
+        let pods = site.namespace.pods(&job_of(&site, &run));
+        evict(&site, pods[0]["metadata"]["name"].as_str().unwrap());
+        runs.push(event);
+    }
+    // The cluster puts another in its place.
+    let again = run_of(&server, &runs[0], settled).await;
+    assert_eq!((&again["outcome"], &again["reason"]), (&json!("Passed"), &json!("exit code 0")), "{again:#}");
+    let told = log(&server, &again).await;
+    assert!(told.contains("begun\n"), "{told}");
+    // A template that does not want that.
+    let strict = run_of(&server, &runs[1], settled).await;
+    assert_eq!(strict["outcome"], "Error", "{strict:#}");
+    assert!(strict["reason"].as_str().unwrap().starts_with("EvictionByEvictionAPI: "), "{strict:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_lost_is_no_failed_test() {
+    let own = Cluster::own(&["--fast"]);
+    let mut pod = pod(&own, "sleep 1000");
+    let tolerates = |key: &str| {
+        json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists",
+        "effect": "NoExecute", "tolerationSeconds": 1})
+    };
+    pod["tolerations"] = json!([tolerates("unreachable"), tolerates("not-ready")]);
+    let site = Site::new(&own, &[("lost", json!({}), pod)]);
+    let server = site.serve();
+    let event = fire(&server, "lost").await;
+    run_of(&server, &event, |run| run["state"] == "running").await;
+    own.tell("kill kubelet");
+    let run = run_of(&server, &event, |run| run["outcome"].is_string()).await;
+    assert_eq!(run["outcome"], "Error", "{run:#}");
+    let reason = run["reason"].as_str().unwrap();
+    assert!(reason.starts_with("DeletionByTaintManager: "), "{run:#}");
+    assert!(reason.ends_with(&format!("node {NODE} does not say what became of the pod")), "{run:#}");
+}
