@@ -44,7 +44,7 @@ pub(super) async fn read(
     if follow && entry.as_ref().is_some_and(|entry| !entry.is_over()) {
         return Ok(Some(along(Arc::clone(site), job.clone())));
     }
-    let lost = complete(site, job).await.map_err(|failed| match failed {
+    let missing = complete(site, job).await.map_err(|failed| match failed {
         FollowError::Spool(error) => ExecutorError::Io(error),
         failed => ExecutorError::Transient(failed.to_string()),
     })?;
@@ -58,11 +58,11 @@ pub(super) async fn read(
         }
     }
     if files.is_empty() {
-        tracing::debug!(%job, why = lost.map(|why| why.to_string()), "there is no log");
+        tracing::debug!(%job, why = missing.map(|why| why.to_string()), "there is no log");
         return Ok(None);
     }
-    let lost = stream::iter(lost.map(|why| Err(io::Error::other(why))));
-    Ok(Some(stream::iter(files).flat_map(Tail::chunks).chain(lost).boxed()))
+    let rest = stream::iter(missing.map(|why| Err(io::Error::other(why))));
+    Ok(Some(stream::iter(files).flat_map(Tail::chunks).chain(rest).boxed()))
 }
 
 /// One container's file, and how far it was read.
