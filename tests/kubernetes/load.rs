@@ -26,7 +26,7 @@ pub(super) fn soak() -> bool {
 }
 
 /// A site whose runs pass at once, on nodes that run nothing; with fields for its template.
-pub(super) fn site<'cluster>(cluster: &'cluster Cluster, mut fields: Value) -> Site<'cluster> {
+pub(super) fn site(cluster: &Cluster, mut fields: Value) -> Site<'_> {
     cluster.fake_nodes(2);
     let mut pod = on_fake_nodes();
     pod["containers"] = json!([{"name": "main", "image": "kickoff.test/there-is-none:1"}]);
@@ -155,6 +155,7 @@ pub(super) async fn each_once(server: &Server, witness: &Witness, accepted: &BTr
     }
     let mut made: BTreeMap<(String, String), u32> = BTreeMap::new();
     for job in witness.seen().jobs.values() {
+        assert!(!job.deleted, "nobody was to delete {job:?}");
         *made.entry((job.run.clone(), job.attempt.clone())).or_default() += 1;
     }
     let doubled: Vec<_> = made.iter().filter(|(_, count)| **count != 1).collect();
@@ -165,11 +166,13 @@ pub(super) async fn each_once(server: &Server, witness: &Witness, accepted: &BTr
     assert_eq!(firings.len(), runs.len());
     assert!(firings.iter().all(|firing| firing["outcome"] == "Passed"));
     format!(
-        "{} accepted, {} runs and verdicts, {} Jobs ever, none missing, none doubled; the witness was cut off {} times",
+        "{} accepted, {} runs and verdicts, {} Jobs ever, none missing, none doubled; \
+         the witness was cut off {} times and listed {} times",
         accepted.len(),
         runs.len(),
         made.len(),
-        witness.seen().breaks
+        witness.seen().breaks,
+        witness.seen().lists
     )
 }
 
@@ -196,13 +199,13 @@ async fn every_delivery_has_one_job_over_many_kills_of_the_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_delivery_has_one_job_over_an_api_server_that_comes_and_goes() {
     let cluster = Cluster::own(&["--fast"]);
-    let (kills, away) = if soak() { (10, Duration::from_mins(2)) } else { (2, Duration::from_secs(15)) };
+    let (kills, away) = if soak() { (10, Duration::from_mins(2)) } else { (1, Duration::from_secs(15)) };
     let site = site(&cluster, json!({}));
     let witness = Witness::of(&cluster.kubeconfig, &site.namespace.name).await;
     let server = site.serve();
     let load = Load::on(&server);
     let answers = || {
-        let mut get = cluster.kubectl(&["get", "--raw", "/readyz", "--request-timeout", "2s"]);
+        let mut get = cluster.kubectl(&["get", "--raw", "/readyz", "--request-timeout", "10s"]);
         get.stdin(std::process::Stdio::null()).output().unwrap().status.success()
     };
     for round in 0..=kills {

@@ -82,12 +82,14 @@ fn evict(site: &Site<'_>, pod: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_evicted_pod_is_no_failed_test() {
-    let script = "echo begun; sleep 4";
     let strict = json!({"job": {"spec": {"podFailurePolicy": {"rules": [
         {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]}}}});
     let site = Site::new(
         cluster(),
-        &[("again", json!({}), pod(cluster(), script)), ("strict", strict, pod(cluster(), script))],
+        &[
+            ("again", json!({}), pod(cluster(), "echo begun; sleep 20")),
+            ("strict", strict, pod(cluster(), "sleep 1000")),
+        ],
     );
     let server = site.serve();
     let mut runs = Vec::new();
@@ -118,6 +120,8 @@ async fn a_node_that_is_lost_is_no_failed_test() {
         "effect": "NoExecute", "tolerationSeconds": 1})
     };
     pod["tolerations"] = json!([tolerates("unreachable"), tolerates("not-ready")]);
+    // Where no node is left at all, none is given up.
+    own.fake_nodes(2);
     let site = Site::new(&own, &[("lost", json!({}), pod)]);
     let server = site.serve();
     let event = fire(&server, "lost").await;

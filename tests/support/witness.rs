@@ -1,11 +1,15 @@
 //! Who sees all Jobs of a namespace come and go, and asks nobody but the API server: a watch that begins before
-//! the first, and is taken up again where it was when it breaks off. Where it missed something it panics.
+//! the first, and is taken up again where it was when it breaks off.
+//!
+//! An API server that was started anew has forgotten what was before. Then all are listed: nothing can have come
+//! and gone unseen while it was away, since all changes go through it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use futures::io::AsyncBufReadExt as _;
 use kickoff::outside::kubernetes::{Cluster as Place, connect};
 use kube::Client;
@@ -38,8 +42,9 @@ pub struct Seen {
     pub open: usize,
     /// The most that ever were.
     pub most: usize,
+    /// How often it was cut off, and how often it had to list.
     pub breaks: usize,
-    trouble: Option<String>,
+    pub lists: usize,
 }
 
 /// Watches until dropped.
@@ -60,8 +65,12 @@ struct Object {
     metadata: Meta,
     #[serde(default)]
     status: serde_json::Value,
-    #[serde(default)]
-    message: String,
+}
+
+#[derive(Deserialize)]
+struct List {
+    metadata: Meta,
+    items: Vec<Object>,
 }
 
 #[derive(Deserialize, Default)]
@@ -89,9 +98,9 @@ impl Witness {
     pub async fn of(kubeconfig: &Path, namespace: &str) -> Self {
         let client = api(kubeconfig).await;
         let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
-        let list: serde_json::Value = client.request(get(&path)).await.unwrap();
-        assert_eq!(list["items"].as_array().map(Vec::len), Some(0));
-        let version = list["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+        let list: List = client.request(get(&path)).await.unwrap();
+        assert_eq!(list.items.len(), 0, "Jobs were there before");
+        let version = list.metadata.resource_version;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut watching = JoinSet::new();
         watching.spawn(watch(client, path, version, Arc::clone(&seen)));
@@ -100,9 +109,7 @@ impl Witness {
 
     /// What it has seen so far.
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
-        let seen = self.seen.lock().unwrap();
-        assert_eq!(seen.trouble, None);
-        seen
+        self.seen.lock().unwrap()
     }
 }
 
@@ -110,13 +117,15 @@ async fn watch(client: Client, path: String, mut version: String, seen: Arc<Mute
     loop {
         let query = "watch=true&allowWatchBookmarks=true&timeoutSeconds=3600";
         let opened = client.request_stream(get(&format!("{path}?{query}&resourceVersion={version}"))).await;
+        let mut forgotten = matches!(&opened, Err(kube::Error::Api(status)) if status.code == 410);
         if let Ok(stream) = opened {
             let mut lines = std::pin::pin!(stream.lines());
-            while let Some(Ok(line)) = futures::StreamExt::next(&mut lines).await {
+            while let Some(Ok(line)) = lines.next().await {
+                // Half a line, where it broke off; or a status in place of a Job: it can't go on.
                 let Ok(event) = serde_json::from_str::<Event>(&line) else { break };
                 if event.kind == "ERROR" {
-                    seen.lock().unwrap().trouble = Some(event.object.message);
-                    return;
+                    forgotten = true;
+                    break;
                 }
                 version.clone_from(&event.object.metadata.resource_version);
                 seen.lock().unwrap().take(event);
@@ -124,11 +133,28 @@ async fn watch(client: Client, path: String, mut version: String, seen: Arc<Mute
         }
         seen.lock().unwrap().breaks += 1;
         tokio::time::sleep(Duration::from_millis(100)).await;
+        if forgotten && let Ok(list) = client.request::<List>(get(&path)).await {
+            version.clone_from(&list.metadata.resource_version);
+            seen.lock().unwrap().take_all(list);
+        }
     }
 }
 
 impl Seen {
-    fn take(&mut self, Event { kind, object: Object { metadata, status, .. } }: Event) {
+    /// What is not listed was deleted.
+    fn take_all(&mut self, List { items, .. }: List) {
+        self.lists += 1;
+        let there: BTreeSet<String> = items.iter().map(|object| object.metadata.uid.clone()).collect();
+        for object in items {
+            self.take(Event { kind: "MODIFIED".to_owned(), object });
+        }
+        for (_, job) in self.jobs.iter_mut().filter(|(uid, job)| !job.deleted && !there.contains(*uid)) {
+            job.deleted = true;
+            self.open -= usize::from(job.end.is_none());
+        }
+    }
+
+    fn take(&mut self, Event { kind, object: Object { metadata, status } }: Event) {
         if kind == "BOOKMARK" {
             return;
         }
