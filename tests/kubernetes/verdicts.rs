@@ -50,7 +50,7 @@ fn cases() -> Vec<Case> {
         sidecar["restartPolicy"] = json!("Always");
         json!({"initContainers": [sidecar], "containers": [shell("main", "sleep 0.5; echo tested; exit 4")]})
     };
-    let soon = json!({"startTimeout": "6s"});
+    let soon = json!({"startTimeout": "20s"});
     let indexed = json!({"job": {"spec": {"completions": 3, "parallelism": 3, "completionMode": "Indexed",
         "backoffLimitPerIndex": 0}}});
     let by_index = pod("echo index $JOB_COMPLETION_INDEX; test $JOB_COMPLETION_INDEX != 1");
