@@ -52,6 +52,9 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ("examples/concurrency", "newest-of-a-branch", "event.json", "headers.txt", "fired"),
     ("examples/changed", "new-image", "event.json", "headers.txt", "fired"),
     ("examples/gitlab-merge-request", "merge-request", "event.json", "headers.txt", "fired"),
+    ("examples/environments", "smoke-production", "event.json", "headers.txt", "fired"),
+    ("examples/environments", "smoke-staging", "event.json", "headers.txt", "filtered"),
+    ("examples/sidecar", "end-to-end-on-main", "event.json", "headers.txt", "fired"),
 ];
 
 fn explain(folder: &str, trigger: &str, event: &str, headers: &str) -> Value {
