@@ -1,5 +1,6 @@
 //! A real Kubernetes with real pods.
 
+mod deploy;
 mod harness;
 mod home;
 mod pods;
