@@ -1,6 +1,7 @@
 //! A real Kubernetes with real pods.
 
 mod deploy;
+mod environments;
 mod fields;
 mod harness;
 mod home;
