@@ -1,5 +1,8 @@
 //! A real Kubernetes with real pods.
 
+mod deploy;
+mod environments;
+mod fields;
 mod harness;
 mod home;
 mod leader;

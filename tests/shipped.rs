@@ -1,9 +1,9 @@
-//! Everything that is shipped loads and renders: triggers, examples, README.
+//! Everything that is shipped loads and renders: triggers, examples, what is deployed, README.
 
 mod definitions;
 mod demo;
 mod readme;
-mod rendered;
+pub(crate) mod rendered;
 mod schema;
 mod tested;
 
@@ -20,9 +20,9 @@ fn read(path: &str) -> String {
     fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
-/// Folders with definitions: `triggers` and each example.
+/// Folders with definitions: `triggers`, what `deploy` begins with, and each example.
 fn folders() -> Vec<String> {
-    let mut folders = vec!["triggers".to_owned()];
+    let mut folders = vec!["triggers".to_owned(), "deploy/definitions".to_owned()];
     for entry in fs::read_dir(project("examples")).unwrap() {
         folders.push(format!("examples/{}", entry.unwrap().file_name().to_str().unwrap()));
     }

@@ -7,7 +7,7 @@
 mod allow;
 mod code;
 mod containers;
-mod fields;
+pub mod fields;
 mod manifest;
 mod params;
 mod position;

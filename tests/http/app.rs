@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use kickoff::engine::definitions::config::{Forks, Provider};
 use kickoff::engine::definitions::{Snapshot, Webhook};
 use kickoff::engine::event::Event;
@@ -29,12 +28,13 @@ use kickoff::web::hooks::{BodyLimits, Intake};
 use kickoff::web::listener::{Limits, serve};
 use kickoff::web::state::WebState;
 use serde_json::Value;
-use sha2::Sha256;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+pub(super) use crate::support::sign;
 
 pub(super) const SECRET: &str = "It's a Secret to Everybody";
 pub(super) const MAX_BODY: usize = 1 << 20;
@@ -215,12 +215,6 @@ pub(super) fn push(id: &str, body: &[u8]) -> Vec<u8> {
         ("x-hub-signature-256", signature.as_str()),
     ];
     post("/hooks/github", &headers, body)
-}
-
-pub(super) fn sign(secret: &str, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(body);
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
 /// What came back until the server closed the connection.

@@ -83,6 +83,12 @@ impl<'cluster> Site<'cluster> {
         let path = format!("/apis/batch/v1/namespaces/{}/jobs", self.namespace.name);
         self.namespace.cluster.get(&path)["items"].as_array().unwrap().clone()
     }
+
+    /// All pods of this namespace.
+    pub(super) fn pods(&self) -> Vec<Value> {
+        let path = format!("/api/v1/namespaces/{}/pods", self.namespace.name);
+        self.namespace.cluster.get(&path)["items"].as_array().unwrap().clone()
+    }
 }
 
 /// Fires a template's trigger; gives the event's key.

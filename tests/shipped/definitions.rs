@@ -1,4 +1,4 @@
-//! Definitions in `triggers/` and `examples/`.
+//! Definitions in `triggers/`, `examples/` and `deploy/`.
 
 use kickoff::engine::definitions::compile::{compile, secret_sources};
 use kickoff::engine::definitions::load::load;

@@ -68,7 +68,8 @@ fn every_verb_of_the_readme_exists() {
 fn every_file_that_the_readme_names_is_there() {
     let readme = super::read("README.md");
     let named =
-        Regex::new(r"\]\(([^)#:]+)\)|(?:^|[\s@`])((?:\./)?(?:examples|triggers|tests)/[\w./-]+)").unwrap();
+        Regex::new(r"\]\(([^)#:]+)\)|(?:^|[\s@`])((?:\./)?(?:deploy|examples|triggers|tests)/[\w./-]+)")
+            .unwrap();
     let mut count = 0;
     for found in named.captures_iter(&readme) {
         let path = found.get(1).or_else(|| found.get(2)).unwrap().as_str();

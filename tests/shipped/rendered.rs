@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 /// Folder, trigger, event, headers, and what is decided.
-const CASES: &[(&str, &str, &str, &str, &str)] = &[
+pub(crate) const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ("triggers", "github-push", "events/github-push.json", "events/github-push.headers.txt", "fired"),
     (
         "triggers",
@@ -52,9 +52,20 @@ const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ("examples/concurrency", "newest-of-a-branch", "event.json", "headers.txt", "fired"),
     ("examples/changed", "new-image", "event.json", "headers.txt", "fired"),
     ("examples/gitlab-merge-request", "merge-request", "event.json", "headers.txt", "fired"),
+    ("examples/environments", "smoke-production", "event.json", "headers.txt", "fired"),
+    ("examples/environments", "smoke-staging", "event.json", "headers.txt", "filtered"),
+    ("examples/sidecar", "end-to-end-on-main", "event.json", "headers.txt", "fired"),
+    (
+        "deploy/definitions",
+        "message-on-main",
+        "../../examples/first-loop/event.json",
+        "../../examples/first-loop/headers.txt",
+        "fired",
+    ),
 ];
 
-fn explain(folder: &str, trigger: &str, event: &str, headers: &str) -> Value {
+/// What `kickoff explain` says.
+pub(crate) fn explain(folder: &str, trigger: &str, event: &str, headers: &str) -> Value {
     let folder = super::project(folder);
     let previous = folder.join("previous.json");
     let previous = previous.exists().then(|| ["--previous".into(), previous.into_os_string()]);

@@ -124,11 +124,20 @@ impl Cluster {
 
     /// Creates objects of a manifest.
     pub fn create(&self, manifest: &Value) {
-        let mut creating = self.kubectl(&["create", "-f", "-"]);
-        creating.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = creating.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(manifest.to_string().as_bytes()).unwrap();
-        succeed(&child.wait_with_output().unwrap(), &["create"]);
+        self.feed(&["create", "-f", "-"], manifest);
+    }
+
+    /// What the API server answers to an object that `kubectl` is to read with `-f -`.
+    pub fn send(&self, arguments: &[&str], object: &Value) -> Value {
+        serde_json::from_str(&self.feed(arguments, object)).unwrap()
+    }
+
+    fn feed(&self, arguments: &[&str], object: &Value) -> String {
+        let mut feeding = self.kubectl(arguments);
+        feeding.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = feeding.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(object.to_string().as_bytes()).unwrap();
+        succeed(&child.wait_with_output().unwrap(), arguments)
     }
 
     /// A namespace of the test's own, deleted when dropped.

@@ -13,10 +13,11 @@ const MOST_LETTERS: usize = 2;
 
 /// An object and its fields, each with the object that it holds, itself or in a list; `-` where what it
 /// holds is not looked into.
-type Object = (&'static str, &'static [(&'static str, &'static [&'static str])]);
+pub type Object = (&'static str, &'static [(&'static str, &'static [&'static str])]);
 
-/// Kubernetes 1.35: `batch/v1` `JobSpec` and what of `core/v1` stands below it.
-const OBJECTS: &[Object] = &[
+/// Kubernetes 1.36: `batch/v1` `JobSpec` and what of `core/v1` stands below it. A test compares it with what
+/// an API server says.
+pub const OBJECTS: &[Object] = &[
     (
         "Job",
         &[
@@ -57,7 +58,23 @@ const OBJECTS: &[Object] = &[
         "Metadata",
         &[(
             "-",
-            &["annotations", "finalizers", "generateName", "labels", "name", "namespace", "ownerReferences"],
+            &[
+                "annotations",
+                "creationTimestamp",
+                "deletionGracePeriodSeconds",
+                "deletionTimestamp",
+                "finalizers",
+                "generateName",
+                "generation",
+                "labels",
+                "managedFields",
+                "name",
+                "namespace",
+                "ownerReferences",
+                "resourceVersion",
+                "selfLink",
+                "uid",
+            ],
         )],
     ),
     (
@@ -93,6 +110,7 @@ const OBJECTS: &[Object] = &[
                     "runtimeClassName",
                     "schedulerName",
                     "schedulingGates",
+                    "schedulingGroup",
                     "serviceAccount",
                     "serviceAccountName",
                     "setHostnameAsFQDN",
@@ -100,7 +118,6 @@ const OBJECTS: &[Object] = &[
                     "subdomain",
                     "terminationGracePeriodSeconds",
                     "topologySpreadConstraints",
-                    "workloadRef",
                 ],
             ),
             ("Container", &["containers", "ephemeralContainers", "initContainers"]),
