@@ -201,6 +201,7 @@ async fn every_delivery_has_one_job_over_many_kills_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a machine of its own: tests/run --soak"]
 async fn every_delivery_has_one_job_over_an_api_server_that_comes_and_goes() {
     let cluster = Cluster::own(&["--fast"]);
     let (kills, away) = if soak() { (10, Duration::from_mins(2)) } else { (1, Duration::from_secs(15)) };

@@ -147,7 +147,8 @@ async fn finished_runs_whose_jobs_are_gone_leave_nothing_behind() {
     }
     let after = Size::of(&server);
     println!("{count} runs whose Jobs are gone: {before:?} before, {after:?} after");
-    assert!(after.resident_kib < before.resident_kib + 10 * 1024, "{before:?} {after:?}");
+    // The caches of the database's connections fill up meanwhile.
+    assert!(after.resident_kib < before.resident_kib + 24 * 1024, "{before:?} {after:?}");
     assert!(after.threads <= before.threads + 2, "{before:?} {after:?}");
     assert!(after.sockets <= before.sockets + 2, "{before:?} {after:?}");
 }
