@@ -3,7 +3,6 @@
 //! Pure. The times tell where a log goes on that was read up to some line, whatever became of the connection,
 //! of the log's file on the node, or of us meanwhile.
 
-use std::cmp::Ordering;
 use std::mem;
 
 use jiff::Timestamp;
@@ -15,14 +14,16 @@ const LONGEST_WORD: usize = 300;
 
 /// Where in a log a reader is.
 ///
-/// Times of lines need not ascend (a container writes to two streams), but those from some second on come in
-/// the same order each time, so it is counted how many of them are known.
+/// Times of lines need not ascend (a container writes to two streams), by a second at most, but those from some
+/// second on come in the same order each time, so it is counted how many of them are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Position {
     /// The latest time of a whole line.
     at: Option<Timestamp>,
-    /// The whole lines from the beginning of its second on.
+    /// The whole lines of its second.
     lines: u64,
+    /// Those of the second before.
+    before: u64,
 }
 
 /// Passes on the lines beyond a position, as they come in pieces.
@@ -53,17 +54,28 @@ enum Line {
 impl Position {
     /// From when on the API server is asked for lines, which it knows by the second.
     pub(super) fn since(&self) -> Option<String> {
-        let whole = Timestamp::from_second(self.at?.as_second()).ok()?;
+        let whole = Timestamp::from_second(self.at?.as_second().checked_sub(1)?).ok()?;
         Some(whole.to_string())
     }
 
     fn step(&mut self, at: Timestamp) {
-        match self.at.map(|latest| at.as_second().cmp(&latest.as_second())) {
-            None | Some(Ordering::Greater) => *self = Self { at: Some(at), lines: 1 },
-            Some(Ordering::Equal) => *self = Self { at: self.at.max(Some(at)), lines: self.lines + 1 },
+        let Some(latest) = self.at else {
+            *self = Self { at: Some(at), lines: 1, before: 0 };
+            return;
+        };
+        match at.as_second() - latest.as_second() {
+            0 => *self = Self { at: Some(latest.max(at)), lines: self.lines + 1, ..*self },
+            1 => *self = Self { at: Some(at), lines: 1, before: self.lines },
+            -1 => self.before += 1,
+            later if later > 0 => *self = Self { at: Some(at), lines: 1, before: 0 },
             // It will not come again.
-            Some(Ordering::Less) => {}
+            _ => {}
         }
+    }
+
+    /// The whole lines that come again.
+    fn known(&self) -> u64 {
+        self.lines + self.before
     }
 }
 
@@ -136,13 +148,15 @@ impl Beyond {
     /// Whether a line of this time is one that was there before.
     fn knows(&mut self, at: Timestamp) -> bool {
         let Some(again) = self.again else { return false };
-        if again < self.position.lines && self.position.at.is_some_and(|latest| at <= latest) {
+        if again < self.position.known() && self.position.at.is_some_and(|latest| at <= latest) {
             self.again = Some(again + 1);
             return true;
         }
         // Fewer of them come again where the node has taken a new file and thrown the old one away.
-        self.gap = again < self.position.lines;
-        self.position.lines = again;
+        self.gap = again < self.position.known();
+        if self.gap {
+            (self.position.lines, self.position.before) = (again, 0);
+        }
         self.again = None;
         false
     }
@@ -260,14 +274,14 @@ mod tests {
         let out = pass(&mut beyond, text.as_bytes(), 3);
         assert_eq!(out, "2026-01-02T03:04:05Z one\n2026-01-02T03:04:06Z two\n");
         assert_eq!(beyond.word().unwrap(), "failed to watch file \"a\": no space left\n\n");
-        assert_eq!(beyond.position().since().unwrap(), "2026-01-02T03:04:06Z");
+        assert_eq!(beyond.position().since().unwrap(), "2026-01-02T03:04:05Z");
     }
 
     #[test]
-    fn seconds_are_asked_for_from_their_beginning() {
+    fn lines_are_asked_for_from_the_second_before() {
         let mut position = Position::default();
         assert_eq!(position.since(), None);
         position.step("2026-01-02T03:04:05.999999999Z".parse().unwrap());
-        assert_eq!(position.since().unwrap(), "2026-01-02T03:04:05Z");
+        assert_eq!(position.since().unwrap(), "2026-01-02T03:04:04Z");
     }
 }
