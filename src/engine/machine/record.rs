@@ -340,10 +340,14 @@ pub struct Run {
 }
 
 impl Run {
+    /// The definition that it belongs to: its trigger, or its template where it was run by hand.
+    pub fn owner(&self) -> &ObjectName {
+        self.trigger.as_ref().unwrap_or(&self.template)
+    }
+
     /// Where the Job of an attempt is.
     pub fn place(&self, attempt: u32) -> Place {
-        let owner = self.trigger.as_ref().unwrap_or(&self.template);
-        Place { namespace: self.namespace.clone(), name: job_name(&owner.name, &self.id, attempt) }
+        Place { namespace: self.namespace.clone(), name: job_name(&self.owner().name, &self.id, attempt) }
     }
 }
 

@@ -19,6 +19,14 @@ pub struct JobId {
     pub attempt: u32,
 }
 
+impl JobId {
+    /// Reads what [`std::fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (run, attempt) = text.rsplit_once('-')?;
+        Some(Self { run: RunId::parse(run)?, attempt: attempt.parse().ok()? })
+    }
+}
+
 impl std::fmt::Display for JobId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.run, self.attempt)

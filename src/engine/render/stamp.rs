@@ -24,7 +24,7 @@ pub fn stamp(manifest: &Value, run: &Run, instance: &str) -> Value {
     let purpose = Purpose {
         run: &run.id,
         attempt: run.attempt,
-        owner: run.trigger.as_ref().unwrap_or(&run.template),
+        owner: run.owner(),
         leg: &run.name,
         template: &run.template,
         namespace: &run.namespace,

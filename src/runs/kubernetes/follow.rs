@@ -21,7 +21,6 @@ use super::api::{CallError, escape};
 use super::board::Entry;
 use super::spool::{Part, SourceId};
 use super::stamped::Beyond;
-use crate::engine::ids::RunId;
 use crate::engine::machine::JobId;
 use crate::engine::pod::{ContainerFacts, PodFacts};
 
@@ -88,7 +87,7 @@ pub(super) async fn run(site: Arc<Site>, cancel: CancellationToken) {
         changes.mark_unchanged();
         if swept.is_none_or(|at| at.elapsed() > SWEEP) && *site.board.synced().borrow() {
             swept = Some(Instant::now());
-            let known = |name: &str| id_of(name).is_some_and(|job| site.board.get(&job).is_some());
+            let known = |name: &str| JobId::parse(name).is_some_and(|job| site.board.get(&job).is_some());
             if let Err(error) = site.spool.sweep(site.clock.now(), known).await {
                 warn!(%error, "can't tidy up the folder of logs that are being written");
             }
@@ -137,8 +136,12 @@ pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<Fol
     let mut missing = None;
     let there = site.spool.list(job).await.map_err(FollowError::Spool)?;
     for source in site.board.get(job).map(|entry| sources(&entry)).unwrap_or_default() {
-        if there.get(&source) == Some(&true) || !site.spool.claim(job, &source) {
+        if there.get(&source) == Some(&true) {
             continue;
+        }
+        // Who reads along may be at it just as well as who keeps the log: half of it is not all of it.
+        while !site.spool.claim(job, &source) {
+            changes.changed().await.map_err(|closed| FollowError::Broken(closed.to_string()))?;
         }
         let held = Held { site, job, source: &source };
         match keep(site, job, &source).await {
@@ -167,7 +170,8 @@ struct Held<'site> {
 
 impl Held<'_> {
     fn is_earlier(&self) -> bool {
-        facts(self.site, self.job, self.source).is_some_and(|facts| facts.restarts > self.source.restart)
+        let Some(entry) = self.site.board.get(self.job) else { return false };
+        find(&entry, self.source).is_some_and(|(_, container)| container.restarts > self.source.restart)
     }
 }
 
@@ -258,37 +262,38 @@ async fn pass(site: &Site, job: &JobId, source: &SourceId, part: &mut Part) -> R
 
 /// Where a container's log is; the node has that of its last two starts.
 fn path(site: &Site, job: &JobId, source: &SourceId) -> Option<String> {
-    let facts = facts(site, job, source);
-    let earlier = facts.as_ref().map_or(0, |facts| facts.restarts.saturating_sub(source.restart));
+    let entry = site.board.get(job).unwrap_or_default();
+    let container = find(&entry, source).map(|(_, container)| container);
+    let earlier = container.map_or(0, |container| container.restarts.saturating_sub(source.restart));
     // The one before is that of the last start, while the next has not begun.
-    if earlier > 1 || earlier == 1 && facts.is_some_and(|facts| facts.is_waiting()) {
+    if earlier > 1 || earlier == 1 && container.is_some_and(ContainerFacts::is_waiting) {
         return None;
     }
-    let namespace = site.board.get(job).map(|entry| entry.namespace).unwrap_or_default();
     Some(format!(
         "/api/v1/namespaces/{}/pods/{}/log?container={}&timestamps=true&previous={}",
-        escape(&namespace),
+        escape(&entry.namespace),
         escape(&source.pod),
         escape(&source.container),
         earlier == 1
     ))
 }
 
-fn facts(site: &Site, job: &JobId, source: &SourceId) -> Option<ContainerFacts> {
-    let entry = site.board.get(job)?;
-    let pod = entry.pods.into_iter().find(|pod| pod.age() == (source.created_at, source.pod.as_str()))?;
-    pod.containers.into_iter().find(|container| container.name == source.container)
+/// The pod and the container as they are known.
+fn find<'entry>(
+    entry: &'entry Entry,
+    source: &SourceId,
+) -> Option<(&'entry PodFacts, &'entry ContainerFacts)> {
+    let pod = entry.pods.iter().find(|pod| pod.age() == (source.created_at, source.pod.as_str()))?;
+    Some((pod, pod.containers.iter().find(|container| container.name == source.container)?))
 }
 
 /// Whether this start of the container goes on.
 fn runs(site: &Site, job: &JobId, source: &SourceId) -> bool {
     let Some(entry) = site.board.get(job) else { return false };
-    let pod = entry.pods.iter().find(|pod| pod.age() == (source.created_at, source.pod.as_str()));
-    let goes_on = |pod: &&PodFacts| !pod.is_over() && !entry.is_over();
-    let container = pod
-        .filter(goes_on)
-        .and_then(|pod| pod.containers.iter().find(|container| container.name == source.container));
-    container.is_some_and(|one| !one.has_ended() && one.restarts == source.restart)
+    let goes_on = |(pod, container): (&PodFacts, &ContainerFacts)| {
+        !pod.is_over() && !container.has_ended() && container.restarts == source.restart
+    };
+    !entry.is_over() && find(&entry, source).is_some_and(goes_on)
 }
 
 /// Waits for the end of this start of the container.
@@ -299,9 +304,4 @@ async fn end(site: &Site, job: &JobId, source: &SourceId) {
             return;
         }
     }
-}
-
-fn id_of(name: &str) -> Option<JobId> {
-    let (run, attempt) = name.rsplit_once('-')?;
-    Some(JobId { run: RunId::parse(run)?, attempt: attempt.parse().ok()? })
 }

@@ -76,7 +76,7 @@ impl Rows for Visible<'_> {
     }
 
     async fn keep(&self, run: Run) -> Result<Option<Run>, ApiError> {
-        Ok(self.principal.sees(&view::owner(&run).namespace).then_some(run))
+        Ok(self.principal.sees(&run.owner().namespace).then_some(run))
     }
 }
 
@@ -84,7 +84,7 @@ impl Rows for Visible<'_> {
 pub(super) async fn find(state: &WebState, principal: &Principal, id: &str) -> Result<Run, ApiError> {
     let absent = || ApiError::Absent(format!("run {id}"));
     let run = state.history.run(&RunId::parse(id).ok_or_else(absent)?).await?;
-    run.filter(|run| principal.sees(&view::owner(run).namespace)).ok_or_else(absent)
+    run.filter(|run| principal.sees(&run.owner().namespace)).ok_or_else(absent)
 }
 
 /// One run

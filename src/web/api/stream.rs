@@ -171,7 +171,7 @@ impl Reader {
     async fn message(&self, row: &Row) -> Result<Option<Event>, HistoryError> {
         match row {
             Row::Run(id) => {
-                let run = self.history.run(id).await?.filter(|run| self.wants(view::owner(run)));
+                let run = self.history.run(id).await?.filter(|run| self.wants(run.owner()));
                 Ok(run.and_then(|run| message("run", &view::run(&run))))
             }
             Row::Firing(id) => {

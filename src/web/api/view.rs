@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::pages::Gathered;
 use crate::engine::event::{Attributes, Cause, Git, rfc3339};
-use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
+use crate::engine::ids::{EventKey, FiringId, RunId};
 use crate::engine::machine::{
     Attempt, Decision, DecisionKind, EventRecord, EventRef, Firing, FiringState, PodSeen, Run, RunState,
     RunSummary, Settled,
@@ -83,17 +83,12 @@ struct AttemptView<'a> {
     log: Option<Settled>,
 }
 
-/// The definition that a run belongs to: its trigger, or its template where it was run by hand.
-pub(super) fn owner(run: &Run) -> &ObjectName {
-    run.trigger.as_ref().unwrap_or(&run.template)
-}
-
 pub(super) fn run(run: &Run) -> RunView<'_> {
     RunView {
         id: &run.id,
         firing: &run.firing,
         trigger: run.trigger.as_ref().map(|name| name.name.as_str()),
-        namespace: &owner(run).namespace,
+        namespace: &run.owner().namespace,
         name: &run.name,
         template: &run.template.name,
         environment: run.environment.as_deref(),
