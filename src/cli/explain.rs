@@ -119,12 +119,15 @@ pub(super) fn webhook(
     let name = if let Some(name) = wanted {
         ObjectName::parse(name, &trigger.name.namespace)
     } else {
-        let mut names: Vec<&ObjectName> = trigger.sources.iter().map(|source| &source.webhook).collect();
+        let mut names: Vec<&ObjectName> = trigger.webhooks().collect();
         names.sort();
         names.dedup();
         match names.as_slice() {
             [] => {
-                let message = format!("trigger {} listens to nothing: run it by hand", trigger.name.name);
+                let message = format!(
+                    "trigger {} listens to no webhook: give a CloudEvent with --event, or run it by hand",
+                    trigger.name.name
+                );
                 return Err(Usage(message));
             }
             [name] => (*name).clone(),

@@ -17,7 +17,7 @@ pub mod quantity;
 pub(in crate::engine) mod schema;
 pub(in crate::engine) mod yaml;
 
-pub use clause::WebhookSource;
+pub use clause::{Clause, Source, WebhookSource};
 pub use compile::compile;
 pub use editor::editor_schema;
 pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};

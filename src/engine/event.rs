@@ -1,5 +1,6 @@
 //! Events: CloudEvents 1.0 attributes, what a forge said about its repository, and the raw body.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -77,6 +78,22 @@ pub enum Ingress {
     Manual(String),
     /// The end of a firing.
     Verdict,
+}
+
+impl Ingress {
+    /// As definitions know it: without what only an event tells.
+    pub fn door(&self) -> Cow<'_, Self> {
+        Cow::Borrowed(self)
+    }
+
+    /// For people.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Webhook(name) => format!("webhook {}", name.name),
+            Self::Manual(principal) => format!("commands of {principal}"),
+            Self::Verdict => "verdicts".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Ingress {

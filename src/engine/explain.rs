@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::definitions::Trigger;
-use super::event::{Event, Git, Ingress};
+use super::definitions::{Source, Trigger};
+use super::event::{Event, Git};
 use super::ids::{FiringId, ObjectName, RunId};
 use super::machine::plan::{self, PlannedRun, Refusal};
 use super::machine::{DecisionKind, MachineConfig, series};
@@ -125,19 +125,9 @@ fn explained(run: PlannedRun, trigger: &Trigger, event: &Event, config: &Machine
 
 /// Which source clause it has, and what came instead.
 fn deaf(trigger: &Trigger, event: &Event) -> String {
-    let wanted: Vec<String> = trigger
-        .sources
-        .iter()
-        .map(|source| match source.events.as_slice() {
-            [] => format!("any event of webhook {}", source.webhook.name),
-            events => format!("{} of webhook {}", events.join(" or "), source.webhook.name),
-        })
-        .collect();
+    let wanted: Vec<String> = trigger.sources.iter().map(Source::title).collect();
     let wanted =
         if wanted.is_empty() { "nothing: it runs by hand only".to_owned() } else { wanted.join(", or ") };
-    let from = match &event.attributes.ingress {
-        Ingress::Webhook(webhook) => format!("webhook {}", webhook.name),
-        other => other.to_string(),
-    };
+    let from = event.attributes.ingress.title();
     format!("sources: it listens for {wanted}, and this is {} of {from}", event.attributes.event_type)
 }

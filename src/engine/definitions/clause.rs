@@ -1,8 +1,8 @@
-//! Source clauses: which deliveries of which Webhook a trigger listens to.
+//! Source clauses: what a trigger listens to.
 //!
-//! What the type alone tells is [`WebhookSource::takes`], which the index counts by. The rest needs the
-//! event itself: forks, repositories, branches, paths. It filters with a reason, and where a payload
-//! can't tell it lets the event pass and says so.
+//! What the type alone tells is [`Source::takes`], which the index counts by. The rest needs the event
+//! itself, of a delivery for instance forks, repositories, branches, paths. It filters with a reason, and
+//! where a payload can't tell it lets the event pass and says so.
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -16,7 +16,23 @@ use crate::engine::webhook::Change;
 /// Longest value that a reason shows, characters.
 const SHOWN: usize = 100;
 
-/// A source clause: which deliveries of which Webhook.
+/// A source clause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where its events come in; as [`Ingress::door`] gives it.
+    pub ingress: Ingress,
+    /// Which of them it takes.
+    pub clause: Clause,
+}
+
+/// Which events of its ingress a source takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clause {
+    /// Deliveries of a Webhook.
+    Webhook(WebhookSource),
+}
+
+/// Which deliveries of which Webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSource {
     /// The Webhook.
@@ -112,7 +128,7 @@ impl Trigger {
         let mut passed: Option<String> = None;
         let mut refused: Vec<String> = Vec::new();
         for clause in self.clauses(event) {
-            match clause.admits(event.git.as_ref(), &event.event_type, facts) {
+            match clause.admits(event, facts) {
                 Ok(None) => return Ok(None),
                 Ok(note) => passed = passed.or(note),
                 Err(reason) if !refused.contains(&reason) => refused.push(reason),
@@ -125,17 +141,22 @@ impl Trigger {
         }
     }
 
-    fn clauses<'a>(&'a self, event: &'a Attributes) -> impl Iterator<Item = &'a WebhookSource> {
-        let webhook = match &event.ingress {
-            Ingress::Webhook(webhook) => Some(webhook),
+    /// The Webhooks it listens to.
+    pub fn webhooks(&self) -> impl Iterator<Item = &ObjectName> {
+        self.sources.iter().filter_map(|source| match &source.ingress {
+            Ingress::Webhook(name) => Some(name),
             _ => None,
-        };
-        let of = move |source: &&WebhookSource| Some(&source.webhook) == webhook;
+        })
+    }
+
+    fn clauses<'a>(&'a self, event: &'a Attributes) -> impl Iterator<Item = &'a Source> {
+        let door = event.ingress.door();
+        let of = move |source: &&Source| source.ingress == *door;
         self.sources.iter().filter(of).filter(|source| source.takes(&event.event_type))
     }
 }
 
-impl WebhookSource {
+impl Source {
     /// Whether `event_type` is one of the clause's types, or an action of one.
     pub fn takes(&self, event_type: &str) -> bool {
         let covers = |wanted: &String| {
@@ -143,9 +164,41 @@ impl WebhookSource {
                 .strip_prefix(wanted.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        self.events.is_empty() || self.events.iter().any(covers)
+        self.types().is_empty() || self.types().iter().any(covers)
     }
 
+    /// The types it takes; empty means all. `a.b` also covers `a.b.c`.
+    pub fn types(&self) -> &[String] {
+        match &self.clause {
+            Clause::Webhook(webhook) => &webhook.events,
+        }
+    }
+
+    /// For people: what it listens for.
+    pub fn title(&self) -> String {
+        let from = self.ingress.title();
+        match self.types() {
+            [] => format!("any event of {from}"),
+            types => format!("{} of {from}", types.join(" or ")),
+        }
+    }
+
+    /// A path and the values of which it must hold one for the clause to let an event pass, where plain
+    /// values tell. Clauses of one ingress have the same path.
+    pub fn equality(&self) -> Option<(&'static str, &[String])> {
+        match &self.clause {
+            Clause::Webhook(webhook) => Some(("git.repository", webhook.repositories.literals()?)),
+        }
+    }
+
+    fn admits(&self, event: &Attributes, facts: &Facts) -> Result<Option<String>, String> {
+        match &self.clause {
+            Clause::Webhook(webhook) => webhook.admits(event.git.as_ref(), &event.event_type, facts),
+        }
+    }
+}
+
+impl WebhookSource {
     fn admits(&self, git: Option<&Git>, event_type: &str, facts: &Facts) -> Result<Option<String>, String> {
         let none = Git::default();
         let git = git.unwrap_or(&none);

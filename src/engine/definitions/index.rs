@@ -2,7 +2,7 @@
 //!
 //! Ten thousand triggers on one webhook are usually told apart by one rule such as `git.repository
 //! equals acme/shop`. Each trigger is filed under the values of one of its equalities: that whose
-//! path has the most values among the webhook's triggers. What the event holds at that path is then
+//! path has the most values among the source's triggers. What the event holds at that path is then
 //! one look-up. One without an equality is filed by a text that must be in a value for its glob, regular
 //! expression or beginning. An index may only leave out triggers whose rules can't hold, and never decides more.
 
@@ -14,15 +14,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use self::literals::OfText;
+use super::clause::Source;
 use super::model::Trigger;
 use crate::engine::event::{Attributes, Ingress};
-use crate::engine::ids::ObjectName;
 
 /// Finds candidates.
 #[derive(Debug, Default)]
 pub struct Index {
     triggers: Vec<Arc<Trigger>>,
-    webhooks: HashMap<ObjectName, OfWebhook>,
+    doors: HashMap<Ingress, OfIngress>,
 }
 
 /// Who may fire on an event.
@@ -35,7 +35,7 @@ pub struct Candidates {
 }
 
 #[derive(Debug, Default)]
-struct OfWebhook {
+struct OfIngress {
     listening: Listening,
     /// Triggers without an equality to file them by.
     always: Vec<usize>,
@@ -71,36 +71,35 @@ type Equality = (String, Vec<Value>);
 impl Index {
     /// Files `triggers` by their sources and equalities.
     pub fn build(triggers: &[Arc<Trigger>]) -> Self {
-        let mut listening: BTreeMap<&ObjectName, Vec<usize>> = BTreeMap::new();
+        let mut listening: BTreeMap<&Ingress, Vec<usize>> = BTreeMap::new();
         for (position, trigger) in triggers.iter().enumerate() {
-            let webhooks: BTreeSet<&ObjectName> =
-                trigger.sources.iter().map(|source| &source.webhook).collect();
-            for webhook in webhooks {
-                listening.entry(webhook).or_default().push(position);
+            let doors: BTreeSet<&Ingress> = trigger.sources.iter().map(|source| &source.ingress).collect();
+            for door in doors {
+                listening.entry(door).or_default().push(position);
             }
         }
-        let webhooks = listening
+        let doors = listening
             .into_iter()
-            .map(|(webhook, positions)| (webhook.clone(), OfWebhook::build(webhook, &positions, triggers)))
+            .map(|(door, positions)| (door.clone(), OfIngress::build(door, &positions, triggers)))
             .collect();
-        Self { triggers: triggers.to_vec(), webhooks }
+        Self { triggers: triggers.to_vec(), doors }
     }
 
     /// Whether any trigger's source clause takes the event.
     pub fn listens(&self, event: &Attributes) -> bool {
-        self.of(event).is_some_and(|webhook| webhook.listening.count(&event.event_type) > 0)
+        self.of(event).is_some_and(|door| door.listening.count(&event.event_type) > 0)
     }
 
     /// Candidates for `event` whose root of values is `root`.
     pub fn candidates(&self, event: &Attributes, root: &Value) -> Candidates {
-        let Some(webhook) = self.of(event) else { return Candidates::default() };
-        let listening = webhook.listening.count(&event.event_type);
+        let Some(door) = self.of(event) else { return Candidates::default() };
+        let listening = door.listening.count(&event.event_type);
         if listening == 0 {
             return Candidates::default();
         }
-        let filed = webhook.paths.iter().flat_map(|path| path.at(root));
-        let by_text = webhook.texts.iter().flat_map(|path| path.at(root));
-        let mut positions: Vec<usize> = webhook
+        let filed = door.paths.iter().flat_map(|path| path.at(root));
+        let by_text = door.texts.iter().flat_map(|path| path.at(root));
+        let mut positions: Vec<usize> = door
             .always
             .iter()
             .chain(filed)
@@ -112,19 +111,16 @@ impl Index {
         Candidates { positions, listening }
     }
 
-    fn of(&self, event: &Attributes) -> Option<&OfWebhook> {
-        match &event.ingress {
-            Ingress::Webhook(webhook) => self.webhooks.get(webhook),
-            Ingress::Manual(_) | Ingress::Verdict => None,
-        }
+    fn of(&self, event: &Attributes) -> Option<&OfIngress> {
+        self.doors.get(event.ingress.door().as_ref())
     }
 }
 
-impl OfWebhook {
-    fn build(webhook: &ObjectName, positions: &[usize], triggers: &[Arc<Trigger>]) -> Self {
+impl OfIngress {
+    fn build(door: &Ingress, positions: &[usize], triggers: &[Arc<Trigger>]) -> Self {
         let equalities: Vec<(usize, Vec<Equality>)> = positions
             .iter()
-            .map(|position| (*position, usable(equalities(&triggers[*position], webhook))))
+            .map(|position| (*position, usable(equalities(&triggers[*position], door))))
             .collect();
         let mut values: HashMap<&str, BTreeSet<String>> = HashMap::new();
         for (path, wanted) in equalities.iter().flat_map(|(_, all)| all) {
@@ -134,7 +130,7 @@ impl OfWebhook {
         let mut paths: BTreeMap<&str, OfPath> = BTreeMap::new();
         let mut others = Vec::new();
         for (position, all) in &equalities {
-            built.listening.add(&triggers[*position], webhook);
+            built.listening.add(&triggers[*position], door);
             match all.iter().max_by_key(|(path, _)| (values[path.as_str()].len(), path)) {
                 None => others.push((*position, needed(&triggers[*position]))),
                 Some((path, wanted)) => {
@@ -148,13 +144,16 @@ impl OfWebhook {
     }
 }
 
-/// What must hold for the trigger to fire on an event of this webhook: equalities of its rules, and the
-/// repositories of its source clauses, where all of them name some.
-fn equalities(trigger: &Trigger, webhook: &ObjectName) -> Vec<Equality> {
-    let clauses = trigger.sources.iter().filter(|source| source.webhook == *webhook);
-    let named: Option<Vec<&[String]>> = clauses.map(|source| source.repositories.literals()).collect();
-    let repositories = named.map(|named| named.concat().into_iter().map(Value::String).collect());
-    let of_sources = repositories.map(|repositories| ("git.repository".to_owned(), repositories));
+/// What must hold for the trigger to fire on an event of this ingress: equalities of its rules, and that of
+/// its source clauses, where all of them have one.
+fn equalities(trigger: &Trigger, door: &Ingress) -> Vec<Equality> {
+    let clauses = trigger.sources.iter().filter(|source| source.ingress == *door);
+    let of_sources: Option<Vec<(&str, &[String])>> = clauses.map(Source::equality).collect();
+    let of_sources = of_sources.and_then(|all| {
+        let (path, _) = *all.first()?;
+        let values = all.iter().flat_map(|(_, values)| values.iter().cloned().map(Value::String));
+        Some((path.to_owned(), values.collect()))
+    });
     // One that asks for `changed` must see every event of its series, also those that its rules refuse;
     // one that is suspended or broken decides so before any rule is asked.
     let first = trigger.suspend || trigger.broken.is_some() || trigger.watches();
@@ -173,14 +172,14 @@ fn usable(equalities: Vec<Equality>) -> Vec<Equality> {
 }
 
 impl Listening {
-    fn add(&mut self, trigger: &Trigger, webhook: &ObjectName) {
-        let sources = || trigger.sources.iter().filter(|source| source.webhook == *webhook);
-        if sources().any(|source| source.events.is_empty()) {
+    fn add(&mut self, trigger: &Trigger, door: &Ingress) {
+        let sources = || trigger.sources.iter().filter(|source| source.ingress == *door);
+        if sources().any(|source| source.types().is_empty()) {
             self.to_all += 1;
             return;
         }
         let types: BTreeSet<&str> =
-            sources().flat_map(|source| source.events.iter().map(String::as_str)).collect();
+            sources().flat_map(|source| source.types().iter().map(String::as_str)).collect();
         for wanted in &types {
             if !prefixes(wanted).skip(1).any(|wider| types.contains(wider)) {
                 *self.by_type.entry((*wanted).to_owned()).or_default() += 1;

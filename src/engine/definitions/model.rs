@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::clause::WebhookSource;
+use super::clause::Source;
 use super::config::{Forks, Provider, WhenFull};
 use super::index::Index;
 use super::problem::Problem;
@@ -140,7 +140,7 @@ pub struct Trigger {
     /// Decides `suspended`.
     pub suspend: bool,
     /// Any of them.
-    pub sources: Vec<WebhookSource>,
+    pub sources: Vec<Source>,
     /// All of `match`.
     pub rule: Rule,
     /// What an event is about that has no commit of its own.

@@ -69,9 +69,7 @@ impl Turn<'_> {
         }
         let decided = match event.attributes.ingress {
             Ingress::Manual(_) => self.command(position, event, subject),
-            Ingress::Webhook(_) | Ingress::Verdict => {
-                self.triggers(position, event, &Origin::of(&event.attributes), &|_| true)
-            }
+            _ => self.triggers(position, event, &Origin::of(&event.attributes), &|_| true),
         };
         self.record(position, &event.attributes, decided);
     }
@@ -83,7 +81,7 @@ impl Turn<'_> {
         let reason = "internal error: deciding about this event failed";
         let decisions = match event.attributes.ingress {
             Ingress::Manual(_) => vec![super::command::invalid(reason)],
-            Ingress::Webhook(_) | Ingress::Verdict => self.all_invalid(&event.attributes, reason),
+            _ => self.all_invalid(&event.attributes, reason),
         };
         self.record(position, &event.attributes, Decided { decisions, ..Decided::default() });
     }

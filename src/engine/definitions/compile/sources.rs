@@ -1,31 +1,33 @@
 //! Source clauses of triggers: what they listen to.
 
 use super::trigger::World;
-use crate::engine::definitions::clause::{Globs, WebhookSource};
+use crate::engine::definitions::clause::{Clause, Globs, Source, WebhookSource};
 use crate::engine::definitions::config::{Provider, SourceConfig, TriggerSpec, WebhookSourceConfig};
 use crate::engine::definitions::model::Webhook;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::event::Ingress;
 
 /// Compiles the clauses whose Webhook is there; what is wrong with any goes to `findings`.
-pub(super) fn sources(
-    spec: &TriggerSpec,
-    world: &World<'_>,
-    findings: &mut Vec<Finding>,
-) -> Vec<WebhookSource> {
+pub(super) fn sources(spec: &TriggerSpec, world: &World<'_>, findings: &mut Vec<Finding>) -> Vec<Source> {
     let mut sources = Vec::new();
-    for (index, SourceConfig::Webhook(config)) in spec.sources.iter().enumerate() {
-        let Some(webhook) = world.webhooks.get(&config.name) else { continue };
-        sources.push(source(config, webhook, &format!("spec.sources[{index}].webhook"), findings));
+    for (index, source) in spec.sources.iter().enumerate() {
+        let field = format!("spec.sources[{index}]");
+        sources.extend(match source {
+            SourceConfig::Webhook(config) => {
+                let found = world.webhooks.get(&config.name);
+                found.map(|found| webhook(config, found, &format!("{field}.webhook"), findings))
+            }
+        });
     }
     sources
 }
 
-fn source(
+fn webhook(
     config: &WebhookSourceConfig,
     webhook: &Webhook,
     field: &str,
     findings: &mut Vec<Finding>,
-) -> WebhookSource {
+) -> Source {
     let provider = webhook.provider;
     for (at, event) in config.events.iter().enumerate() {
         let field = format!("{field}.events[{at}]");
@@ -42,14 +44,15 @@ fn source(
             Globs::default()
         })
     };
-    WebhookSource {
+    let clause = Clause::Webhook(WebhookSource {
         webhook: webhook.name.clone(),
         events: config.events.iter().map(|event| format!("{}{event}", provider.type_prefix())).collect(),
         forks: webhook.forks,
         repositories: globs("repositories", &config.repositories),
         branches: globs("branches", &config.branches),
         paths: globs("paths", &config.paths),
-    }
+    });
+    Source { ingress: Ingress::Webhook(webhook.name.clone()), clause }
 }
 
 /// What is wrong with an entry of `events`.

@@ -81,8 +81,10 @@ fn hash(document: &str, spec: &TriggerSpec, world: &World<'_>) -> String {
         let template = world.templates.get(&run.template).map(|known| known.compiled.hash.as_str());
         parts.insert(format!("template {} {}", run.template, template.unwrap_or_default()));
     }
-    for SourceConfig::Webhook(source) in &spec.sources {
-        parts.insert(format!("webhook {}", told(&source.name, world)));
+    for source in &spec.sources {
+        match source {
+            SourceConfig::Webhook(source) => parts.insert(format!("webhook {}", told(&source.name, world))),
+        };
     }
     parts.extend(spec.git.iter().map(|git| format!("git {}", told(&git.webhook, world))));
     let parts: Vec<&[u8]> =
@@ -100,10 +102,14 @@ fn told(name: &str, world: &World<'_>) -> String {
 
 fn references(spec: &TriggerSpec, world: &World<'_>, problems: &Problems) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (index, SourceConfig::Webhook(source)) in spec.sources.iter().enumerate() {
-        let field = format!("spec.sources[{index}].webhook.name");
-        let known = world.webhooks.keys().map(String::as_str);
-        findings.extend(dangling(field, "Webhook", &source.name, known, problems));
+    for (index, source) in spec.sources.iter().enumerate() {
+        match source {
+            SourceConfig::Webhook(source) => {
+                let field = format!("spec.sources[{index}].webhook.name");
+                let known = world.webhooks.keys().map(String::as_str);
+                findings.extend(dangling(field, "Webhook", &source.name, known, problems));
+            }
+        }
     }
     if let Some(git) = &spec.git {
         let known = world.webhooks.keys().map(String::as_str);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::engine::definitions::config::{ParamType, Provider};
-use crate::engine::definitions::{JobTemplate, Leg, Trigger, Webhook};
+use crate::engine::definitions::{Clause, JobTemplate, Leg, Source, Trigger, Webhook};
 use crate::engine::render::ParamSchema;
 use crate::engine::verdict::Outcome;
 
@@ -26,7 +26,13 @@ pub(in crate::web::api) struct TriggerView<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
-struct SourceView<'a> {
+#[serde(untagged)]
+enum SourceView<'a> {
+    Webhook(WebhookSourceView<'a>),
+}
+
+#[derive(Serialize, ToSchema)]
+struct WebhookSourceView<'a> {
     webhook: &'a str,
     events: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -55,27 +61,31 @@ struct ConcurrencyView<'a> {
 }
 
 pub(in crate::web::api) fn trigger(trigger: &Trigger) -> TriggerView<'_> {
-    let source = trigger.sources.iter();
-    let source = source.map(|source| SourceView {
-        webhook: &source.webhook.name,
-        events: &source.events,
-        repositories: source.repositories.texts(),
-        branches: source.branches.texts(),
-        paths: source.paths.texts(),
-    });
     TriggerView {
         name: &trigger.name.name,
         namespace: &trigger.name.namespace,
         suspend: trigger.suspend,
         broken: trigger.broken.as_deref(),
         priority: trigger.priority,
-        sources: source.collect(),
+        sources: trigger.sources.iter().map(source).collect(),
         runs: trigger.legs.iter().map(plan).collect(),
         concurrency: trigger.concurrency.as_ref().map(|limit| ConcurrencyView {
             group: &limit.group,
             limit: limit.limit,
             max_queued: limit.max_queued,
             max_wait_seconds: limit.max_wait_ms / 1_000,
+        }),
+    }
+}
+
+fn source(source: &Source) -> SourceView<'_> {
+    match &source.clause {
+        Clause::Webhook(webhook) => SourceView::Webhook(WebhookSourceView {
+            webhook: &webhook.webhook.name,
+            events: &webhook.events,
+            repositories: webhook.repositories.texts(),
+            branches: webhook.branches.texts(),
+            paths: webhook.paths.texts(),
         }),
     }
 }
