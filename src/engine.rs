@@ -15,6 +15,7 @@ pub mod manual;
 pub mod pod;
 pub mod render;
 pub mod rules;
+pub mod schedule;
 pub mod trace;
 pub mod values;
 pub mod verdict;

@@ -6,4 +6,5 @@ mod fixture;
 mod pod;
 mod render;
 mod rules;
+mod schedule;
 mod webhook;

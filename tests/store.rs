@@ -108,6 +108,7 @@ fn run(event: &str, position: u64, place: u32) -> Run {
         event: event_ref(event),
         root: None,
         git: None,
+        cause: None,
         state: RunState::Queued,
         attempt: 1,
         attempts: Vec::new(),

@@ -1,6 +1,6 @@
 //! Puts the parts together: the only wiring there is.
 //!
-//! Order of start: store, definitions, lease, launcher, dispatch, tracker, retention, HTTP. They stop in
+//! Order of start: store, definitions, lease, launcher, dispatch, schedules, tracker, retention, HTTP. They stop in
 //! reverse, so nothing is accepted any more while what was accepted is still being decided, and the
 //! instance's name is let go of when nothing is done under it any more. If we die at any moment, the next
 //! start folds the records and goes on.
@@ -40,6 +40,7 @@ use crate::runs::logs::Logs;
 use crate::runs::observe::Observer;
 use crate::runs::retention::Retention;
 use crate::runs::tracker::track;
+use crate::sources::schedule::Schedules;
 use crate::store::blobs::Blobs;
 use crate::store::sqlite::{OpenError, Options, SqliteStore};
 use crate::web::auth::{Auth, AuthError};
@@ -50,6 +51,8 @@ use crate::web::state::WebState;
 
 /// Orders that wait for the launcher.
 const ORDERS: usize = 256;
+/// Results that wait for the reporter: more than are ordered at once, also after a commit that failed.
+const REPORTS: usize = 1_024;
 /// Facts that wait for dispatch.
 const FACTS: usize = 1_024;
 /// How long a predecessor may take to let go of the data folder.
@@ -310,12 +313,14 @@ impl Parts {
     ) -> Result<(), ServeError> {
         let (orders, ordered) = mpsc::channel::<Order>(ORDERS);
         let (facts, told) = mpsc::channel::<Input>(FACTS);
+        let (reports, _) = mpsc::channel::<u64>(REPORTS);
         let launcher = Launcher {
             executor: Arc::clone(&self.executor),
             records: Arc::new(self.store.clone()),
             inbox: Arc::new(self.store.clone()),
             blobs: self.blobs.clone(),
             facts: facts.clone(),
+            reports,
             instance: self.config.instance.clone(),
             log_cap: LOG_CAP,
         };
@@ -335,12 +340,23 @@ impl Parts {
                 instance: self.config.instance.clone(),
                 max_running: self.config.max_running,
                 public_url: Some(public_url),
+                bus: false,
             },
             observer: Observer::new(self.metrics.clone(), traces),
         };
         let deciding =
             supervisor.spawn_thread("dispatch", |cancel| async move { Ok(dispatch.run(cancel).await?) });
         deciding.map_err(io("start the dispatch thread"))?;
+        let schedules = Schedules {
+            inbox: Arc::new(self.store.clone()),
+            records: Arc::new(self.store.clone()),
+            snapshots: self.snapshots.clone(),
+            clock: self.clock.clone(),
+        };
+        supervisor.spawn("schedules", |cancel| async move {
+            schedules.run(cancel).await;
+            Ok(())
+        });
         let (executor, seen) = (Arc::clone(&self.executor), facts.clone());
         supervisor.spawn("tracker", |cancel| async move {
             track(executor, seen, cancel).await;

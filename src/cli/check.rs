@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use kickoff::app::definitions::{Loader, Origin};
 use kickoff::engine::definitions::problem::render;
+use kickoff::engine::definitions::{Snapshot, Trigger};
+use kickoff::engine::explain::{ExplainedSchedule, schedules};
+use kickoff::outside::clock::Clock;
 use serde_json::json;
 
 use super::output::{Format, colour, print, print_value};
@@ -18,6 +22,9 @@ pub(crate) struct Args {
     /// Namespace of definitions that name none
     #[arg(long, default_value = "default", value_name = "NAME")]
     namespace: String,
+    /// Also when each schedule comes next
+    #[arg(short, long)]
+    verbose: bool,
     /// How to write the problems
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -31,6 +38,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (snapshot, sources) = loader.load_once().await.with_context(unreadable)?;
     let (tests, files) = super::test::load(&args.folder).with_context(unreadable)?;
     let (good, problems) = (snapshot.documents.len(), [&*snapshot.problems, &*tests.problems].concat());
+    let schedules = if args.verbose { scheduled(&snapshot) } else { Vec::new() };
     match args.output {
         Format::Table => {
             let mut sources = (*sources).clone();
@@ -40,14 +48,46 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 summary = format!("{summary}, {}", counted(tests.fixtures.len(), "test"));
             }
             let summary = format!("{summary}, {}\n", counted(problems.len(), "problem"));
-            print(&(render(&problems, &sources, colour()) + &summary))?;
+            print(&(render(&problems, &sources, colour()) + &plan(&schedules) + &summary))?;
         }
-        other => print_value(
-            &json!({ "definitions": good, "tests": tests.fixtures.len(), "problems": problems }),
-            other,
-        )?,
+        other => {
+            let tests = tests.fixtures.len();
+            let mut value = json!({ "definitions": good, "tests": tests, "problems": problems });
+            if args.verbose {
+                value["schedules"] = serde_json::to_value(&schedules)?;
+            }
+            print_value(&value, other)?;
+        }
     }
     Ok(ExitCode::from(u8::from(!problems.is_empty())))
+}
+
+/// A trigger's schedule.
+#[derive(serde::Serialize)]
+struct Scheduled {
+    trigger: String,
+    #[serde(flatten)]
+    schedule: ExplainedSchedule,
+}
+
+fn scheduled(snapshot: &Snapshot) -> Vec<Scheduled> {
+    let now = Clock::System.now();
+    let of = |trigger: &Arc<Trigger>| {
+        let name = trigger.name.name.clone();
+        schedules(trigger, now).into_iter().map(move |schedule| Scheduled { trigger: name.clone(), schedule })
+    };
+    snapshot.triggers.iter().flat_map(of).collect()
+}
+
+/// When each schedule comes next, for people.
+fn plan(schedules: &[Scheduled]) -> String {
+    let mut text = String::new();
+    for Scheduled { trigger, schedule: ExplainedSchedule { cron, time_zone, next } } in schedules {
+        let slots = if next.is_empty() { "  never again\n".to_owned() } else { String::new() };
+        let slots = next.iter().fold(slots, |slots, slot| slots + "  " + slot + "\n");
+        text += &format!("{trigger}: {cron} in {time_zone}\n{slots}");
+    }
+    text
 }
 
 pub(super) fn counted(count: usize, what: &str) -> String {

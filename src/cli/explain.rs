@@ -11,10 +11,11 @@ use anyhow::Context as _;
 use kickoff::app::definitions::{Loader, Origin};
 use kickoff::engine::definitions::problem::{nearest, render};
 use kickoff::engine::definitions::{Snapshot, Trigger, Webhook};
-use kickoff::engine::event::Ingress;
+use kickoff::engine::event::{Event, Ingress};
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
-use kickoff::engine::machine::{MachineConfig, series};
+use kickoff::engine::machine::{FIRING_FINISHED, MachineConfig, series};
+use kickoff::engine::schedule;
 use kickoff::outside::clock::Clock;
 use kickoff::outside::receipt::receipt;
 
@@ -26,9 +27,10 @@ pub(crate) struct Args {
     /// The trigger
     #[arg(long, value_name = "NAME")]
     trigger: String,
-    /// A delivery's body, or a `CloudEvent` in JSON as `events get` gives it; - reads stdin
+    /// A delivery's body, or a `CloudEvent` in JSON as `events get` gives it; - reads stdin. Without it, the next
+    /// slot of the trigger's schedule
     #[arg(long, value_name = "FILE")]
-    event: PathBuf,
+    event: Option<PathBuf>,
     /// The event before in its series, for rules that ask for `changed`: as --event, with the same headers
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
@@ -83,8 +85,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         })
     };
-    let event = read(&args.event)?;
-    let config = MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None };
+    let event = match &args.event {
+        Some(file) => read(file)?,
+        None => next_slot(trigger)?,
+    };
+    let config =
+        MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None, bus: false };
     let previous = args.previous.as_deref().map(read).transpose()?;
     if let Some(previous) = &previous {
         series::before(trigger, &event, previous).map_err(|reason| Usage(format!("--previous: {reason}")))?;
@@ -97,15 +103,29 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a `CloudEvent` came in: as it says itself, else at the webhook that is meant.
+/// The event that the trigger's schedule makes next.
+fn next_slot(trigger: &Trigger) -> Result<Event, Usage> {
+    let now = Clock::System.now();
+    let slots = trigger.schedules().map(|(_, schedule)| &schedule.slots);
+    let next = slots.filter_map(|slots| Some((slots.after(now)?, slots))).min_by_key(|(slot, _)| *slot);
+    let (slot, slots) = next.ok_or_else(|| {
+        Usage(format!("trigger {} has no schedule: give an event with --event FILE", trigger.name.name))
+    })?;
+    Ok(schedule::event(&trigger.name, slots, slot, None, now))
+}
+
+/// Where a `CloudEvent` came in: as it says itself or its type tells, else at the webhook that is meant.
 pub(super) fn ingress(
     event: &event::CloudEvent,
     snapshot: &Snapshot,
     trigger: &Trigger,
     wanted: Option<&str>,
 ) -> Result<Ingress, Usage> {
-    match event.ingress() {
+    let mut schedules = trigger.schedules().map(|(ingress, _)| ingress);
+    let schedule = schedules.next().filter(|_| event.event_type() == schedule::SCHEDULE_DUE);
+    match event.ingress().or(schedule) {
         Some(ingress) if wanted.is_none() => Ok(ingress.clone()),
+        None if event.event_type() == FIRING_FINISHED => Ok(Ingress::Verdict),
         _ => Ok(Ingress::Webhook(webhook(snapshot, trigger, wanted)?.name.clone())),
     }
 }

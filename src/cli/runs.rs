@@ -48,6 +48,14 @@ struct Run {
     created_at: String,
     started_at: Option<String>,
     finished_at: Option<String>,
+    cause: Option<Cause>,
+}
+
+/// The firings that led to a run.
+#[derive(Deserialize)]
+struct Cause {
+    #[serde(default)]
+    chain: Vec<String>,
 }
 
 /// Writes the list.
@@ -75,13 +83,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn text(rows: &[Run], now: i64) -> String {
-    let mut table = table(&["RUN", "TRIGGER", "NAME", "TEMPLATE", "ENV", "STATE", "REASON", "AGE", "TOOK"]);
+    let mut titles = vec!["RUN", "TRIGGER", "NAME", "TEMPLATE", "ENV", "STATE", "REASON", "AGE", "TOOK"];
+    let chained = rows.iter().any(|run| run.cause.is_some());
+    titles.extend(chained.then_some("AFTER"));
+    let mut table = table(&titles);
     for run in rows {
         let until = run.finished_at.as_deref().map_or(Some(now), millis);
         let started = run.started_at.as_deref().and_then(millis);
         let took = started.zip(until).map(|(started, until)| span(until - started));
         let state = run.outcome.as_deref().unwrap_or(&run.state);
-        table.add_row([
+        let mut row = vec![
             cell(&run.id),
             cell(run.trigger.as_deref().unwrap_or("-")),
             cell(&run.name),
@@ -91,7 +102,17 @@ fn text(rows: &[Run], now: i64) -> String {
             cell(run.reason.as_deref().unwrap_or("")),
             cell(&ago(&run.created_at, now)),
             cell(took.as_deref().unwrap_or("-")),
-        ]);
+        ];
+        if chained {
+            row.push(cell(&run.cause.as_ref().map_or_else(String::new, |cause| led(&cause.chain))));
+        }
+        table.add_row(row);
     }
     table_text(&table)
+}
+
+/// Names of the triggers that led to a run, the first one first.
+fn led(chain: &[String]) -> String {
+    let name = |trigger: &String| trigger.rsplit('/').next().unwrap_or_default().to_owned();
+    chain.iter().map(name).collect::<Vec<_>>().join(" > ")
 }

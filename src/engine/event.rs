@@ -67,6 +67,10 @@ pub struct Cause {
     pub firing: FiringId,
     /// How many firings deep: 1 for the event of a firing that an outside event started.
     pub depth: u32,
+    /// The triggers that fired, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub chain: Vec<ObjectName>,
 }
 
 /// Where an event came in. Part of its key, so one source can't pre-empt another's ids.
@@ -76,8 +80,12 @@ pub enum Ingress {
     Webhook(ObjectName),
     /// A command by this principal: run, cancel.
     Manual(String),
+    /// A slot of this trigger's schedule; the hash tells its schedules apart.
+    Schedule(ObjectName, String),
     /// The end of a firing.
     Verdict,
+    /// A join of this trigger; the hash tells its joins apart.
+    Join(ObjectName, String),
 }
 
 impl Ingress {
@@ -86,12 +94,32 @@ impl Ingress {
         Cow::Borrowed(self)
     }
 
+    /// Reads what [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once('/') {
+            Some(("webhook", rest)) => Some(Self::Webhook(ObjectName::parse(rest, "default"))),
+            Some(("manual", rest)) => Some(Self::Manual(rest.to_owned())),
+            Some(("schedule", rest)) => {
+                let (trigger, slots) = rest.rsplit_once('/')?;
+                Some(Self::Schedule(ObjectName::parse(trigger, "default"), slots.to_owned()))
+            }
+            Some(("join", rest)) => {
+                let (trigger, join) = rest.rsplit_once('/')?;
+                Some(Self::Join(ObjectName::parse(trigger, "default"), join.to_owned()))
+            }
+            None if text == "verdict" => Some(Self::Verdict),
+            _ => None,
+        }
+    }
+
     /// For people.
     pub fn title(&self) -> String {
         match self {
             Self::Webhook(name) => format!("webhook {}", name.name),
             Self::Manual(principal) => format!("commands of {principal}"),
+            Self::Schedule(trigger, _) => format!("the schedules of {}", trigger.name),
             Self::Verdict => "verdicts".to_owned(),
+            Self::Join(trigger, _) => format!("the joins of {}", trigger.name),
         }
     }
 }
@@ -101,7 +129,9 @@ impl fmt::Display for Ingress {
         match self {
             Self::Webhook(name) => write!(f, "webhook/{name}"),
             Self::Manual(principal) => write!(f, "manual/{principal}"),
+            Self::Schedule(trigger, slots) => write!(f, "schedule/{trigger}/{slots}"),
             Self::Verdict => f.write_str("verdict"),
+            Self::Join(trigger, join) => write!(f, "join/{trigger}/{join}"),
         }
     }
 }
@@ -115,12 +145,7 @@ impl Serialize for Ingress {
 impl<'de> Deserialize<'de> for Ingress {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.split_once('/') {
-            Some(("webhook", rest)) => Ok(Self::Webhook(ObjectName::parse(rest, "default"))),
-            Some(("manual", rest)) => Ok(Self::Manual(rest.to_owned())),
-            None if text == "verdict" => Ok(Self::Verdict),
-            _ => Err(serde::de::Error::custom(format!("unknown ingress {text:?}"))),
-        }
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("unknown ingress {text:?}")))
     }
 }
 

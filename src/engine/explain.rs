@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::definitions::{Source, Trigger};
-use super::event::{Event, Git};
+use super::event::{Event, Git, Millis};
 use super::ids::{FiringId, ObjectName, RunId};
 use super::machine::plan::{self, PlannedRun, Refusal};
 use super::machine::{DecisionKind, MachineConfig, series};
@@ -32,6 +32,32 @@ pub struct Explanation {
     pub git: Option<Git>,
     /// What would run; empty unless it fires.
     pub runs: Vec<ExplainedRun>,
+    /// The trigger's schedules, with their next slots from when the event came in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ExplainedSchedule>,
+}
+
+/// A schedule and its next slots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedSchedule {
+    /// The pattern.
+    pub cron: String,
+    /// IANA name.
+    pub time_zone: String,
+    /// RFC 3339, in that time zone; up to five.
+    pub next: Vec<String>,
+}
+
+/// The schedules of `trigger`, with their next slots after `now`.
+pub fn schedules(trigger: &Trigger, now: Millis) -> Vec<ExplainedSchedule> {
+    let slots = trigger.schedules().map(|(_, schedule)| &schedule.slots);
+    let explained = slots.map(|slots| ExplainedSchedule {
+        cron: slots.pattern.clone(),
+        time_zone: slots.time_zone.clone(),
+        next: slots.shown_next(now),
+    });
+    explained.collect()
 }
 
 /// A run that would be started.
@@ -63,6 +89,11 @@ pub fn explain(
     previous: Option<&Event>,
     config: &MachineConfig,
 ) -> Explanation {
+    let decided = decide(trigger, event, previous, config);
+    Explanation { schedules: schedules(trigger, event.attributes.received_at), ..decided }
+}
+
+fn decide(trigger: &Trigger, event: &Event, previous: Option<&Event>, config: &MachineConfig) -> Explanation {
     let facts = match Facts::of(event) {
         Ok(facts) => facts,
         Err(reason) => return refused(DecisionKind::Invalid, reason, Vec::new()),
@@ -91,12 +122,13 @@ pub fn explain(
             rules,
             git: plan.git,
             runs: plan.runs.into_iter().map(|run| explained(run, trigger, event, config)).collect(),
+            schedules: Vec::new(),
         },
     }
 }
 
 fn refused(decision: DecisionKind, reason: String, rules: Vec<Check>) -> Explanation {
-    Explanation { decision, reason, rules, git: None, runs: Vec::new() }
+    Explanation { decision, reason, rules, git: None, runs: Vec::new(), schedules: Vec::new() }
 }
 
 fn explained(run: PlannedRun, trigger: &Trigger, event: &Event, config: &MachineConfig) -> ExplainedRun {

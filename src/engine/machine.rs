@@ -15,10 +15,13 @@ mod admit;
 mod command;
 mod event;
 mod job;
+pub mod join;
 mod key;
+mod mark;
 mod place;
 pub mod plan;
 pub mod record;
+pub mod report;
 mod rerun;
 mod retention;
 pub mod series;
@@ -26,11 +29,14 @@ pub mod state;
 pub mod types;
 
 pub use command::unreplayable;
+pub use job::FIRING_FINISHED;
+pub use join::{Hold, VERDICTS_JOINED};
 pub use key::{Key, Write};
 pub use record::{
     Attempt, Decision, DecisionKind, Delivery, EventRecord, EventRef, Firing, FiringState, Record, Run,
     RunState, RunSummary, Slot,
 };
+pub use report::Report;
 pub use series::Series;
 pub use state::{Machine, MachineConfig};
 pub use types::{Created, Expired, Input, JobId, JobSeen, JobState, Order, Place, PodSeen, Settled, Step};

@@ -49,6 +49,8 @@ pub struct Launcher {
     pub blobs: Blobs,
     /// To dispatch.
     pub facts: mpsc::Sender<Input>,
+    /// To the reporter: numbers of results.
+    pub reports: mpsc::Sender<u64>,
     /// Name of this Kickoff.
     pub instance: String,
     /// Largest log that is kept, bytes.
@@ -74,6 +76,12 @@ impl Launcher {
                 () = cancel.cancelled() => return,
                 order = orders.recv(), if lanes.len() < LANES => {
                     let Some(order) = order else { return };
+                    if let Order::Report(number) = order {
+                        if self.reports.send(number).await.is_err() {
+                            debug!(number, "nobody publishes results");
+                        }
+                        continue;
+                    }
                     let name = lane_of(&order);
                     if let Some(lane) = lanes.get_mut(&name) {
                         if matches!(order, Order::Delete { .. }) {
@@ -113,6 +121,8 @@ impl Launcher {
             Order::Clean(job) => self.clean(&job).await,
             Order::Collect(job) => Some(self.collect(job, &limits).await),
             Order::Append(event) => Some(self.append(*event).await),
+            // Handed on before it comes here.
+            Order::Report(_) => None,
         };
         if let Some(fact) = fact {
             // Dispatch is gone only when the process ends; the order is then given again.
@@ -325,5 +335,6 @@ fn lane_of(order: &Order) -> String {
         | Order::Delete { job, .. }
         | Order::Look { job, .. } => job.run.to_string(),
         Order::Append(event) => event.attributes.key.to_string(),
+        Order::Report(number) => number.to_string(),
     }
 }

@@ -219,7 +219,8 @@ fn source(ingress: &Ingress) -> &'static str {
     match ingress {
         Ingress::Webhook(_) => "webhook",
         Ingress::Manual(_) => "manual",
-        Ingress::Verdict => "verdict",
+        Ingress::Schedule(..) => "schedule",
+        Ingress::Verdict | Ingress::Join(..) => "verdict",
     }
 }
 
@@ -227,7 +228,7 @@ fn source(ingress: &Ingress) -> &'static str {
 fn rank(kind: DecisionKind) -> u8 {
     match kind {
         DecisionKind::Fired => 0,
-        DecisionKind::Cancelled => 1,
+        DecisionKind::Cancelled | DecisionKind::Coalesced => 1,
         DecisionKind::Invalid => 2,
         DecisionKind::Skipped => 3,
         DecisionKind::Suspended => 4,
@@ -243,6 +244,7 @@ fn decision(kind: DecisionKind) -> &'static str {
         DecisionKind::Suspended => "suspended",
         DecisionKind::Invalid => "invalid",
         DecisionKind::Cancelled => "cancelled",
+        DecisionKind::Coalesced => "coalesced",
     }
 }
 

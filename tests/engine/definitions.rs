@@ -23,7 +23,7 @@ metadata: {name: github}
 spec: {provider: github, secrets: [{env: GITHUB_SECRET}]}
 ";
 
-const TEMPLATE: &str = "
+pub(super) const TEMPLATE: &str = "
 apiVersion: kickoff.dev/v1alpha1
 kind: JobTemplate
 metadata: {name: smoke}
@@ -51,7 +51,7 @@ fn loaded(files: &[(&str, &str)]) -> Loaded {
 }
 
 /// Compiles with every secret resolved.
-fn snapshot(files: &[(&str, &str)], previous: Option<&Snapshot>) -> Arc<Snapshot> {
+pub(super) fn snapshot(files: &[(&str, &str)], previous: Option<&Snapshot>) -> Arc<Snapshot> {
     let loaded = loaded(files);
     let resolved = |source| (source, Ok(SecretString::from("a secret")));
     let secrets: Secrets = secret_sources(&loaded).into_iter().map(resolved).collect();

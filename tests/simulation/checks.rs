@@ -70,8 +70,12 @@ pub fn no_free_place_is_left(machine: &Machine, snapshot: &Snapshot) -> Result<(
 
 /// Memory is nothing but the fold over the records.
 pub fn memory_is_the_fold(machine: &Machine, records: &BTreeMap<Key, Record>) -> Result<(), String> {
-    let config =
-        MachineConfig { instance: "sim".to_owned(), max_running: Some(MAX_RUNNING), public_url: None };
+    let config = MachineConfig {
+        instance: "sim".to_owned(),
+        max_running: Some(MAX_RUNNING),
+        public_url: None,
+        bus: true,
+    };
     let mut folded = Machine::new(config);
     for (key, record) in records {
         folded.apply(&Write::put(key.clone(), record.clone()));
@@ -103,6 +107,9 @@ pub fn all_adds_up(world: &World) -> Result<(), String> {
     outcomes_are_true(world, &kept)?;
     changes_are_seen_once(world)?;
     verdicts_are_told_once(world, &kept)?;
+    verdicts_are_followed(world, &kept)?;
+    results_are_published(world, &kept)?;
+    joins_take_each_verdict_once(world, &kept)?;
     commands_did_what_they_say(world, &kept)
 }
 
@@ -186,7 +193,7 @@ fn nothing_is_open(world: &World) -> Result<Kept<'_>, String> {
             (Key::FiringDone(id), Record::Firing(firing)) if firing.state == FiringState::Ended => {
                 kept.firings.insert(id, firing);
             }
-            (Key::RunOpen(_) | Key::FiringOpen(_) | Key::Delivery(_), _) => {
+            (Key::RunOpen(_) | Key::FiringOpen(_) | Key::Delivery(_) | Key::Report(_) | Key::Hold(..), _) => {
                 return Err(format!("{key} is still open"));
             }
             _ => {}
@@ -355,4 +362,72 @@ fn verdicts_are_told_once(world: &World, kept: &Kept<'_>) -> Result<(), String> 
         }
     }
     if told.is_empty() { Ok(()) } else { Err(format!("verdicts of unknown firings: {told:?}")) }
+}
+
+/// A verdict starts what follows it once, however often it was appended, and nothing else does.
+fn verdicts_are_followed(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    let after = ObjectName::new("default", "after");
+    for event in &world.inbox {
+        let key = &event.attributes.key;
+        let cause = event.attributes.cause.as_ref().and_then(|cause| kept.firings.get(&cause.firing));
+        let wanted = cause.is_some_and(|firing| {
+            let outcome = matches!(firing.outcome, Some(Outcome::Passed | Outcome::Failed));
+            outcome && ["queued", "skips"].contains(&firing.trigger.name.as_str())
+        });
+        let followed: Vec<_> =
+            kept.firings.values().filter(|it| it.trigger == after && it.event.key == *key).collect();
+        let by_command = Command::of(event).is_some();
+        if !by_command && followed.len() != usize::from(wanted) {
+            return Err(format!("event {key} was followed {} times, wanted: {wanted}", followed.len()));
+        }
+        if followed.iter().any(|it| it.root.is_none() && it.cause != event.attributes.cause) {
+            return Err(format!("what follows event {key} does not tell its cause"));
+        }
+    }
+    Ok(())
+}
+
+/// The bus had each step of each run and each verdict, at least once, the first time in order.
+fn results_are_published(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    let first = |id: &str| world.bus.iter().position(|known| known == id);
+    for run in kept.runs.values() {
+        let queued = first(&format!("{}/queued/1", run.id));
+        let finished = first(&format!("{}/finished/{}", run.id, run.attempt));
+        let started: Vec<_> =
+            (1..=run.attempt).filter_map(|attempt| first(&format!("{}/started/{attempt}", run.id))).collect();
+        let verdict = first(run.firing.as_str());
+        let steps: Vec<_> =
+            queued.into_iter().chain(started.iter().copied()).chain(finished).chain(verdict).collect();
+        if queued.is_none() || finished.is_none() || verdict.is_none() || !steps.is_sorted() {
+            return Err(format!("run {} was published at {steps:?}", run.id));
+        }
+    }
+    Ok(())
+}
+
+/// Each verdict of the two triggers is in one join, a complete join fires, and one that waited in vain does not.
+fn joins_take_each_verdict_once(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    let both = ObjectName::new("default", "both");
+    let mut joined: BTreeMap<String, u32> = BTreeMap::new();
+    for event in &world.inbox {
+        let Ingress::Join(..) = event.attributes.ingress else { continue };
+        let data: serde_json::Value = serde_json::from_slice(&event.body).map_err(|e| e.to_string())?;
+        for verdict in data["all"].as_object().into_iter().flat_map(|all| all.values()) {
+            *joined.entry(verdict["firing"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        let complete = data["missing"].as_array().is_some_and(Vec::is_empty);
+        let key = &event.attributes.key;
+        let fired = kept.firings.values().filter(|it| it.trigger == both && it.event.key == *key).count();
+        if fired != usize::from(complete) {
+            return Err(format!("join {key}, complete: {complete}, fired {fired} times"));
+        }
+    }
+    for firing in kept.firings.values() {
+        let times = joined.remove(firing.id.as_str()).unwrap_or_default();
+        let wanted = u32::from(["all", "shares"].contains(&firing.trigger.name.as_str()));
+        if times != wanted {
+            return Err(format!("the verdict of firing {} is in {times} joins", firing.id));
+        }
+    }
+    Ok(())
 }

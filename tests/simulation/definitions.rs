@@ -88,6 +88,20 @@ spec:
   series: "{{{{ event.data.ref }}}}"
   match: [{{path: event.data.version, changed: true}}, {{path: event.data.ref, notEquals: topic}}]
   runs: [{{template: plain}}]
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: after}}
+spec:
+  sources: [{{verdict: {{triggers: [queued, skips], outcomes: [Passed, Failed]}}}}]
+  runs: [{{template: plain}}]
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: both}}
+spec:
+  sources: [{{verdict: {{all: [all, shares], key: "{{{{ event.data.event.key }}}}", within: 10m, outcomes: [Passed, Failed, Error, TimedOut, Cancelled]}}}}]
+  runs: [{{template: plain}}]
 "#
     )
 }

@@ -44,6 +44,8 @@ pub struct World {
     /// Jobs that the executor refused at least once.
     pub refused: BTreeSet<JobId>,
     pub edition: usize,
+    /// Ids of what was published, in order.
+    pub bus: Vec<String>,
     // The process.
     machine: Machine,
     /// Orders by run, each lane in order.
@@ -59,6 +61,7 @@ fn machine() -> Machine {
         instance: "sim".to_owned(),
         max_running: Some(MAX_RUNNING),
         public_url: None,
+        bus: true,
     })
 }
 
@@ -67,6 +70,7 @@ impl World {
         let mut world = Self {
             rng: fastrand::Rng::with_seed(seed),
             verbose,
+            bus: Vec::new(),
             now: 1_750_000_000_000,
             inbox: Vec::new(),
             records: BTreeMap::new(),
@@ -293,6 +297,7 @@ impl World {
                 | Order::Delete { job, .. }
                 | Order::Look { job, .. } => job.run.to_string(),
                 Order::Append(event) => event.attributes.key.to_string(),
+                Order::Report(_) => "reports".to_owned(),
             };
             self.lanes.entry(lane).or_default().push_back(order);
         }
@@ -473,6 +478,13 @@ impl World {
                 let key = event.attributes.key.clone();
                 self.append(*event);
                 Some(Input::Delivered(key))
+            }
+            Order::Report(number) => {
+                // As the reporter does: what is not there any more was published.
+                if let Some(Record::Report(report)) = self.records.get(&Key::Report(number)) {
+                    self.bus.push(report.id.clone());
+                }
+                Some(Input::Published(number))
             }
         }
     }

@@ -122,6 +122,11 @@ impl CloudEvent {
         self.kickoffingress.as_ref()
     }
 
+    /// Its `type`.
+    pub(in crate::cli) fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
     /// As an event that came in through `ingress`.
     pub(in crate::cli) fn into_event(self, ingress: Ingress, now: Millis) -> Result<Event, Usage> {
         let body = match (self.data, self.data_base64) {

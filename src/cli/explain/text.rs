@@ -21,6 +21,10 @@ pub(super) fn write(trigger: &ObjectName, event: &Event, said: &Explanation) -> 
     let mut text = String::new();
     let attributes = &event.attributes;
     writeln!(text, "event    {} from {}", printable(&attributes.event_type), printable(&attributes.source))?;
+    if let Some(cause) = &attributes.cause {
+        let chain: Vec<&str> = cause.chain.iter().map(|trigger| trigger.name.as_str()).collect();
+        writeln!(text, "after    {}", printable(&chain.join(" > ")))?;
+    }
     writeln!(text, "trigger  {}", trigger.name)?;
     let tone = if said.decision == DecisionKind::Fired { GOOD } else { BAD };
     let word = serde_json::to_value(said.decision)?;
@@ -38,6 +42,12 @@ pub(super) fn write(trigger: &ObjectName, event: &Event, said: &Explanation) -> 
         let width = widest(&said.rules, 0);
         for check in &said.rules {
             rule(&mut text, check, 0, width)?;
+        }
+    }
+    for schedule in &said.schedules {
+        writeln!(text, "\n{TITLE}schedule {}{TITLE:#} in {}", schedule.cron, schedule.time_zone)?;
+        for slot in &schedule.next {
+            writeln!(text, "  {slot}")?;
         }
     }
     for run in &said.runs {

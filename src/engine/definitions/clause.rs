@@ -4,13 +4,19 @@
 //! itself, of a delivery for instance forks, repositories, branches, paths. It filters with a reason, and
 //! where a payload can't tell it lets the event pass and says so.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::config::Forks;
 use super::model::Trigger;
-use crate::engine::event::{Attributes, Git, Ingress};
+use crate::engine::event::{Attributes, Git, Ingress, Millis};
 use crate::engine::ids::ObjectName;
+use crate::engine::render::Text;
+use crate::engine::schedule::Schedule;
 use crate::engine::values::Facts;
+use crate::engine::verdict::Outcome;
 use crate::engine::webhook::Change;
 
 /// Longest value that a reason shows, characters.
@@ -30,7 +36,46 @@ pub struct Source {
 pub enum Clause {
     /// Deliveries of a Webhook.
     Webhook(WebhookSource),
+    /// Slots of a clock: all of them.
+    Schedule(Schedule),
+    /// Verdicts of other triggers.
+    Verdict(VerdictSource),
+    /// Joins of verdicts that it waited for: complete ones.
+    Joined,
 }
+
+/// Which verdicts of which triggers of the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictSource {
+    /// Where they are.
+    pub namespace: String,
+    /// Names of the triggers.
+    pub triggers: Vec<String>,
+    /// Which verdicts.
+    pub outcomes: BTreeSet<Outcome>,
+    /// Set where all of them are wanted: the verdicts wait for each other, and another source takes the join.
+    pub join: Option<Join>,
+}
+
+/// How verdicts wait for each other.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// Where the join comes in.
+    pub ingress: Ingress,
+    /// What they have in common.
+    pub key: Option<Arc<Text>>,
+    /// For how long, milliseconds.
+    pub within_ms: Millis,
+}
+
+impl PartialEq for Join {
+    fn eq(&self, other: &Self) -> bool {
+        // The hash in it covers all that is written of it.
+        self.ingress == other.ingress
+    }
+}
+
+impl Eq for Join {}
 
 /// Which deliveries of which Webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +186,22 @@ impl Trigger {
         }
     }
 
+    /// Its schedules.
+    pub fn schedules(&self) -> impl Iterator<Item = (&Ingress, &Schedule)> {
+        self.sources.iter().filter_map(|source| match &source.clause {
+            Clause::Schedule(schedule) => Some((&source.ingress, schedule)),
+            Clause::Webhook(_) | Clause::Verdict(_) | Clause::Joined => None,
+        })
+    }
+
+    /// Its joins.
+    pub fn joins(&self) -> impl Iterator<Item = (&VerdictSource, &Join)> {
+        self.sources.iter().filter_map(|source| match &source.clause {
+            Clause::Verdict(verdict) => Some((verdict, verdict.join.as_ref()?)),
+            _ => None,
+        })
+    }
+
     /// The Webhooks it listens to.
     pub fn webhooks(&self) -> impl Iterator<Item = &ObjectName> {
         self.sources.iter().filter_map(|source| match &source.ingress {
@@ -171,11 +232,18 @@ impl Source {
     pub fn types(&self) -> &[String] {
         match &self.clause {
             Clause::Webhook(webhook) => &webhook.events,
+            Clause::Schedule(_) | Clause::Verdict(_) | Clause::Joined => &[],
         }
     }
 
     /// For people: what it listens for.
     pub fn title(&self) -> String {
+        if let Clause::Schedule(schedule) = &self.clause {
+            return format!("the schedule {} in {}", schedule.slots.pattern, schedule.slots.time_zone);
+        }
+        if let Clause::Verdict(verdict) = &self.clause {
+            return format!("verdicts {} of trigger {}", verdict.wanted(), verdict.triggers.join(" or "));
+        }
         let from = self.ingress.title();
         match self.types() {
             [] => format!("any event of {from}"),
@@ -188,13 +256,49 @@ impl Source {
     pub fn equality(&self) -> Option<(&'static str, &[String])> {
         match &self.clause {
             Clause::Webhook(webhook) => Some(("git.repository", webhook.repositories.literals()?)),
+            Clause::Schedule(_) | Clause::Joined => None,
+            Clause::Verdict(verdict) => Some(("event.data.trigger", &verdict.triggers)),
         }
     }
 
     fn admits(&self, event: &Attributes, facts: &Facts) -> Result<Option<String>, String> {
         match &self.clause {
             Clause::Webhook(webhook) => webhook.admits(event.git.as_ref(), &event.event_type, facts),
+            Clause::Schedule(_) => Ok(None),
+            Clause::Verdict(verdict) => verdict.admits(facts).map(|()| None),
+            Clause::Joined => complete(facts).map(|()| None),
         }
+    }
+}
+
+/// Whether all verdicts of a join are there.
+fn complete(facts: &Facts) -> Result<(), String> {
+    let missing = facts.root()["event"]["data"]["missing"].as_array();
+    let missing: Vec<&str> = missing.into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("{} did not come in time", missing.join(" and "))) }
+}
+
+impl VerdictSource {
+    fn admits(&self, facts: &Facts) -> Result<(), String> {
+        self.takes(facts)?;
+        if self.join.is_some() { Err("it is a part of a join".to_owned()) } else { Ok(()) }
+    }
+
+    /// Whether it is one of the verdicts.
+    pub fn takes(&self, facts: &Facts) -> Result<(), String> {
+        let told = |name: &str| facts.root()["event"]["data"][name].as_str().unwrap_or_default();
+        if told("namespace") != self.namespace || !self.triggers.iter().any(|name| name == told("trigger")) {
+            let (seen, wanted) = (cut(told("trigger")), self.triggers.join(" or "));
+            return Err(format!("the verdict is of trigger {seen}, wanted {wanted}"));
+        }
+        if !self.outcomes.iter().any(|outcome| outcome.as_str() == told("outcome")) {
+            return Err(format!("the verdict is {}, wanted {}", cut(told("outcome")), self.wanted()));
+        }
+        Ok(())
+    }
+
+    fn wanted(&self) -> String {
+        self.outcomes.iter().map(|outcome| outcome.as_str()).collect::<Vec<_>>().join(" or ")
     }
 }
 

@@ -4,6 +4,7 @@
 //! told once where it is and once where it hurts. A bad definition never stops the good ones, and
 //! one that was good before is not forgotten: its trigger decides `invalid`, its webhook answers 503.
 
+mod chains;
 mod groups;
 mod legs;
 mod names;
@@ -85,6 +86,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     further(loaded, &misnamed, &world, &mut problems);
     groups::check(&mut triggers, &mut problems);
     watches::check(&mut triggers, &mut problems);
+    chains::check(&mut triggers, loaded, &mut problems);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     compiled.extend(broken(loaded, previous, &problems, &compiled));
     compiled.sort_by(|a, b| a.name.cmp(&b.name));

@@ -13,6 +13,7 @@ impl Turn<'_> {
             match timer {
                 Timer::MaxWait(firing) => self.cancel_firing(&firing, "maxWait"),
                 Timer::Retry(run) => self.requeue(&run),
+                Timer::Hold(key) => self.over(key),
             }
         }
         self.fill_touched();
@@ -22,11 +23,12 @@ impl Turn<'_> {
         }
     }
 
-    /// New definitions: a limit may have become wider.
+    /// New definitions: a limit may have become wider, schedules may have come and gone.
     pub(super) fn definitions(&mut self) {
         let waiting = self.machine.groups.iter().filter(|(_, group)| !group.queue.is_empty());
         let waiting: Vec<GroupKey> = waiting.map(|(key, _)| key.clone()).collect();
         self.machine.touched.extend(waiting);
+        self.set_marks();
     }
 
     /// A due time further away than its own duration was set by a clock that has gone back since: it
@@ -48,6 +50,8 @@ impl Turn<'_> {
         for firing in late.cloned().collect::<Vec<Firing>>() {
             self.put_firing(Firing { since: now, ..firing });
         }
+        self.mend_holds();
+        self.mend_marks();
     }
 
     /// Gives free places to those that wait, in every group in which something changed.

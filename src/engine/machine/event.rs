@@ -99,6 +99,7 @@ impl Turn<'_> {
         };
         self.put(Write::put(Key::Event(attributes.key.clone()), Record::Event(Box::new(record))));
         self.put(Write::put(Key::Cursor, Record::Cursor(position)));
+        self.move_mark(attributes);
     }
 
     /// The first event of a revision keeps its documents, so that filtered decisions can be worked
@@ -149,10 +150,13 @@ impl Turn<'_> {
             let before = self.before(trigger, &event.attributes, &facts, origin, &mut decided);
             let (attributes, config) = (&event.attributes, &self.machine.config);
             let considered = plan::consider_quickly(trigger, attributes, &facts, before, &firing, config);
-            let decision = match considered {
-                Err(Refusal { kind: DecisionKind::Filtered, .. }) => continue,
-                Err(refusal) => refused(&trigger.name, refusal),
-                Ok(plan) => self.place(&runner, firing, plan, origin, &mut places),
+            // A replay of a part is no part: what it was in is over.
+            let held = if origin.root.is_some() { None } else { self.gather(trigger, attributes, &facts) };
+            let decision = match (considered, held) {
+                (Err(Refusal { kind: DecisionKind::Filtered, .. }), None) => continue,
+                (Err(Refusal { kind: DecisionKind::Filtered, .. }), Some(held)) => held,
+                (Err(refusal), _) => refused(&trigger.name, refusal),
+                (Ok(plan), _) => self.place(&runner, firing, plan, origin, &mut places),
             };
             decided.decisions.push(decision);
         }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::key::{Key, Write};
 use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
+use super::report::Told;
 use super::state::{Turn, append};
 use super::types::{Created, JobId, JobSeen, JobState, Order, Place, PodSeen, Settled};
 use crate::engine::event::{Attributes, Cause, Ingress, Millis};
@@ -14,7 +15,7 @@ use crate::engine::trace::Trace;
 use crate::engine::verdict::{Finished, Judgement, Outcome, judge, worst};
 
 /// Type of the event that tells a firing's verdict.
-const FIRING_FINISHED: &str = "dev.kickoff.firing.finished";
+pub const FIRING_FINISHED: &str = "dev.kickoff.firing.finished";
 
 /// As many pods of an attempt are recorded.
 const MOST_PODS: usize = 16;
@@ -143,6 +144,7 @@ impl Turn<'_> {
         if let Some(attempt) = run.attempts.last_mut() {
             attempt.started_at = Some(started_at);
         }
+        self.tell_run(&run, Told::Started);
         self.put_run(run);
     }
 
@@ -218,6 +220,7 @@ impl Turn<'_> {
         run.reason = Some(reason);
         run.exit_code = exit_code;
         run.finished_at = run.finished_at.or(Some(self.now));
+        self.tell_run(&run, Told::Finished);
         let (id, firing) = (run.id.clone(), run.firing.clone());
         self.settle_or_keep(run);
         let Some(firing) = self.machine.firings.get(&firing) else { return };
@@ -239,6 +242,7 @@ impl Turn<'_> {
         firing.outcome = worst(firing.runs.iter().filter_map(|run| run.outcome));
         firing.finished_at = Some(self.now);
         let delivery = self.verdict(&firing);
+        self.tell_verdict(&firing, FIRING_FINISHED, &delivery.data);
         let id = firing.id.clone();
         self.put(Write::delete(Key::FiringOpen(id.clone())));
         self.put(Write::put(Key::FiringDone(id), Record::Firing(Box::new(firing))));
@@ -249,9 +253,11 @@ impl Turn<'_> {
 
     /// The event that tells a firing's verdict. Its id is the firing's, so a repeat is recognised.
     fn verdict(&self, firing: &Firing) -> Delivery {
-        let source = format!("/kickoff/{}", self.machine.config.instance);
+        let source = self.source();
         let id = firing.id.to_string();
         let depth = firing.cause.as_ref().map_or(0, |cause| cause.depth) + 1;
+        let mut chain = firing.cause.as_ref().map_or_else(Vec::new, |cause| cause.chain.clone());
+        chain.push(firing.trigger.clone());
         let attributes = Attributes {
             key: EventKey::derive(&Ingress::Verdict.to_string(), &source, &id),
             ingress: Ingress::Verdict,
@@ -262,7 +268,7 @@ impl Turn<'_> {
             datacontenttype: "application/json".to_owned(),
             git: firing.git.clone(),
             extensions: BTreeMap::new(),
-            cause: Some(Cause { firing: firing.id.clone(), depth }),
+            cause: Some(Cause { firing: firing.id.clone(), depth, chain }),
             received_at: self.now,
             traceparent: Some(
                 Trace::of_event(&firing.event.key, firing.event.traceparent.as_deref())

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::record::Record;
+use crate::engine::event::Ingress;
 use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 
 /// One change of the records.
@@ -51,14 +52,29 @@ pub enum Key {
     Revision(String),
     /// An event that is to be appended to the inbox.
     Delivery(EventKey),
+    /// Up to which slot a schedule is said.
+    Mark(Ingress),
+    /// Verdicts that wait for others: a join, and a hash of its key.
+    Hold(Ingress, String),
+    /// A result that is to be published; numbers ascend.
+    Report(u64),
     /// The last event of a trigger's series.
     Series(ObjectName, String),
 }
 
 impl Key {
     /// Prefixes that start-up folds into the machine's memory.
-    pub const OPEN: [&'static str; 6] =
-        ["cursor", "run/open/", "firing/open/", "delivery/", "revision/", "series/"];
+    pub const OPEN: [&'static str; 9] = [
+        "cursor",
+        "run/open/",
+        "firing/open/",
+        "delivery/",
+        "hold/",
+        "mark/",
+        "report/",
+        "revision/",
+        "series/",
+    ];
 }
 
 impl fmt::Display for Key {
@@ -74,6 +90,9 @@ impl fmt::Display for Key {
             Self::Document(hash) => write!(f, "doc/{hash}"),
             Self::Revision(hash) => write!(f, "revision/{hash}"),
             Self::Delivery(key) => write!(f, "delivery/{key}"),
+            Self::Mark(ingress) => write!(f, "mark/{ingress}"),
+            Self::Hold(ingress, hash) => write!(f, "hold/{ingress}/{hash}"),
+            Self::Report(number) => write!(f, "report/{number:020}"),
             Self::Series(trigger, series) => write!(f, "series/{trigger}/{series}"),
         }
     }
@@ -85,7 +104,13 @@ impl Key {
         if text == "cursor" {
             return Some(Self::Cursor);
         }
+        if let Some(ingress) = text.strip_prefix("mark/") {
+            return Some(Self::Mark(Ingress::parse(ingress)?));
+        }
         let (prefix, id) = text.rsplit_once('/')?;
+        if let Some(ingress) = prefix.strip_prefix("hold/") {
+            return Some(Self::Hold(Ingress::parse(ingress)?, id.to_owned()));
+        }
         if let Some(trigger) = prefix.strip_prefix("series/") {
             let (namespace, name) = trigger.split_once('/')?;
             return Some(Self::Series(ObjectName::new(namespace, name), id.to_owned()));
@@ -98,6 +123,7 @@ impl Key {
             "firing/done" => Self::FiringDone(FiringId::parse(id)?),
             "event" => Self::Event(EventKey::parse(id)?),
             "doc" => Self::Document(id.to_owned()),
+            "report" => Self::Report(id.parse().ok()?),
             "revision" => Self::Revision(id.to_owned()),
             "delivery" => Self::Delivery(EventKey::parse(id)?),
             _ => return None,

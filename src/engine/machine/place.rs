@@ -4,6 +4,7 @@ use super::event::{Origin, Runner, refused};
 use super::key::{Key, Write};
 use super::plan::{Plan, PlannedRun, Refusal, Terms};
 use super::record::{Decision, DecisionKind, Firing, FiringState, Record, Run, RunState, RunSummary, Slot};
+use super::report::Told;
 use super::state::Turn;
 use crate::engine::definitions::config::WhenFull;
 use crate::engine::ids::FiringId;
@@ -110,6 +111,7 @@ impl Turn<'_> {
             let run = self.new_run(runner, &id, planned, plan.priority, origin, places.take());
             let run = Run { git: git.clone(), ..run };
             self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
+            self.tell_run(&run, Told::Queued);
             self.put_run(run);
         }
         let waits = slot.is_some();
@@ -159,6 +161,7 @@ impl Turn<'_> {
             event: origin.event.clone(),
             root: origin.root.clone(),
             git: origin.git.clone(),
+            cause: origin.cause.clone(),
             state: RunState::Queued,
             attempt: 1,
             attempts: Vec::new(),

@@ -22,6 +22,8 @@ use crate::engine::verdict::ExitCodes;
 
 /// A firing may have up to this many runs.
 pub const MAX_RUNS: usize = 256;
+/// A chain of firings, each started by the verdict of the one before, has up to this many.
+pub const MAX_DEPTH: u32 = 16;
 /// The manifests of a firing may have up to this many bytes in all.
 pub const MAX_MANIFESTS: usize = 4 << 20;
 
@@ -103,6 +105,20 @@ fn refuse<T>(kind: DecisionKind, reason: impl Into<String>) -> Result<T, Refusal
     Err(Refusal { kind, reason: reason.into() })
 }
 
+/// What the source clauses say. Where one of them takes the verdict that ended a chain of firings as long as
+/// may be, the chain ends here.
+fn admitted(trigger: &Trigger, event: &Attributes, facts: &Facts) -> Result<Option<String>, Refusal> {
+    let note = trigger.admits(event, facts).or_else(|reason| refuse(DecisionKind::Filtered, reason))?;
+    match event.cause.as_ref().map(|cause| cause.depth) {
+        Some(depth) if depth >= MAX_DEPTH => {
+            let reason =
+                format!("{depth} firings led to this one already: a chain ends with the {MAX_DEPTH}th");
+            refuse(DecisionKind::Invalid, reason)
+        }
+        _ => Ok(note),
+    }
+}
+
 /// As [`consider`], without a reason where a rule does not hold: most triggers of a webhook filter most
 /// of its events, and nobody reads why until asked.
 pub(super) fn consider_quickly(
@@ -116,7 +132,7 @@ pub(super) fn consider_quickly(
     if trigger.broken.is_some() || trigger.suspend {
         return consider(trigger, event, facts, before, firing, config);
     }
-    let note = trigger.admits(event, facts).or_else(|reason| refuse(DecisionKind::Filtered, reason))?;
+    let note = admitted(trigger, event, facts)?;
     let before = before.or_else(|reason| refuse(DecisionKind::Invalid, reason))?;
     match trigger.rule.is_met(facts, &before) {
         Ok(true) => Ok(Plan { note, ..freeze(trigger, facts, firing, &Given::default(), config)? }),
@@ -135,7 +151,7 @@ pub fn consider(
     firing: &FiringId,
     config: &MachineConfig,
 ) -> Result<Plan, Refusal> {
-    let note = trigger.admits(event, facts).or_else(|reason| refuse(DecisionKind::Filtered, reason))?;
+    let note = admitted(trigger, event, facts)?;
     if let Some(broken) = &trigger.broken {
         return refuse(DecisionKind::Invalid, broken);
     }
@@ -247,7 +263,7 @@ fn render_leg(
     let context = RunContext {
         run: &id,
         trigger,
-        run_url: config.public_url.as_ref().map(|url| format!("{}/runs/{id}", url.trim_end_matches('/'))),
+        run_url: config.run_url(&id),
         given: &own,
         environment: given.environment.as_deref(),
     };

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::join::Hold;
+use super::report::Report;
 use super::series::Series;
 use super::types::{Place, PodSeen, Settled};
 use crate::engine::definitions::config::WhenFull;
@@ -36,6 +38,12 @@ pub enum Record {
     Revision(Vec<String>),
     /// Under `delivery/`: an event and its JSON body.
     Delivery(Box<Delivery>),
+    /// Under `mark/`: the last slot that was decided, or when the schedule was first seen.
+    Mark(Millis),
+    /// Under `hold/`.
+    Hold(Box<Hold>),
+    /// Under `report/`.
+    Report(Box<Report>),
     /// Under `series/`.
     Series(Box<Series>),
 }
@@ -97,6 +105,8 @@ pub enum DecisionKind {
     Fired,
     /// A rule did not hold.
     Filtered,
+    /// It waits for others, with which it is taken together.
+    Coalesced,
     /// A limit is full.
     Skipped,
     /// The trigger is suspended.
@@ -298,6 +308,9 @@ pub struct Run {
     /// What the event says about the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// The firings that led to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// State.
     pub state: RunState,
     /// Current attempt, from 1.

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::join::Hold;
 use super::key::{Key, Write};
 use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
 use super::series::Series;
 use super::types::{Input, JobId, Order, Step};
 use crate::engine::definitions::Snapshot;
-use crate::engine::event::{Event, Millis};
+use crate::engine::event::{Event, Ingress, Millis};
 use crate::engine::ids::{EventKey, FiringId, RunId};
 
 /// What the machine is told once.
@@ -22,6 +23,15 @@ pub struct MachineConfig {
     pub max_running: Option<u32>,
     /// Where people reach the server, for links.
     pub public_url: Option<String>,
+    /// Whether results are published on a bus.
+    pub bus: bool,
+}
+
+impl MachineConfig {
+    /// Where people find a run.
+    pub fn run_url(&self, run: &RunId) -> Option<String> {
+        self.public_url.as_ref().map(|url| format!("{}/runs/{run}", url.trim_end_matches('/')))
+    }
 }
 
 /// The one state machine.
@@ -44,6 +54,12 @@ pub struct Machine {
     pub(super) series: HashMap<Key, Series>,
     /// The same keys, the one without an event for longest first.
     pub(super) series_ages: BTreeSet<(Millis, Key)>,
+    /// Verdicts that wait for others.
+    pub(super) holds: HashMap<Key, Hold>,
+    /// Results that are not published yet, by number.
+    pub(super) reports: BTreeSet<u64>,
+    /// Up to which slot each schedule is said.
+    pub(super) marks: BTreeMap<Ingress, Millis>,
     /// Revisions that are recorded, with the hashes of their documents.
     pub(super) revisions: BTreeMap<String, Vec<String>>,
     /// The time of the last step; 0 before the first, so that the first looks for clock jumps.
@@ -72,6 +88,8 @@ pub(super) enum Timer {
     MaxWait(FiringId),
     /// The next attempt of a run.
     Retry(RunId),
+    /// The end of a join's time.
+    Hold(Key),
 }
 
 /// A rank from priority and moment of arrival.
@@ -102,6 +120,9 @@ impl Machine {
             deliveries: BTreeMap::new(),
             series: HashMap::new(),
             series_ages: BTreeSet::new(),
+            holds: HashMap::new(),
+            reports: BTreeSet::new(),
+            marks: BTreeMap::new(),
             revisions: BTreeMap::new(),
             last_now: 0,
         }
@@ -125,6 +146,11 @@ impl Machine {
     /// The last event of each series that is known, in no order.
     pub fn series(&self) -> impl Iterator<Item = (&Key, &Series)> {
         self.series.iter()
+    }
+
+    /// Up to which slot each schedule is said.
+    pub fn marks(&self) -> &BTreeMap<Ingress, Millis> {
+        &self.marks
     }
 
     /// One open run.
@@ -167,6 +193,20 @@ impl Machine {
                     self.series_ages.insert((series.at, key.clone()));
                     self.series.insert(key.clone(), (**series).clone());
                 }
+            }
+            (key @ Key::Hold(..), Some(Record::Hold(hold))) => self.learn_hold(key, hold),
+            (key @ Key::Hold(..), None) => self.forget_hold(key),
+            (Key::Report(number), Some(_)) => {
+                self.reports.insert(*number);
+            }
+            (Key::Report(number), None) => {
+                self.reports.remove(number);
+            }
+            (Key::Mark(ingress), Some(Record::Mark(mark))) => {
+                self.marks.insert(ingress.clone(), *mark);
+            }
+            (Key::Mark(ingress), None) => {
+                self.marks.remove(ingress);
             }
             (Key::Revision(revision), Some(Record::Revision(documents))) => {
                 self.revisions.insert(revision.clone(), documents.clone());
@@ -257,6 +297,7 @@ impl Machine {
             orders.extend(super::job::unsettled(run).map(Order::Collect));
         }
         orders.extend(self.deliveries.values().map(append));
+        orders.extend(self.reported());
         orders
     }
 
@@ -272,6 +313,7 @@ impl Machine {
             Input::Seen(seen) => turn.seen(seen),
             Input::Listed(jobs) => turn.listed(&jobs),
             Input::Settled { job, settled } => turn.settled(&job, settled),
+            Input::Published(number) => turn.published(number),
             Input::Delivered(key) => turn.put(Write::delete(Key::Delivery(key))),
             Input::Pruned(runs) => turn.pruned(runs),
             Input::Expired(expired) => turn.expired(expired),

@@ -68,6 +68,8 @@ pub enum Input {
     },
     /// The event of an [`Order::Append`] is in the inbox.
     Delivered(EventKey),
+    /// The result under this number is on the bus.
+    Published(u64),
     /// Retention removed what is kept outside the records of these ended runs.
     Pruned(Vec<RunId>),
     /// Retention found these to be of no use any more.
@@ -203,6 +205,8 @@ pub enum Order {
     Clean(JobId),
     /// Keep log and results, then answer `Settled`.
     Collect(JobId),
+    /// Publish the result under this number, then answer `Published`. Those that are ordered earlier go first.
+    Report(u64),
     /// Append the event to the inbox, then answer `Delivered`.
     Append(Box<Event>),
 }

@@ -78,6 +78,7 @@ pub(super) fn decision_name(kind: DecisionKind) -> &'static str {
         DecisionKind::Suspended => "suspended",
         DecisionKind::Invalid => "invalid",
         DecisionKind::Cancelled => "cancelled",
+        DecisionKind::Coalesced => "coalesced",
     }
 }
 

@@ -69,7 +69,9 @@ fn visible(principal: &Principal, record: &EventRecord) -> bool {
 /// Whether the event came in where the principal may see it, or was its own command.
 fn came_in_for(principal: &Principal, attributes: &Attributes) -> bool {
     match &attributes.ingress {
-        Ingress::Webhook(name) => principal.sees(&name.namespace),
+        Ingress::Webhook(name) | Ingress::Schedule(name, _) | Ingress::Join(name, _) => {
+            principal.sees(&name.namespace)
+        }
         Ingress::Manual(by) => principal.sees_all() || *by == principal.name,
         Ingress::Verdict => principal.sees_all(),
     }

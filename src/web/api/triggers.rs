@@ -22,11 +22,11 @@ pub(super) async fn list(
     query: Query,
 ) -> Result<Response, ApiError> {
     query.expect(&[])?;
-    let snapshot = state.snapshots.borrow().clone();
+    let (snapshot, now) = (state.snapshots.borrow().clone(), state.clock.now());
     let seen = snapshot.triggers.iter().filter(|trigger| principal.sees(&trigger.name.namespace));
     let mut seen: Vec<_> = seen.collect();
     seen.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(Json(Items::page(seen.into_iter().map(|it| trigger(it)).collect(), None, None)).into_response())
+    Ok(Json(Items::page(seen.into_iter().map(|it| trigger(it, now)).collect(), None, None)).into_response())
 }
 
 /// One trigger, of the server's namespace
@@ -61,5 +61,5 @@ fn one(principal: &Principal, state: &WebState, name: &ObjectName) -> Result<Res
     let snapshot = state.snapshots.borrow().clone();
     let found = snapshot.trigger(name).filter(|_| principal.sees(&name.namespace));
     let found = found.ok_or_else(|| ApiError::Absent(format!("trigger {name}")))?;
-    Ok(Json(trigger(found)).into_response())
+    Ok(Json(trigger(found, state.clock.now())).into_response())
 }

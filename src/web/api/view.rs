@@ -65,6 +65,9 @@ pub(super) struct RunView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     root: Option<&'a EventRef>,
     git: Option<&'a Git>,
+    /// The firings that led to it, where a verdict started it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a Cause>,
     created_at: String,
     started_at: Option<String>,
     finished_at: Option<String>,
@@ -102,6 +105,7 @@ pub(super) fn run(run: &Run) -> RunView<'_> {
         event: &run.event,
         root: run.root.as_ref(),
         git: run.git.as_ref(),
+        cause: run.cause.as_ref(),
         created_at: rfc3339(run.created_at),
         started_at: run.started_at.map(rfc3339),
         finished_at: run.finished_at.map(rfc3339),

@@ -1,23 +1,66 @@
 //! Source clauses of triggers: what they listen to.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::trigger::World;
-use crate::engine::definitions::clause::{Clause, Globs, Source, WebhookSource};
-use crate::engine::definitions::config::{Provider, SourceConfig, TriggerSpec, WebhookSourceConfig};
+use crate::engine::definitions::clause::{Clause, Globs, Join, Source, VerdictSource, WebhookSource};
+use crate::engine::definitions::config::{
+    Provider, ScheduleSourceConfig, SourceConfig, TriggerSpec, VerdictSourceConfig, WebhookSourceConfig,
+};
 use crate::engine::definitions::model::Webhook;
+use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::event::Ingress;
+use crate::engine::ids::{ObjectName, h_hex};
+use crate::engine::render::Text;
+use crate::engine::schedule::{self, Schedule, Slots, Wrong};
+use crate::engine::verdict::Outcome;
+
+const DEFAULT_DEADLINE: Span = Span::from_millis(3_600_000);
+const LONGEST_DEADLINE: Span = Span::from_millis(7 * 86_400_000);
+const DEFAULT_WITHIN: Span = Span::from_millis(3_600_000);
+const LONGEST_WITHIN: Span = Span::from_millis(7 * 86_400_000);
+/// As many verdicts wait for each other at most.
+const MOST_JOINED: usize = 16;
+const LONGEST_JITTER: Span = Span::from_millis(86_400_000);
 
 /// Compiles the clauses whose Webhook is there; what is wrong with any goes to `findings`.
-pub(super) fn sources(spec: &TriggerSpec, world: &World<'_>, findings: &mut Vec<Finding>) -> Vec<Source> {
-    let mut sources = Vec::new();
+pub(super) fn sources(
+    trigger: &ObjectName,
+    spec: &TriggerSpec,
+    world: &World<'_>,
+    findings: &mut Vec<Finding>,
+) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
     for (index, source) in spec.sources.iter().enumerate() {
         let field = format!("spec.sources[{index}]");
-        sources.extend(match source {
+        let compiled = match source {
             SourceConfig::Webhook(config) => {
                 let found = world.webhooks.get(&config.name);
                 found.map(|found| webhook(config, found, &format!("{field}.webhook"), findings))
             }
-        });
+            SourceConfig::Schedule(config) => {
+                let field = format!("{field}.schedule");
+                let source = schedule(config, trigger, &field, findings);
+                if source.as_ref().is_some_and(|one| sources.iter().any(|it| it.ingress == one.ingress)) {
+                    findings.push(Finding::value(format!("{field}.cron"), "is in the list already"));
+                }
+                source
+            }
+            SourceConfig::Verdict(config) => {
+                let source = verdict(config, trigger, &format!("{field}.verdict"), findings);
+                if let Clause::Verdict(VerdictSource { join: Some(join), .. }) = &source.clause {
+                    let ingress = join.ingress.clone();
+                    if sources.iter().any(|it| it.ingress == ingress) {
+                        findings.push(Finding::value(format!("{field}.verdict"), "is in the list already"));
+                    }
+                    sources.push(Source { ingress, clause: Clause::Joined });
+                }
+                Some(source)
+            }
+        };
+        sources.extend(compiled);
     }
     sources
 }
@@ -53,6 +96,100 @@ fn webhook(
         paths: globs("paths", &config.paths),
     });
     Source { ingress: Ingress::Webhook(webhook.name.clone()), clause }
+}
+
+fn verdict(
+    config: &VerdictSourceConfig,
+    trigger: &ObjectName,
+    field: &str,
+    findings: &mut Vec<Finding>,
+) -> Source {
+    if config.outcomes.as_ref().is_some_and(BTreeSet::is_empty) {
+        findings.push(Finding::value(format!("{field}.outcomes"), "needs at least 1 entry"));
+    }
+    let join = if config.all.is_empty() {
+        for (name, given) in [("key", config.key.is_some()), ("within", config.within.is_some())] {
+            if given {
+                findings.push(Finding::key(format!("{field}.{name}"), "goes with all, not with triggers"));
+            }
+        }
+        if config.triggers.is_empty() {
+            findings.push(Finding::key(field, "needs triggers (any of them) or all (each of them)"));
+        }
+        None
+    } else {
+        join(config, trigger, field, findings)
+    };
+    let triggers = if config.all.is_empty() { &config.triggers } else { &config.all };
+    let clause = Clause::Verdict(VerdictSource {
+        namespace: trigger.namespace.clone(),
+        triggers: triggers.clone(),
+        outcomes: config.outcomes.clone().unwrap_or_else(|| BTreeSet::from([Outcome::Passed])),
+        join,
+    });
+    Source { ingress: Ingress::Verdict, clause }
+}
+
+fn join(
+    config: &VerdictSourceConfig,
+    trigger: &ObjectName,
+    field: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<Join> {
+    let mut wrong =
+        |name: &str, message: String| findings.push(Finding::value(format!("{field}.{name}"), message));
+    let distinct: BTreeSet<&String> = config.all.iter().collect();
+    if !config.triggers.is_empty() {
+        wrong("triggers", "goes without all: any of these, or each of those".to_owned());
+    }
+    if distinct.len() != config.all.len() || !(2..=MOST_JOINED).contains(&distinct.len()) {
+        wrong("all", format!("needs 2 to {MOST_JOINED} triggers, each once"));
+    }
+    let within = config.within.unwrap_or(DEFAULT_WITHIN);
+    if within > LONGEST_WITHIN || within.as_millis() == 0 {
+        wrong("within", format!("must be from 1ms to {LONGEST_WITHIN}"));
+    }
+    let key = config.key.as_deref().map(Text::compile_key).transpose();
+    let key = key.map_err(|message| wrong("key", message)).ok()?;
+    let written = serde_json::to_string(config).unwrap_or_default();
+    let ingress = Ingress::Join(trigger.clone(), h_hex("join clause", &[written.as_bytes()], 16));
+    Some(Join { ingress, key: key.map(Arc::new), within_ms: within.as_millis() })
+}
+
+fn schedule(
+    config: &ScheduleSourceConfig,
+    trigger: &ObjectName,
+    field: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<Source> {
+    let before = findings.len();
+    let mut wrong =
+        |name: &str, message: String| findings.push(Finding::value(format!("{field}.{name}"), message));
+    let slots = Slots::parse(&config.cron, config.time_zone.as_deref().unwrap_or("UTC"));
+    let slots = slots.map_err(|why| match why {
+        Wrong::Pattern(message) => wrong("cron", message),
+        Wrong::TimeZone(message) => wrong("timeZone", message),
+    });
+    let jitter = config.jitter.map_or(0, Span::as_millis);
+    if jitter > LONGEST_JITTER.as_millis() {
+        wrong("jitter", format!("must be at most {LONGEST_JITTER}"));
+    }
+    let deadline = config.starting_deadline.unwrap_or(DEFAULT_DEADLINE);
+    if deadline > LONGEST_DEADLINE || deadline.as_millis() == 0 {
+        let message =
+            format!("must be from 1ms to {LONGEST_DEADLINE}: a slot that comes twice is known for as long");
+        wrong("startingDeadline", message);
+    }
+    let slots = slots.ok().filter(|_| findings.len() == before)?;
+    let ingress = Ingress::Schedule(trigger.clone(), slots.hash());
+    let delay_ms = schedule::delay(jitter, &[&ingress.to_string()]);
+    let clause = Clause::Schedule(Schedule {
+        slots,
+        delay_ms,
+        deadline_ms: deadline.as_millis(),
+        missed: config.missed,
+    });
+    Some(Source { ingress, clause })
 }
 
 /// What is wrong with an entry of `events`.

@@ -43,7 +43,7 @@ pub(super) fn compile(
             return Ok(Arc::clone(same));
         }
     }
-    let sources = sources(spec, world, &mut findings);
+    let sources = sources(&name, spec, world, &mut findings);
     let rule =
         Rule::compile(&spec.rules).map_err(|wrong| findings.extend(wrong.into_iter().map(below_match)));
     let git = git(spec, world, &mut findings);
@@ -82,9 +82,9 @@ fn hash(document: &str, spec: &TriggerSpec, world: &World<'_>) -> String {
         parts.insert(format!("template {} {}", run.template, template.unwrap_or_default()));
     }
     for source in &spec.sources {
-        match source {
-            SourceConfig::Webhook(source) => parts.insert(format!("webhook {}", told(&source.name, world))),
-        };
+        if let SourceConfig::Webhook(source) = source {
+            parts.insert(format!("webhook {}", told(&source.name, world)));
+        }
     }
     parts.extend(spec.git.iter().map(|git| format!("git {}", told(&git.webhook, world))));
     let parts: Vec<&[u8]> =
@@ -103,12 +103,10 @@ fn told(name: &str, world: &World<'_>) -> String {
 fn references(spec: &TriggerSpec, world: &World<'_>, problems: &Problems) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, source) in spec.sources.iter().enumerate() {
-        match source {
-            SourceConfig::Webhook(source) => {
-                let field = format!("spec.sources[{index}].webhook.name");
-                let known = world.webhooks.keys().map(String::as_str);
-                findings.extend(dangling(field, "Webhook", &source.name, known, problems));
-            }
+        if let SourceConfig::Webhook(source) = source {
+            let field = format!("spec.sources[{index}].webhook.name");
+            let known = world.webhooks.keys().map(String::as_str);
+            findings.extend(dangling(field, "Webhook", &source.name, known, problems));
         }
     }
     if let Some(git) = &spec.git {

@@ -3,13 +3,15 @@
 //! Part of `config`, with the same rules: unknown fields are errors, and a field exists only once it
 //! works.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::definitions::quantity::Span;
+use crate::engine::schedule::Missed;
+use crate::engine::verdict::Outcome;
 
 /// `spec` of a `Trigger`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +47,51 @@ pub struct TriggerSpec {
 pub enum SourceConfig {
     /// Deliveries of a Webhook.
     Webhook(WebhookSourceConfig),
+    /// Slots of a clock.
+    Schedule(ScheduleSourceConfig),
+    /// Verdicts of other triggers.
+    Verdict(VerdictSourceConfig),
+}
+
+/// Verdicts of other triggers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VerdictSourceConfig {
+    /// Names of the triggers, any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<String>,
+    /// In place of `triggers`: names of 2 to 16 triggers, all of which must have such a verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub all: Vec<String>,
+    /// With `all`: verdicts of the same value belong together, for instance `"{{ git.sha }}"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// With `all`: for how long the first one waits for the others; default 1h, at most 7d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
+    /// Which verdicts; default `[Passed]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<BTreeSet<Outcome>>,
+}
+
+/// Slots of a clock, as those of a `CronJob`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScheduleSourceConfig {
+    /// Five fields as `30 2 * * *`, with seconds in front or years behind too; also `L W #` and `@daily`.
+    pub cron: String,
+    /// IANA name of the time zone; default `UTC`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Each slot fires later by a span below this, always the same one; default 0s, at most 1d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<Span>,
+    /// How late a slot may still fire; default 1h, at most 7d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starting_deadline: Option<Span>,
+    /// What becomes of slots that came while nobody looked; default `Latest`.
+    #[serde(default)]
+    pub missed: Missed,
 }
 
 /// Deliveries of a Webhook.

@@ -20,13 +20,14 @@ use crate::web::api::view::{EventView, Items};
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
 
-const KINDS: [(&str, DecisionKind); 6] = [
+const KINDS: [(&str, DecisionKind); 7] = [
     ("fired", DecisionKind::Fired),
     ("filtered", DecisionKind::Filtered),
     ("skipped", DecisionKind::Skipped),
     ("suspended", DecisionKind::Suspended),
     ("invalid", DecisionKind::Invalid),
     ("cancelled", DecisionKind::Cancelled),
+    ("coalesced", DecisionKind::Coalesced),
 ];
 
 /// Decided events, newest first

@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 
 use crate::engine::definitions::config::{ParamType, Provider};
 use crate::engine::definitions::{Clause, JobTemplate, Leg, Source, Trigger, Webhook};
+use crate::engine::event::Millis;
 use crate::engine::render::ParamSchema;
+use crate::engine::schedule::Missed;
 use crate::engine::verdict::Outcome;
 
 #[derive(Serialize, ToSchema)]
@@ -29,6 +31,33 @@ pub(in crate::web::api) struct TriggerView<'a> {
 #[serde(untagged)]
 enum SourceView<'a> {
     Webhook(WebhookSourceView<'a>),
+    Schedule(ScheduleView<'a>),
+    Verdict(VerdictView<'a>),
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct VerdictView<'a> {
+    /// Triggers whose verdicts it takes.
+    verdict: &'a [String],
+    outcomes: Vec<Outcome>,
+    /// Set where all of them are wanted, and for how long the first one waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    within_seconds: Option<i64>,
+}
+
+/// Times are RFC 3339, in the schedule's time zone.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ScheduleView<'a> {
+    schedule: &'a str,
+    time_zone: &'a str,
+    /// The next slots.
+    next: Vec<String>,
+    /// How long after its slot it fires.
+    delay_seconds: i64,
+    #[schema(value_type = String)]
+    missed: Missed,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -60,14 +89,15 @@ struct ConcurrencyView<'a> {
     max_wait_seconds: i64,
 }
 
-pub(in crate::web::api) fn trigger(trigger: &Trigger) -> TriggerView<'_> {
+/// `now` is what the next slots follow.
+pub(in crate::web::api) fn trigger(trigger: &Trigger, now: Millis) -> TriggerView<'_> {
     TriggerView {
         name: &trigger.name.name,
         namespace: &trigger.name.namespace,
         suspend: trigger.suspend,
         broken: trigger.broken.as_deref(),
         priority: trigger.priority,
-        sources: trigger.sources.iter().map(source).collect(),
+        sources: trigger.sources.iter().filter_map(|it| source(it, now)).collect(),
         runs: trigger.legs.iter().map(plan).collect(),
         concurrency: trigger.concurrency.as_ref().map(|limit| ConcurrencyView {
             group: &limit.group,
@@ -78,8 +108,8 @@ pub(in crate::web::api) fn trigger(trigger: &Trigger) -> TriggerView<'_> {
     }
 }
 
-fn source(source: &Source) -> SourceView<'_> {
-    match &source.clause {
+fn source(source: &Source, now: Millis) -> Option<SourceView<'_>> {
+    Some(match &source.clause {
         Clause::Webhook(webhook) => SourceView::Webhook(WebhookSourceView {
             webhook: &webhook.webhook.name,
             events: &webhook.events,
@@ -87,7 +117,21 @@ fn source(source: &Source) -> SourceView<'_> {
             branches: webhook.branches.texts(),
             paths: webhook.paths.texts(),
         }),
-    }
+        Clause::Schedule(schedule) => SourceView::Schedule(ScheduleView {
+            schedule: &schedule.slots.pattern,
+            time_zone: &schedule.slots.time_zone,
+            next: schedule.slots.shown_next(now),
+            delay_seconds: schedule.delay_ms / 1_000,
+            missed: schedule.missed,
+        }),
+        Clause::Verdict(verdict) => SourceView::Verdict(VerdictView {
+            verdict: &verdict.triggers,
+            outcomes: verdict.outcomes.iter().copied().collect(),
+            within_seconds: verdict.join.as_ref().map(|join| join.within_ms / 1_000),
+        }),
+        // Told by the verdicts that it waits for.
+        Clause::Joined => return None,
+    })
 }
 
 fn plan(leg: &Leg) -> PlanView<'_> {
