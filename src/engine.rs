@@ -12,6 +12,7 @@ pub mod ids;
 pub mod lease;
 pub mod machine;
 pub mod manual;
+pub mod nats;
 pub mod pod;
 pub mod render;
 pub mod rules;

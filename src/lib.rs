@@ -4,14 +4,15 @@
 //! | module | what a user would call it | may know |
 //! |---|---|---|
 //! | [`app`] | `serve`: configuration, supervisor, definitions loader: the only wiring | everything below |
-//! | [`web`] | the URL map: hooks, API, health | sources, runs, store, outside, engine |
+//! | [`web`] | the URL map: hooks, API, health | sources, runs, report, store, outside, engine |
 //! | [`sources`] | what makes events and appends them | store, outside, engine |
 //! | [`runs`] | dispatch, launcher, tracker, collector, retention; the executors | store, outside, engine |
+//! | [`report`] | what takes results to others: NATS | store, outside, engine |
 //! | [`store`] | inbox, records, history, blobs | outside, engine |
 //! | [`outside`] | the constructors of what lies outside: clock, receipts, HTTP client | nothing |
 //! | [`engine`] | pure: events, definitions, rules, rendering, the machine | nothing |
 //!
-//! `cli` hangs on `main.rs`. `sources` and `runs` never see each other. The test
+//! `cli` hangs on `main.rs`. `sources`, `runs` and `report` never see each other. The test
 //! `tests/house` holds these layers and the purity of `engine`.
 //!
 //! # The six promises
@@ -28,6 +29,7 @@
 pub mod app;
 pub mod engine;
 pub mod outside;
+pub mod report;
 pub mod runs;
 pub mod sources;
 pub mod store;

@@ -5,6 +5,7 @@
 //! has the same key and is known.
 
 pub mod manual;
+pub mod nats;
 pub mod schedule;
 pub mod webhook;
 

@@ -3,6 +3,7 @@
 mod definitions;
 mod explain;
 mod fixture;
+mod nats;
 mod pod;
 mod render;
 mod rules;

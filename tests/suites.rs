@@ -14,6 +14,7 @@ mod house;
 mod http;
 mod kubernetes;
 mod local;
+mod nats;
 mod openapi;
 mod operations;
 mod schedule;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::outside::kubernetes::Cluster;
+use crate::outside::nats::Bus;
 
 /// What `serve` is told, as the command line or a test says it.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct ServeConfig {
     pub max_running: Option<u32>,
     /// What is kept, and how long.
     pub retention: RetentionPolicy,
+    /// The NATS that triggers may listen to; none where nobody names one.
+    pub nats: Option<Bus>,
     /// Folder with the Secrets and ConfigMaps of local runs, as `<name>/<key>`.
     pub local_secrets: Option<PathBuf>,
 }

@@ -1,9 +1,12 @@
 //! Puts the parts together: the only wiring there is.
 //!
-//! Order of start: store, definitions, lease, launcher, dispatch, schedules, tracker, retention, HTTP. They stop in
+//! Order of start: store, definitions, lease, launcher, dispatch, schedules, tracker, retention, NATS, HTTP. They stop in
 //! reverse, so nothing is accepted any more while what was accepted is still being decided, and the
 //! instance's name is let go of when nothing is done under it any more. If we die at any moment, the next
 //! start folds the records and goes on.
+
+mod health;
+mod nats;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -30,6 +33,7 @@ use crate::engine::definitions::Snapshot;
 use crate::engine::machine::{Input, MachineConfig, Order};
 use crate::outside::clock::Clock;
 use crate::outside::metrics::Metrics;
+use crate::outside::nats::{BusError, Connection, connect};
 use crate::outside::traces::{Traces, TracesError};
 use crate::runs::decisions::Decisions;
 use crate::runs::dispatch::Dispatch;
@@ -40,6 +44,7 @@ use crate::runs::logs::Logs;
 use crate::runs::observe::Observer;
 use crate::runs::retention::Retention;
 use crate::runs::tracker::track;
+use crate::sources::nats::Deaf;
 use crate::sources::schedule::Schedules;
 use crate::store::blobs::Blobs;
 use crate::store::sqlite::{OpenError, Options, SqliteStore};
@@ -59,8 +64,6 @@ const FACTS: usize = 1_024;
 const PREDECESSOR: Duration = Duration::from_secs(30);
 /// How often is looked whether it has.
 const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
-/// How often a store that can't write is tried.
-const STORE_PROBE: Duration = Duration::from_secs(1);
 /// Largest log that is kept.
 pub(super) const LOG_CAP: u64 = 64 << 20;
 
@@ -92,6 +95,9 @@ pub enum ServeError {
     /// The executor.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The client of NATS.
+    #[error(transparent)]
+    Bus(#[from] BusError),
     /// Another has this instance's name.
     #[error(transparent)]
     Lease(#[from] LeaseError),
@@ -122,6 +128,10 @@ pub async fn serve(
         return Err(ServeError::Exposed(config.listen));
     }
     let auth = auth(&config)?;
+    let bus = match &config.nats {
+        Some(bus) => Some(connect(bus, &format!("kickoff {}", config.instance)).await?),
+        None => None,
+    };
     let clock = Clock::System;
     let mut stop = pin!(stop);
     let store = tokio::select! {
@@ -149,7 +159,21 @@ pub async fn serve(
     metrics.watch_inbox(store.arrived());
     let health = Health::default();
     let tasks = health.part("tasks");
-    let parts = Parts { config, namespace, clock, store, snapshots, executor, blobs, auth, metrics, health };
+    let deaf = Deaf::new(&config.instance);
+    let parts = Parts {
+        bus,
+        deaf,
+        config,
+        namespace,
+        clock,
+        store,
+        snapshots,
+        executor,
+        blobs,
+        auth,
+        metrics,
+        health,
+    };
     let mut supervisor = Supervisor::default();
     parts.watch_store(&mut supervisor);
     let definitions = parts.health.part("definitions");
@@ -169,6 +193,7 @@ pub async fn serve(
         });
     }
     parts.decide_and_run(&mut supervisor, address, traces.clone())?;
+    parts.read_nats(&mut supervisor);
     parts.listen(&mut supervisor, listener);
     tasks.ready();
     ready(address);
@@ -247,64 +272,12 @@ struct Parts {
     auth: Auth,
     metrics: Metrics,
     health: Health,
+    deaf: Deaf,
+    /// NATS, where one is named.
+    bus: Option<Connection>,
 }
 
 impl Parts {
-    /// Tells whether the store can write. While it can't, it is tried again and again: a process that is
-    /// not ready gets no deliveries that would find out.
-    fn watch_store(&self, supervisor: &mut Supervisor) {
-        let (store, part) = (self.store.clone(), self.health.part("store"));
-        supervisor.spawn("store health", |cancel| async move {
-            let mut trouble = store.trouble();
-            loop {
-                let why = trouble.borrow_and_update().clone();
-                let wait = match why {
-                    None => {
-                        part.ready();
-                        Duration::MAX
-                    }
-                    Some(why) => {
-                        part.not_ready(format!("it can't write: {why}"));
-                        STORE_PROBE
-                    }
-                };
-                tokio::select! {
-                    () = cancel.cancelled() => return Ok(()),
-                    changed = trouble.changed() => changed?,
-                    () = tokio::time::sleep(wait) => store.probe().await,
-                }
-            }
-        });
-    }
-
-    /// Tells what a part of the cluster's work can't do. It turns no delivery away.
-    fn tell_trouble(
-        &self,
-        supervisor: &mut Supervisor,
-        name: &'static str,
-        mut trouble: watch::Receiver<Vec<String>>,
-    ) {
-        let part = self.health.part(name);
-        supervisor.spawn(name, |cancel| async move {
-            loop {
-                let all = trouble.borrow_and_update().clone();
-                if all.is_empty() {
-                    part.ready();
-                } else {
-                    part.ready_but(all.join("; "));
-                }
-                tokio::select! {
-                    () = cancel.cancelled() => return Ok(()),
-                    changed = trouble.changed() => if changed.is_err() {
-                        // The executor is gone: everything stops.
-                        cancel.cancelled().await;
-                        return Ok(());
-                    },
-                }
-            }
-        });
-    }
-
     fn decide_and_run(
         &self,
         supervisor: &mut Supervisor,
@@ -313,7 +286,7 @@ impl Parts {
     ) -> Result<(), ServeError> {
         let (orders, ordered) = mpsc::channel::<Order>(ORDERS);
         let (facts, told) = mpsc::channel::<Input>(FACTS);
-        let (reports, _) = mpsc::channel::<u64>(REPORTS);
+        let (reports, ordered_reports) = mpsc::channel::<u64>(REPORTS);
         let launcher = Launcher {
             executor: Arc::clone(&self.executor),
             records: Arc::new(self.store.clone()),
@@ -340,13 +313,14 @@ impl Parts {
                 instance: self.config.instance.clone(),
                 max_running: self.config.max_running,
                 public_url: Some(public_url),
-                bus: false,
+                bus: self.bus.is_some(),
             },
             observer: Observer::new(self.metrics.clone(), traces),
         };
         let deciding =
             supervisor.spawn_thread("dispatch", |cancel| async move { Ok(dispatch.run(cancel).await?) });
         deciding.map_err(io("start the dispatch thread"))?;
+        self.report(supervisor, ordered_reports, facts.clone());
         let schedules = Schedules {
             inbox: Arc::new(self.store.clone()),
             records: Arc::new(self.store.clone()),
@@ -400,6 +374,7 @@ impl Parts {
             instance: self.config.instance,
             namespace: self.namespace,
             decisions,
+            deaf: self.deaf,
         };
         let limits = Limits::default();
         let limits = Limits { connections: open_files::make_room(limits.connections), ..limits };

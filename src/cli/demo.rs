@@ -158,6 +158,7 @@ fn config(args: &Args, folder: &Folder) -> ServeConfig {
         insecure_no_auth: true,
         max_running: Some(2),
         retention: RetentionPolicy::default(),
+        nats: None,
         local_secrets: None,
     }
 }

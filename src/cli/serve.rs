@@ -1,5 +1,7 @@
 //! `serve`: the server.
 
+mod nats;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +17,7 @@ use kickoff::outside::kubernetes::Cluster;
 use kickoff::store::history::DEDUP_HORIZON_MS;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::nats::NatsArgs;
 use super::output::tell;
 
 /// How many runs go on at once on this machine, where nothing else is said.
@@ -70,6 +73,8 @@ pub(crate) struct Args {
     /// How often it is looked for what need not be kept
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = span, hide = true)]
     retention_every: Span,
+    #[command(flatten)]
+    nats: NatsArgs,
     /// Secrets and ConfigMaps of local runs, as DIR/NAME/KEY
     #[arg(long, value_name = "DIR")]
     local_secrets: Option<PathBuf>,
@@ -124,6 +129,7 @@ impl From<Args> for ServeConfig {
                 event_age_ms: args.event_max_age.as_millis(),
                 max_events: args.max_events,
             },
+            nats: args.nats.bus(),
             local_secrets: args.local_secrets,
         }
     }

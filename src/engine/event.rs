@@ -13,6 +13,10 @@ use super::ids::{EventKey, FiringId, ObjectName};
 /// Milliseconds since the Unix epoch, UTC. The engine never asks for the time; it is told.
 pub type Millis = i64;
 
+/// The attribute that says why every trigger decides `invalid`: what came is kept, and is no event. No
+/// sender sets it.
+pub const INVALID: &str = "kickoffinvalid";
+
 /// An event as the inbox keeps it.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -59,6 +63,13 @@ pub struct Attributes {
     pub traceparent: Option<String>,
 }
 
+impl Attributes {
+    /// Why the event is invalid, whatever is asked of it.
+    pub fn invalid(&self) -> Option<&str> {
+        self.extensions.get(INVALID).and_then(Value::as_str)
+    }
+}
+
 /// The chain of firings that led to an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -86,12 +97,32 @@ pub enum Ingress {
     Verdict,
     /// A join of this trigger; the hash tells its joins apart.
     Join(ObjectName, String),
+    /// A stream of JetStream, whichever consumer brought the message.
+    JetStream {
+        /// The stream.
+        stream: String,
+        /// When the stream was made, nanoseconds since the epoch: one that is made anew counts from 1 again.
+        /// A definition does not know it.
+        created: Option<i64>,
+    },
+    /// A subject of NATS, without JetStream.
+    Nats {
+        /// The group that shares its messages.
+        queue: String,
+        /// The subject or pattern.
+        subject: String,
+    },
 }
 
 impl Ingress {
     /// As definitions know it: without what only an event tells.
     pub fn door(&self) -> Cow<'_, Self> {
-        Cow::Borrowed(self)
+        match self {
+            Self::JetStream { stream, created: Some(_) } => {
+                Cow::Owned(Self::JetStream { stream: stream.clone(), created: None })
+            }
+            _ => Cow::Borrowed(self),
+        }
     }
 
     /// Reads what [`fmt::Display`] writes.
@@ -107,6 +138,7 @@ impl Ingress {
                 let (trigger, join) = rest.rsplit_once('/')?;
                 Some(Self::Join(ObjectName::parse(trigger, "default"), join.to_owned()))
             }
+            Some(("nats", rest)) => nats(rest),
             None if text == "verdict" => Some(Self::Verdict),
             _ => None,
         }
@@ -120,6 +152,8 @@ impl Ingress {
             Self::Schedule(trigger, _) => format!("the schedules of {}", trigger.name),
             Self::Verdict => "verdicts".to_owned(),
             Self::Join(trigger, _) => format!("the joins of {}", trigger.name),
+            Self::JetStream { stream, .. } => format!("stream {stream}"),
+            Self::Nats { queue, subject } => format!("subject {subject} (queue {queue})"),
         }
     }
 }
@@ -132,6 +166,10 @@ impl fmt::Display for Ingress {
             Self::Schedule(trigger, slots) => write!(f, "schedule/{trigger}/{slots}"),
             Self::Verdict => f.write_str("verdict"),
             Self::Join(trigger, join) => write!(f, "join/{trigger}/{join}"),
+            // A stream's name has neither `@` nor `/`, nor has a queue's.
+            Self::JetStream { stream, created: Some(created) } => write!(f, "nats/{stream}@{created}"),
+            Self::JetStream { stream, created: None } => write!(f, "nats/{stream}"),
+            Self::Nats { queue, subject } => write!(f, "nats/{queue}/{subject}"),
         }
     }
 }
@@ -147,6 +185,18 @@ impl<'de> Deserialize<'de> for Ingress {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("unknown ingress {text:?}")))
     }
+}
+
+/// What stands behind `nats/`.
+fn nats(text: &str) -> Option<Ingress> {
+    if let Some((queue, subject)) = text.split_once('/') {
+        return Some(Ingress::Nats { queue: queue.to_owned(), subject: subject.to_owned() });
+    }
+    let (stream, created) = match text.split_once('@') {
+        Some((stream, created)) => (stream, Some(created.parse().ok()?)),
+        None => (text, None),
+    };
+    Some(Ingress::JetStream { stream: stream.to_owned(), created })
 }
 
 /// What a payload says about the code, the same for every forge. What a payload lacks stays missing.

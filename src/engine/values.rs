@@ -25,8 +25,11 @@ pub struct Facts {
 impl Facts {
     /// Parses the event's body and builds the root `{event: {...attributes, data}, git}`.
     ///
-    /// An error says what is wrong with the body.
+    /// An error says what is wrong with the body, or with what it came as.
     pub fn of(event: &Event) -> Result<Self, String> {
+        if let Some(why) = event.attributes.invalid() {
+            return Err(why.to_owned());
+        }
         Ok(Self::from_parts(&event.attributes, event.data()?))
     }
 

@@ -5,6 +5,8 @@
 //! of GitHub and GitLab (`cloudevents/spec`, `adapters/github.md`, `adapters/gitlab.md`). [`Change`]
 //! says later, of an event's data, which files it changed and whether its branch is gone.
 //!
+//! Messages of NATS that are `CloudEvents` are read here too, by `cloudevents`.
+//!
 //! Everything in a delivery is hostile input: what is known of a payload is read field by field, a
 //! field of another shape counts as missing, and lengths are bounded. Nothing here may panic, keep a
 //! secret in an error, or compare one in a time that depends on it. This is pure: a crash leaves
@@ -13,7 +15,7 @@
 mod auth;
 mod bitbucket;
 mod change;
-mod cloudevents;
+pub(in crate::engine) mod cloudevents;
 mod delivery;
 mod form;
 mod gitea;

@@ -44,6 +44,8 @@ struct Inner {
     lag: Seconds,
     responses: Family<[Label; 1], Counter>,
     panics: Counter,
+    nats_connected: Gauge,
+    nats_dropped: Counter,
     definitions: Gauge,
     problems: Gauge,
     ready: Gauge,
@@ -86,6 +88,8 @@ impl Metrics {
             lag: Gauge::default(),
             responses: Family::default(),
             panics: Counter::default(),
+            nats_connected: Gauge::default(),
+            nats_dropped: Counter::default(),
             definitions: Gauge::default(),
             problems: Gauge::default(),
             ready: Gauge::default(),
@@ -147,6 +151,17 @@ impl Metrics {
     /// Deciding panicked, and was kept from the rest.
     pub fn panicked(&self) {
         self.inner.panics.inc();
+    }
+
+    /// Whether the connection to NATS stands.
+    pub fn nats_connected(&self, connected: bool) {
+        self.inner.nats_connected.set(i64::from(connected));
+    }
+
+    /// How many messages of core NATS were dropped so far, since they came too fast.
+    pub fn nats_dropped(&self, so_far: u64) {
+        let counted = self.inner.nats_dropped.get();
+        self.inner.nats_dropped.inc_by(so_far.saturating_sub(counted));
     }
 
     /// Where the newest position of the inbox is told.
@@ -220,6 +235,10 @@ fn register(registry: &mut Registry, new: &Inner) {
     registry.register("kickoff_webhook_responses", help, new.responses.clone());
     let help = "Panics while deciding, each about one event or fact";
     registry.register("kickoff_decision_panics", help, new.panics.clone());
+    let help = "1 where the connection to NATS stands";
+    registry.register("kickoff_nats_connected", help, new.nats_connected.clone());
+    let help = "Messages of core NATS that came faster than they could be stored";
+    registry.register("kickoff_nats_dropped_messages", help, new.nats_dropped.clone());
     registry.register("kickoff_definitions", "Definitions in force", new.definitions.clone());
     registry.register("kickoff_definition_problems", "Problems of definitions", new.problems.clone());
     registry.register("kickoff_ready", "1 where the process takes deliveries", new.ready.clone());

@@ -221,6 +221,7 @@ fn source(ingress: &Ingress) -> &'static str {
         Ingress::Manual(_) => "manual",
         Ingress::Schedule(..) => "schedule",
         Ingress::Verdict | Ingress::Join(..) => "verdict",
+        Ingress::JetStream { .. } | Ingress::Nats { .. } => "nats",
     }
 }
 

@@ -78,6 +78,7 @@ async fn server(inbox: Arc<dyn Inbox>, store: &SqliteStore, folder: &Path) -> So
     let executor = Arc::new(LocalExecutor::open(options).unwrap());
     let blobs = Blobs::open(&folder.join("logs")).unwrap();
     let state = WebState {
+        deaf: kickoff::sources::nats::Deaf::new("kickoff"),
         decisions: Decisions::new(Arc::clone(&inbox), Arc::new(store.clone()), "default".to_owned()),
         inbox,
         history: store.history(),

@@ -21,6 +21,7 @@ mod kubernetes;
 mod process;
 mod reload;
 mod rules;
+mod schedule;
 mod stored;
 mod webhook;
 #[path = "../support/witness.rs"]
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         ("memory", |runtime| runtime.block_on(process::memory())),
         ("reload", |runtime| runtime.block_on(reload::measure())),
         ("stored", |runtime| runtime.block_on(stored::measure())),
+        ("schedule", |runtime| runtime.block_on(schedule::measure())),
         ("kubernetes", |runtime| runtime.block_on(kubernetes::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {

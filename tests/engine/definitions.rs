@@ -4,6 +4,7 @@ mod changes;
 mod commit;
 mod index;
 mod misses;
+mod nats;
 mod problems;
 mod reload;
 mod sources;

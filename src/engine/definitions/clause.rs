@@ -4,15 +4,19 @@
 //! itself, of a delivery for instance forks, repositories, branches, paths. It filters with a reason, and
 //! where a payload can't tell it lets the event pass and says so.
 
+mod nats;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+pub use self::nats::{NatsFrom, NatsSource};
 use super::config::Forks;
 use super::model::Trigger;
 use crate::engine::event::{Attributes, Git, Ingress, Millis};
 use crate::engine::ids::ObjectName;
+use crate::engine::nats::UNREADABLE;
 use crate::engine::render::Text;
 use crate::engine::schedule::Schedule;
 use crate::engine::values::Facts;
@@ -42,6 +46,8 @@ pub enum Clause {
     Verdict(VerdictSource),
     /// Joins of verdicts that it waited for: complete ones.
     Joined,
+    /// Messages of NATS.
+    Nats(NatsSource),
 }
 
 /// Which verdicts of which triggers of the same namespace.
@@ -167,6 +173,14 @@ impl Trigger {
         self.clauses(event).next().is_some()
     }
 
+    /// The same, and where no more than the attributes tells it, that a clause lets the event pass.
+    pub fn hears(&self, event: &Attributes) -> bool {
+        self.clauses(event).any(|source| match &source.clause {
+            Clause::Webhook(_) => true,
+            Clause::Nats(nats) => nats.admits(event).is_ok(),
+        })
+    }
+
     /// Whether a clause that listens lets the event pass. `Ok` may say what could not be checked,
     /// `Err` why none does.
     pub fn admits(&self, event: &Attributes, facts: &Facts) -> Result<Option<String>, String> {
@@ -225,7 +239,8 @@ impl Source {
                 .strip_prefix(wanted.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        self.types().is_empty() || self.types().iter().any(covers)
+        let unreadable = event_type == UNREADABLE && matches!(self.clause, Clause::Nats(_));
+        unreadable || self.types().is_empty() || self.types().iter().any(covers)
     }
 
     /// The types it takes; empty means all. `a.b` also covers `a.b.c`.
@@ -233,18 +248,22 @@ impl Source {
         match &self.clause {
             Clause::Webhook(webhook) => &webhook.events,
             Clause::Schedule(_) | Clause::Verdict(_) | Clause::Joined => &[],
+            Clause::Nats(nats) => &nats.types,
         }
     }
 
     /// For people: what it listens for.
     pub fn title(&self) -> String {
-        if let Clause::Schedule(schedule) = &self.clause {
-            return format!("the schedule {} in {}", schedule.slots.pattern, schedule.slots.time_zone);
-        }
-        if let Clause::Verdict(verdict) = &self.clause {
-            return format!("verdicts {} of trigger {}", verdict.wanted(), verdict.triggers.join(" or "));
-        }
-        let from = self.ingress.title();
+        let from = match &self.clause {
+            Clause::Schedule(schedule) => {
+                return format!("the schedule {} in {}", schedule.slots.pattern, schedule.slots.time_zone);
+            }
+            Clause::Verdict(verdict) => {
+                return format!("verdicts {} of trigger {}", verdict.wanted(), verdict.triggers.join(" or "));
+            }
+            Clause::Webhook(_) | Clause::Joined => self.ingress.title(),
+            Clause::Nats(nats) => nats.title(&self.ingress),
+        };
         match self.types() {
             [] => format!("any event of {from}"),
             types => format!("{} of {from}", types.join(" or ")),
@@ -258,6 +277,7 @@ impl Source {
             Clause::Webhook(webhook) => Some(("git.repository", webhook.repositories.literals()?)),
             Clause::Schedule(_) | Clause::Joined => None,
             Clause::Verdict(verdict) => Some(("event.data.trigger", &verdict.triggers)),
+            Clause::Nats(nats) => Some((nats::SUBJECT_PATH, nats.literal()?)),
         }
     }
 
@@ -267,6 +287,7 @@ impl Source {
             Clause::Schedule(_) => Ok(None),
             Clause::Verdict(verdict) => verdict.admits(facts).map(|()| None),
             Clause::Joined => complete(facts).map(|()| None),
+            Clause::Nats(nats) => nats.admits(event).map(|()| None),
         }
     }
 }

@@ -8,6 +8,7 @@ mod chains;
 mod groups;
 mod legs;
 mod names;
+mod nats;
 mod sources;
 mod template;
 mod trigger;

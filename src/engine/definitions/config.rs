@@ -17,8 +17,8 @@ pub use template::{
     ParamConfig, ParamType, ResultsConfig, RetentionConfig, RetriesConfig,
 };
 pub use trigger::{
-    ConcurrencyConfig, GitConfig, PolicyConfig, RuleConfig, RunConfig, ScheduleSourceConfig, SourceConfig,
-    TriggerSpec, VerdictSourceConfig, WebhookSourceConfig, WhenFull,
+    ConcurrencyConfig, GitConfig, NatsSourceConfig, PolicyConfig, RuleConfig, RunConfig,
+    ScheduleSourceConfig, SourceConfig, TriggerSpec, VerdictSourceConfig, WebhookSourceConfig, WhenFull,
 };
 pub use webhook::{Algorithm, AuthConfig, Encoding, Forks, Provider, Scheme, SecretSource, WebhookSpec};
 

@@ -17,6 +17,7 @@ use self::literals::OfText;
 use super::clause::Source;
 use super::model::Trigger;
 use crate::engine::event::{Attributes, Ingress};
+use crate::engine::nats::UNREADABLE;
 
 /// Finds candidates.
 #[derive(Debug, Default)]
@@ -46,6 +47,8 @@ struct OfIngress {
 /// How many triggers take an event of a type, without asking each.
 #[derive(Debug, Default)]
 struct Listening {
+    /// Of NATS, who takes what can't be read: everybody.
+    to_unreadable: usize,
     to_all: usize,
     /// By wanted type. Of one trigger no type covers another, so that it counts once.
     by_type: HashMap<String, usize>,
@@ -174,6 +177,7 @@ fn usable(equalities: Vec<Equality>) -> Vec<Equality> {
 impl Listening {
     fn add(&mut self, trigger: &Trigger, door: &Ingress) {
         let sources = || trigger.sources.iter().filter(|source| source.ingress == *door);
+        self.to_unreadable += usize::from(sources().any(|source| source.takes(UNREADABLE)));
         if sources().any(|source| source.types().is_empty()) {
             self.to_all += 1;
             return;
@@ -188,6 +192,9 @@ impl Listening {
     }
 
     fn count(&self, event_type: &str) -> usize {
+        if event_type == UNREADABLE {
+            return self.to_unreadable;
+        }
         let of_type = prefixes(event_type).filter_map(|prefix| self.by_type.get(prefix));
         self.to_all + of_type.sum::<usize>()
     }

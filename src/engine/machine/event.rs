@@ -191,7 +191,7 @@ impl Turn<'_> {
             .snapshot
             .triggers
             .iter()
-            .filter(|trigger: &&std::sync::Arc<Trigger>| trigger.listens(attributes));
+            .filter(|trigger: &&std::sync::Arc<Trigger>| trigger.hears(attributes));
         let refusal = Refusal { kind: DecisionKind::Invalid, reason: reason.to_owned() };
         listening.map(|trigger| refused(&trigger.name, refusal.clone())).collect()
     }

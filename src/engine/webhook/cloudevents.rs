@@ -1,6 +1,8 @@
 //! `CloudEvents` 1.0 over HTTP (`http-protocol-binding.md`, `json-format.md`): structured, batch and
 //! binary mode, told apart by the media type; batch first, since its name begins as the structured one.
 //!
+//! What an event holds is read the same whatever brought it, so messages of NATS are read with this too.
+//!
 //! The sender's attributes are the event's: type, source and id as they came. Data is never copied: an
 //! event's body is a slice of the delivery's.
 
@@ -16,7 +18,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::engine::event::{Attributes, Event, Ingress, Millis, is_json};
+use crate::engine::event::{Attributes, Event, INVALID, Ingress, Millis, is_json};
 use crate::engine::ids::EventKey;
 use crate::engine::trace;
 
@@ -33,7 +35,7 @@ const MAX_ATTRIBUTES: usize = 64;
 const MAX_VALUE: usize = 1_024;
 
 /// Attributes as they came, `data` not among them.
-type Given = BTreeMap<String, Value>;
+pub(in crate::engine) type Given = BTreeMap<String, Value>;
 
 /// Reads a delivery in any of the three modes.
 pub(super) fn read(
@@ -109,7 +111,12 @@ fn batch(ingress: &Ingress, body: &Bytes, now: Millis) -> Result<Vec<Event>, Unr
 }
 
 /// An event in the JSON format: `text` is it, a part of `body`.
-fn structured(ingress: &Ingress, body: &Bytes, text: &[u8], now: Millis) -> Result<Event, Unreadable> {
+pub(in crate::engine) fn structured(
+    ingress: &Ingress,
+    body: &Bytes,
+    text: &[u8],
+    now: Millis,
+) -> Result<Event, Unreadable> {
     let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(text)?;
     let (data, encoded) = (members.remove("data"), members.remove("data_base64"));
     let mut given = Given::new();
@@ -178,7 +185,7 @@ fn binary(
 }
 
 /// A header's value (section 3.1.3.2 of the binding): quotes off, percent-decoded once, UTF-8.
-fn decoded(header: &str, value: &str) -> Result<String, Unreadable> {
+pub(in crate::engine) fn decoded(header: &str, value: &str) -> Result<String, Unreadable> {
     let wrong = |what: &str| malformed(format!("the header {header} {what}"));
     let value = match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(quoted) => unescaped(quoted).ok_or_else(|| wrong("has a quote that does not end"))?,
@@ -202,7 +209,8 @@ fn unescaped(quoted: &str) -> Option<String> {
     Some(text)
 }
 
-fn media_type(text: &str) -> Result<String, Unreadable> {
+/// What a media type says, without its parameters.
+pub(in crate::engine) fn media_type(text: &str) -> Result<String, Unreadable> {
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let visible = |b: u8| b.is_ascii_graphic();
     let good = essence.len() <= MAX_NAME && essence.bytes().all(visible) && essence.contains('/');
@@ -210,7 +218,7 @@ fn media_type(text: &str) -> Result<String, Unreadable> {
 }
 
 /// The event of these attributes, once each is what the specification wants.
-fn event(
+pub(in crate::engine) fn event(
     ingress: &Ingress,
     mut given: Given,
     datacontenttype: String,
@@ -227,6 +235,7 @@ fn event(
     for (name, value) in &given {
         check(name, value)?;
     }
+    given.remove(INVALID);
     let version = required(&mut given, "specversion", MAX_NAME)?;
     if version != "1.0" {
         return Err(malformed(format!("specversion {version:?} is not known: 1.0 is")));
@@ -261,6 +270,11 @@ fn event(
         traceparent,
     };
     Ok(Event { attributes, body })
+}
+
+/// Whether a body is JSON that can be parsed later, and not nothing.
+pub(in crate::engine) fn is_checked_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<Checked>(body).is_ok()
 }
 
 /// Values are plain, without control characters, and bounded.

@@ -73,6 +73,6 @@ fn came_in_for(principal: &Principal, attributes: &Attributes) -> bool {
             principal.sees(&name.namespace)
         }
         Ingress::Manual(by) => principal.sees_all() || *by == principal.name,
-        Ingress::Verdict => principal.sees_all(),
+        Ingress::Verdict | Ingress::JetStream { .. } | Ingress::Nats { .. } => principal.sees_all(),
     }
 }

@@ -9,6 +9,7 @@ use super::error::ApiError;
 use super::principal::Caller;
 use super::view::Items;
 use super::view::definitions::{TriggerView, trigger};
+use crate::engine::definitions::Trigger;
 use crate::engine::ids::ObjectName;
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
@@ -26,7 +27,7 @@ pub(super) async fn list(
     let seen = snapshot.triggers.iter().filter(|trigger| principal.sees(&trigger.name.namespace));
     let mut seen: Vec<_> = seen.collect();
     seen.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(Json(Items::page(seen.into_iter().map(|it| trigger(it, now)).collect(), None, None)).into_response())
+    Ok(Json(Items::page(seen.into_iter().map(|it| view(it, &state)).collect(), None, None)).into_response())
 }
 
 /// One trigger, of the server's namespace
@@ -61,5 +62,9 @@ fn one(principal: &Principal, state: &WebState, name: &ObjectName) -> Result<Res
     let snapshot = state.snapshots.borrow().clone();
     let found = snapshot.trigger(name).filter(|_| principal.sees(&name.namespace));
     let found = found.ok_or_else(|| ApiError::Absent(format!("trigger {name}")))?;
-    Ok(Json(trigger(found, state.clock.now())).into_response())
+    Ok(Json(view(found, state)).into_response())
+}
+
+fn view<'a>(it: &'a Trigger, state: &WebState) -> TriggerView<'a> {
+    trigger(it, &state.instance, state.deaf.of(it), state.clock.now())
 }

@@ -13,7 +13,7 @@ fn problems(text: &str) -> String {
 }
 
 /// The problems of a document with this `spec`.
-fn of_spec(kind: &str, spec: &str) -> String {
+pub(super) fn of_spec(kind: &str, spec: &str) -> String {
     let spec = spec.trim_start_matches('\n');
     problems(&format!("apiVersion: kickoff.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: x}}\nspec:\n{spec}"))
 }

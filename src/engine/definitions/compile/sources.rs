@@ -59,6 +59,9 @@ pub(super) fn sources(
                 }
                 Some(source)
             }
+            SourceConfig::Nats(config) => {
+                super::nats::nats(config, &format!("{field}.nats"), &sources, findings)
+            }
         };
         sources.extend(compiled);
     }

@@ -51,6 +51,8 @@ pub enum SourceConfig {
     Schedule(ScheduleSourceConfig),
     /// Verdicts of other triggers.
     Verdict(VerdictSourceConfig),
+    /// Messages of NATS.
+    Nats(NatsSourceConfig),
 }
 
 /// Verdicts of other triggers.
@@ -113,6 +115,29 @@ pub struct WebhookSourceConfig {
     /// tell, it fires and the decision says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+}
+
+/// Messages of NATS: of a subject, or with `stream` those that a stream of JetStream keeps, none of which is
+/// lost. A message that is no CloudEvent is an event of type `dev.kickoff.nats.message`; rules find its
+/// subject at `event.natssubject`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NatsSourceConfig {
+    /// Subject; `*` stands for one word, a last `>` for all that follow.
+    pub subject: String,
+    /// Queue group, whose members share the messages; default `kickoff`. Not with `stream`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// The stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// Its durable pull consumer, made if it is missing, with the oldest message that is there as its
+    /// first; one that is there is used as it is. Default: `<instance>-<namespace>-<trigger>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<String>,
+    /// Types of CloudEvents; `a.b` also covers `a.b.c`; none means all messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
 }
 
 /// A commit for events that have none of their own. Rendered when the trigger fires.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::engine::definitions::config::{ParamType, Provider};
-use crate::engine::definitions::{Clause, JobTemplate, Leg, Source, Trigger, Webhook};
+use crate::engine::definitions::{Clause, JobTemplate, Leg, NatsFrom, NatsSource, Source, Trigger, Webhook};
 use crate::engine::event::Millis;
 use crate::engine::render::ParamSchema;
 use crate::engine::schedule::Missed;
@@ -21,6 +21,8 @@ pub(in crate::web::api) struct TriggerView<'a> {
     suspend: bool,
     /// What is wrong with its current definition, where something is: it decides `invalid`.
     broken: Option<&'a str>,
+    /// Which of its sources do not come in, and why.
+    trouble: Vec<String>,
     priority: i32,
     sources: Vec<SourceView<'a>>,
     runs: Vec<PlanView<'a>>,
@@ -33,6 +35,7 @@ enum SourceView<'a> {
     Webhook(WebhookSourceView<'a>),
     Schedule(ScheduleView<'a>),
     Verdict(VerdictView<'a>),
+    Nats(NatsSourceView<'a>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -73,6 +76,20 @@ struct WebhookSourceView<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
+struct NatsSourceView<'a> {
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<&'a str>,
+    /// Its durable consumer, the trigger's own where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumer: Option<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    types: &'a [String],
+}
+
+#[derive(Serialize, ToSchema)]
 struct PlanView<'a> {
     name: &'a str,
     template: &'a str,
@@ -89,15 +106,23 @@ struct ConcurrencyView<'a> {
     max_wait_seconds: i64,
 }
 
-/// `now` is what the next slots follow.
-pub(in crate::web::api) fn trigger(trigger: &Trigger, now: Millis) -> TriggerView<'_> {
+/// Of the Kickoff called `instance`, where `trouble` keeps some of its sources from coming in; `now` is what the
+/// next slots follow.
+pub(in crate::web::api) fn trigger<'a>(
+    trigger: &'a Trigger,
+    instance: &str,
+    trouble: Vec<String>,
+    now: Millis,
+) -> TriggerView<'a> {
+    let source = |source: &'a Source| view(source, instance, trigger, now);
     TriggerView {
         name: &trigger.name.name,
         namespace: &trigger.name.namespace,
         suspend: trigger.suspend,
         broken: trigger.broken.as_deref(),
+        trouble,
         priority: trigger.priority,
-        sources: trigger.sources.iter().filter_map(|it| source(it, now)).collect(),
+        sources: trigger.sources.iter().filter_map(source).collect(),
         runs: trigger.legs.iter().map(plan).collect(),
         concurrency: trigger.concurrency.as_ref().map(|limit| ConcurrencyView {
             group: &limit.group,
@@ -108,7 +133,7 @@ pub(in crate::web::api) fn trigger(trigger: &Trigger, now: Millis) -> TriggerVie
     }
 }
 
-fn source(source: &Source, now: Millis) -> Option<SourceView<'_>> {
+fn view<'a>(source: &'a Source, instance: &str, trigger: &Trigger, now: Millis) -> Option<SourceView<'a>> {
     Some(match &source.clause {
         Clause::Webhook(webhook) => SourceView::Webhook(WebhookSourceView {
             webhook: &webhook.webhook.name,
@@ -131,6 +156,17 @@ fn source(source: &Source, now: Millis) -> Option<SourceView<'_>> {
         }),
         // Told by the verdicts that it waits for.
         Clause::Joined => return None,
+        Clause::Nats(nats) => {
+            let subject = nats.subject().as_str();
+            let (queue, stream, consumer) = match &nats.from {
+                NatsFrom::Core { queue } => (Some(queue.as_str()), None, None),
+                NatsFrom::Stream { stream, consumer } => {
+                    let own = || NatsSource::own_consumer(instance, &trigger.name);
+                    (None, Some(stream.as_str()), Some(consumer.clone().unwrap_or_else(own)))
+                }
+            };
+            SourceView::Nats(NatsSourceView { subject, queue, stream, consumer, types: &nats.types })
+        }
     })
 }
 

@@ -1,0 +1,241 @@
+//! Results on NATS: `CloudEvents` in binary mode, through `JetStream` where a stream has the subject.
+//!
+//! One after the other, so that the order holds for every reader. A stream's answer is awaited before the next
+//! one goes out; without a stream there is nobody to answer, and what is written to the connection counts as
+//! sent. If we die before the answer, or before the record is gone, the result is sent again under the same
+//! `Nats-Msg-Id` and `CloudEvents` id. While the bus is away results wait as records.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::{GetStreamByNameErrorKind, PublishErrorKind};
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::engine::event::rfc3339;
+use crate::engine::machine::{Input, Key, Record, Report};
+use crate::outside::nats::Connection;
+use crate::store::records::{Records, RecordsError};
+
+/// Pause after a failure, doubled each time.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often it is told that results wait.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+/// How long it is known which stream has a subject.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// Of how many subjects.
+const MOST_KNOWN: usize = 10_000;
+
+/// What takes results to NATS.
+pub struct Reporter {
+    /// To where.
+    pub connection: Connection,
+    /// Where results are.
+    pub records: Arc<dyn Records>,
+    /// To dispatch.
+    pub facts: mpsc::Sender<Input>,
+    /// Why results wait, where they do.
+    pub trouble: watch::Sender<Vec<String>>,
+}
+
+/// Why a result could not be sent.
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    #[error("not connected: {0}")]
+    Away(String),
+    #[error("can't find out which stream has {subject}: {why}")]
+    Streams { subject: String, why: String },
+    #[error("{subject} was not stored: {why}")]
+    Refused { subject: String, why: String },
+    #[error("{0} was not sent: {1}")]
+    Core(String, String),
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+}
+
+/// Which subjects a stream has, as it was asked lately.
+#[derive(Default)]
+struct Streams {
+    known: HashMap<String, (bool, Instant)>,
+}
+
+impl Reporter {
+    /// Sends results until `cancel`.
+    pub async fn run(self, mut numbers: mpsc::Receiver<u64>, cancel: CancellationToken) {
+        let mut waiting: BTreeSet<u64> = BTreeSet::new();
+        let mut streams = Streams::default();
+        loop {
+            // After a commit that failed, all that is outstanding is ordered again.
+            while let Ok(number) = numbers.try_recv() {
+                waiting.insert(number);
+            }
+            let Some(number) = waiting.first().copied() else {
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    number = numbers.recv() => match number {
+                        Some(number) => drop(waiting.insert(number)),
+                        None => return,
+                    },
+                }
+                continue;
+            };
+            let sent = cancel.run_until_cancelled(self.send(number, &mut streams)).await;
+            if sent.is_none() {
+                return;
+            }
+            waiting.remove(&number);
+            // Dispatch is gone only when the process ends; the result is then sent again.
+            drop(self.facts.send(Input::Published(number)).await);
+        }
+    }
+
+    /// Sends one result, however long it takes.
+    async fn send(&self, number: u64, streams: &mut Streams) {
+        let (mut pause, mut told) = (PAUSE, None::<Instant>);
+        loop {
+            let why = match self.try_to_send(number, streams).await {
+                Ok(()) => break,
+                Err(why) => why.to_string(),
+            };
+            if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+                warn!(reason = why, "results wait to be published");
+                told = Some(Instant::now());
+            }
+            self.trouble.send_if_modified(|trouble| {
+                let text = format!("results wait to be published: {why}");
+                let new = trouble.first() != Some(&text);
+                *trouble = vec![text];
+                new
+            });
+            let mut standing = self.connection.standing();
+            standing.mark_unchanged();
+            tokio::select! {
+                // A connection that comes back is worth a try at once.
+                changed = standing.changed(), if !self.connection.standing().borrow().connected => drop(changed),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
+        }
+        self.trouble.send_if_modified(|trouble| !std::mem::take(trouble).is_empty());
+    }
+
+    async fn try_to_send(&self, number: u64, streams: &mut Streams) -> Result<(), SendError> {
+        let key = Key::Report(number).to_string();
+        let Some((_, Record::Report(report))) = self.records.scan(&key).await?.pop() else {
+            // It was published before, and its record is gone.
+            return Ok(());
+        };
+        let standing = self.connection.standing().borrow().clone();
+        if !standing.connected {
+            return Err(SendError::Away(standing.why));
+        }
+        let headers = headers(&report);
+        let most = self.connection.client().server_info().max_payload;
+        let body = body(&report.data, most);
+        debug!(id = report.id, subject = report.subject, "publishing a result");
+        if streams.have(&self.connection, &report.subject).await? {
+            self.store(&report.subject, headers, body, streams).await
+        } else {
+            let failed = |why: String| SendError::Core(report.subject.clone(), why);
+            let client = self.connection.client();
+            let sent = client.publish_with_headers(report.subject.clone(), headers, body).await;
+            sent.map_err(|error| failed(error.to_string()))?;
+            client.flush().await.map_err(|error| failed(error.to_string()))
+        }
+    }
+
+    /// Gives a result to the stream that has its subject, and waits for the stream's answer.
+    async fn store(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        streams: &mut Streams,
+    ) -> Result<(), SendError> {
+        let jetstream = self.connection.jetstream();
+        let answer = match jetstream.publish_with_headers(subject.to_owned(), headers, body).await {
+            Ok(answer) => answer.await,
+            Err(error) => Err(error),
+        };
+        answer.map(drop).map_err(|error| {
+            if error.kind() == PublishErrorKind::StreamNotFound {
+                streams.known.remove(subject);
+            }
+            SendError::Refused { subject: subject.to_owned(), why: error.to_string() }
+        })
+    }
+}
+
+impl Streams {
+    /// Whether a stream has `subject`.
+    async fn have(&mut self, connection: &Connection, subject: &str) -> Result<bool, SendError> {
+        if let Some((have, asked)) = self.known.get(subject)
+            && asked.elapsed() < KNOWN_FOR
+        {
+            return Ok(*have);
+        }
+        let have = match connection.jetstream().stream_by_subject(subject).await {
+            Ok(_) => true,
+            Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => false,
+            Err(error) => {
+                let why = error.to_string();
+                // Without JetStream nobody answers.
+                if why.contains("no responders") || why.contains("not enabled") {
+                    false
+                } else {
+                    return Err(SendError::Streams { subject: subject.to_owned(), why });
+                }
+            }
+        };
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(subject.to_owned(), (have, Instant::now()));
+        Ok(have)
+    }
+}
+
+/// `CloudEvents` attributes as headers of NATS, and the id by which a stream knows a repeat.
+fn headers(report: &Report) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let time = rfc3339(report.at);
+    for (name, value) in [
+        ("Nats-Msg-Id", report.id.as_str()),
+        ("ce-specversion", "1.0"),
+        ("ce-id", &report.id),
+        ("ce-source", &report.source),
+        ("ce-type", &report.event_type),
+        ("ce-subject", &report.about),
+        ("ce-time", &time),
+        ("ce-datacontenttype", "application/json"),
+    ] {
+        headers.insert(name, value);
+    }
+    headers
+}
+
+/// The body, without its largest parts where the server takes no body of that size.
+fn body(data: &Value, most: usize) -> Bytes {
+    // What headers take of it.
+    const HEADERS: usize = 2_048;
+    let whole = data.to_string();
+    if whole.len() + HEADERS <= most {
+        return whole.into();
+    }
+    let mut slim = data.clone();
+    let mut strip = |value: &mut Value| {
+        if let Some(fields) = value.as_object_mut() {
+            fields.retain(|name, _| !matches!(name.as_str(), "params" | "matrix" | "attempts" | "outputs"));
+        }
+    };
+    strip(&mut slim);
+    slim.get_mut("runs").and_then(Value::as_array_mut).into_iter().flatten().for_each(&mut strip);
+    slim["truncated"] = true.into();
+    slim.to_string().into()
+}

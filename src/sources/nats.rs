@@ -1,0 +1,220 @@
+//! Messages of NATS: subjects of core NATS, and durable consumers of streams of `JetStream`.
+//!
+//! One task owns a reader for each subscription or consumer that the definitions in force need, and follows
+//! them as they change. Of two triggers that read the same there is one reader, and one event of a message;
+//! two consumers of one stream make one event of it too. A reader that ends or panics is started again.
+//!
+//! What a death does before and after each step stands with the readers: `subject` for core NATS, which
+//! keeps nothing, and `stream` for `JetStream`, where an event is in the inbox before its message is
+//! acknowledged. Nothing of this task is durable here.
+//!
+//! A bus that is away is told in the log once, and again not before a minute has passed.
+
+mod consumer;
+mod deaf;
+mod reader;
+mod reading;
+mod stream;
+mod subject;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+pub use self::deaf::Deaf;
+use self::reader::Reader;
+use self::reading::Reading;
+use crate::engine::definitions::Snapshot;
+use crate::outside::clock::Clock;
+use crate::outside::metrics::Metrics;
+use crate::outside::nats::{Connection, Standing};
+use crate::store::inbox::Inbox;
+
+/// How often the log may tell the same.
+const TELL: Duration = Duration::from_mins(1);
+/// How often the connection itself is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Until a reader that ended is started again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Reads what the definitions in force want of NATS.
+pub struct Nats {
+    /// None where no NATS is named.
+    pub connection: Option<Connection>,
+    /// Where events go.
+    pub inbox: Arc<dyn Inbox>,
+    /// The time.
+    pub clock: Clock,
+    /// The definitions in force.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Where is told what does not come in.
+    pub deaf: Deaf,
+}
+
+impl Nats {
+    /// Reads until it is told to end.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        match self.connection.take() {
+            None => self.without(cancel).await,
+            Some(connection) => self.with(connection, cancel).await,
+        }
+    }
+
+    /// No NATS is named: who waits for it is told so.
+    async fn without(mut self, cancel: CancellationToken) {
+        loop {
+            let waits = !self.wanted().is_empty();
+            self.deaf.all(waits.then(|| {
+                let why = "triggers listen to NATS, and the server was started without --nats URL";
+                warn!("{why}");
+                why.to_owned()
+            }));
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                changed = self.snapshots.changed() => if changed.is_err() {
+                    return cancel.cancelled().await;
+                },
+            }
+        }
+    }
+
+    async fn with(mut self, connection: Connection, cancel: CancellationToken) {
+        let mut standing = connection.standing();
+        let mut readers = Readers { tasks: JoinSet::new(), known: HashMap::new() };
+        let mut teller = Teller::default();
+        let mut looks = interval(LOOK);
+        loop {
+            self.follow(&mut readers, &connection);
+            let now = standing.borrow_and_update().clone();
+            self.metrics.nats_connected(now.connected);
+            teller.standing(&now);
+            self.deaf.all((!now.connected).then(|| format!("NATS is away: {}", now.why)));
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                changed = self.snapshots.changed() => if changed.is_err() { break },
+                changed = standing.changed() => if changed.is_err() { break },
+                Some(ended) = readers.tasks.join_next_with_id() => readers.ended(&ended).await,
+                _ = looks.tick() => {
+                    connection.look();
+                    self.metrics.nats_dropped(connection.dropped());
+                    teller.dropped(connection.dropped());
+                }
+            }
+        }
+        readers.stop().await;
+        cancel.cancelled().await;
+    }
+
+    fn wanted(&mut self) -> std::collections::BTreeSet<Reading> {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        Reading::all(&snapshot, self.deaf.instance())
+    }
+
+    /// Ends readers that nobody needs any more, and starts those that are missing.
+    fn follow(&mut self, readers: &mut Readers, connection: &Connection) {
+        let wanted = self.wanted();
+        readers.known.retain(|reading, (_, cancel)| {
+            let needed = wanted.contains(reading);
+            if !needed {
+                cancel.cancel();
+                self.deaf.one(reading, None);
+            }
+            needed
+        });
+        for reading in wanted {
+            if readers.known.contains_key(&reading) {
+                continue;
+            }
+            let cancel = CancellationToken::new();
+            let reader = Reader {
+                reading: reading.clone(),
+                connection: connection.clone(),
+                inbox: Arc::clone(&self.inbox),
+                clock: self.clock.clone(),
+                deaf: self.deaf.clone(),
+                cancel: cancel.clone(),
+            };
+            let task = match &reading {
+                Reading::Subject { .. } => readers.tasks.spawn(subject::read(reader)),
+                Reading::Consumer(_) => readers.tasks.spawn(stream::read(reader)),
+            };
+            readers.known.insert(reading, (task.id(), cancel));
+        }
+    }
+}
+
+struct Readers {
+    tasks: JoinSet<()>,
+    known: HashMap<Reading, (Id, CancellationToken)>,
+}
+
+impl Readers {
+    /// One that was not told to end is missing from now on.
+    async fn ended(&mut self, ended: &Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => *id,
+            Err(panicked) => panicked.id(),
+        };
+        let found = self.known.iter().find(|(_, (of, _))| *of == id).map(|(reading, _)| reading.clone());
+        if let Some(reading) = found {
+            warn!(%reading, "a reader of NATS ended by itself, starting it again");
+            self.known.remove(&reading);
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn stop(mut self) {
+        for (_, cancel) in self.known.values() {
+            cancel.cancel();
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Tells the log of what concerns all readers, and not too often.
+#[derive(Default)]
+struct Teller {
+    away: Option<Instant>,
+    told: bool,
+    connected: bool,
+    dropped: u64,
+    dropped_at: Option<Instant>,
+}
+
+impl Teller {
+    fn standing(&mut self, standing: &Standing) {
+        if standing.connected {
+            if !std::mem::replace(&mut self.connected, true) && (self.told || self.away.is_none()) {
+                info!("NATS is there");
+                self.told = false;
+                self.away.get_or_insert_with(Instant::now);
+            }
+            return;
+        }
+        let first = std::mem::replace(&mut self.connected, false);
+        // What the first attempts come to is not known yet.
+        let known = standing.why != "connecting";
+        if known && (first || !self.told) && self.away.is_none_or(|at| at.elapsed() >= TELL) {
+            warn!(reason = standing.why, "NATS is away, connecting again and again");
+            self.told = true;
+            self.away = Some(Instant::now());
+        }
+    }
+
+    fn dropped(&mut self, dropped: u64) {
+        if dropped > self.dropped && self.dropped_at.is_none_or(|at| at.elapsed() >= TELL) {
+            let messages = dropped - self.dropped;
+            warn!(messages, "messages of core NATS came faster than they could be stored, and were dropped");
+            self.dropped = dropped;
+            self.dropped_at = Some(Instant::now());
+        }
+    }
+}
