@@ -219,5 +219,16 @@ fn circles_and_strangers_are_named() {
         let near = problem["suggestion"].as_str().map(|near| format!(" ({near}?)")).unwrap_or_default();
         writeln!(told, "{} {}: {}{near}", text("definition"), text("field"), text("message")).unwrap();
     }
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @r#"
+    Trigger/alone spec.sources[0].verdict.triggers[0]: the verdicts go in a circle: alone -> alone
+    Trigger/red spec.sources[0].verdict.triggers[0]: the verdicts go in a circle: red -> green -> blue -> red
+    Trigger/blue spec.sources[0].verdict.triggers[0]: the verdicts go in a circle: blue -> red -> green -> blue
+    Trigger/green spec.sources[0].verdict.triggers[0]: the verdicts go in a circle: green -> blue -> red -> green
+    Trigger/lost spec.sources[0].verdict.triggers[0]: there is no Trigger called "gren" (green?)
+    Trigger/joins spec.sources[0].verdict.all: needs 2 to 16 triggers, each once
+    Trigger/joins spec.sources[0].verdict.triggers: goes without all: any of these, or each of those
+    Trigger/joins spec.sources[0].verdict.within: must be from 1ms to 7d
+    Trigger/joins spec.sources[1].verdict: needs triggers (any of them) or all (each of them)
+    Trigger/joins spec.sources[1].verdict.key: goes with all, not with triggers
+    "#);
 }

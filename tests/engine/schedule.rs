@@ -4,7 +4,7 @@ mod wheel;
 
 use std::str::FromStr as _;
 
-use jiff::tz::TimeZone;
+use jiff::tz::TimeZoneDatabase;
 use jiff::{Timestamp, ToSpan as _};
 use kickoff::engine::event::Millis;
 use kickoff::engine::schedule::{Due, Missed, Schedule, Slots, Wrong, delay};
@@ -173,7 +173,7 @@ const ZONES: [&str; 7] = [
 #[test]
 fn over_years_each_day_has_its_slot_once() {
     for zone in ZONES {
-        let tz = TimeZone::get(zone).unwrap();
+        let tz = TimeZoneDatabase::bundled().get(zone).unwrap();
         for (hour, minute) in [(0, 0), (1, 30), (2, 0), (2, 15), (2, 30), (3, 0), (12, 0), (23, 59)] {
             let mut seen = at("2016-01-01T00:00:00Z");
             let slots = slots(&format!("{minute} {hour} * * *"), zone);

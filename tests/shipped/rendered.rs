@@ -1,10 +1,11 @@
 //! What `kickoff explain` makes of every shipped trigger and its event: the decision, and the Jobs.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-/// Folder, trigger, event, headers, and what is decided.
+/// Folder, trigger, event, headers (none where the event says all of itself), and what is decided.
 pub(crate) const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ("triggers", "github-push", "events/github-push.json", "events/github-push.headers.txt", "fired"),
     (
@@ -44,6 +45,10 @@ pub(crate) const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "events/gitea-pull-request.headers.txt",
         "fired",
     ),
+    ("triggers", "nightly", "events/nightly.json", "", "fired"),
+    ("examples/chain", "quick", "../../triggers/events/nightly.json", "", "fired"),
+    ("examples/chain", "slow", "event.json", "", "fired"),
+    ("examples/chain", "alarm", "event.json", "", "filtered"),
     ("examples/cloudevents", "smoke-after-deployment", "event.json", "headers.txt", "fired"),
     ("examples/first-loop", "message-on-main", "event.json", "headers.txt", "fired"),
     ("examples/matrix", "release-deployed", "event.json", "headers.txt", "fired"),
@@ -74,8 +79,12 @@ pub(crate) fn explain(folder: &str, trigger: &str, event: &str, headers: &str) -
         .arg(&folder)
         .arg("--event")
         .arg(folder.join(event))
-        .arg("--headers")
-        .arg(folder.join(headers))
+        .args(
+            (!headers.is_empty())
+                .then(|| [Path::new("--headers").to_owned(), folder.join(headers)])
+                .into_iter()
+                .flatten(),
+        )
         .args(previous.into_iter().flatten())
         .output()
         .unwrap();

@@ -176,8 +176,8 @@ impl Trigger {
     /// The same, and where no more than the attributes tells it, that a clause lets the event pass.
     pub fn hears(&self, event: &Attributes) -> bool {
         self.clauses(event).any(|source| match &source.clause {
-            Clause::Webhook(_) => true,
             Clause::Nats(nats) => nats.admits(event).is_ok(),
+            _ => true,
         })
     }
 
@@ -204,7 +204,7 @@ impl Trigger {
     pub fn schedules(&self) -> impl Iterator<Item = (&Ingress, &Schedule)> {
         self.sources.iter().filter_map(|source| match &source.clause {
             Clause::Schedule(schedule) => Some((&source.ingress, schedule)),
-            Clause::Webhook(_) | Clause::Verdict(_) | Clause::Joined => None,
+            _ => None,
         })
     }
 

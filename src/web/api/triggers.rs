@@ -23,7 +23,7 @@ pub(super) async fn list(
     query: Query,
 ) -> Result<Response, ApiError> {
     query.expect(&[])?;
-    let (snapshot, now) = (state.snapshots.borrow().clone(), state.clock.now());
+    let snapshot = state.snapshots.borrow().clone();
     let seen = snapshot.triggers.iter().filter(|trigger| principal.sees(&trigger.name.namespace));
     let mut seen: Vec<_> = seen.collect();
     seen.sort_by(|one, other| one.name.cmp(&other.name));

@@ -215,7 +215,7 @@ fn only_so_many_triggers_of_a_webhook_may_ask_for_changed() {
         (snapshot.triggers.len(), told),
         (500, vec!["Trigger/t500".to_owned(), "Trigger/t501".to_owned()])
     );
-    assert!(snapshot.problems[0].message.contains("500 triggers of Webhook/github do so already"));
+    assert!(snapshot.problems[0].message.contains("500 triggers of webhook github do so already"));
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn names(loaded: &Loaded) -> BTreeSet<&str> {
 fn listens_to(trigger: &Trigger) -> Vec<&str> {
     let clauses = trigger.sources.iter().filter_map(|source| match &source.clause {
         Clause::Verdict(verdict) => Some(verdict.triggers.iter().map(String::as_str)),
-        Clause::Webhook(_) | Clause::Schedule(_) | Clause::Joined => None,
+        _ => None,
     });
     clauses.flatten().collect()
 }
