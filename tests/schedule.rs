@@ -88,6 +88,33 @@ async fn a_pause_is_made_up_for_as_the_policy_says() {
     }
 }
 
+/// Two runs within three seconds, whoever is killed meanwhile; what was too much says when there is room again.
+#[tokio::test]
+async fn a_rate_limit_holds_over_a_kill() {
+    let definitions = format!(
+        "{}  policy: {{rateLimit: {{runs: 2, per: 3s}}}}\n",
+        EVERY_SECOND.trim_end().to_owned() + "\n"
+    );
+    let home = Home::new(&definitions);
+    let server = home.serve(&[], &[]);
+    runs(&server, 2).await;
+    server.kill();
+    let server = home.serve(&[], &[]);
+    let all = runs(&server, 5).await;
+    let mut moments: Vec<i64> = all
+        .iter()
+        .map(|run| run["createdAt"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond())
+        .collect();
+    moments.sort_unstable();
+    assert!(moments.windows(3).all(|span| span[2] - span[0] >= 3_000), "{moments:?}");
+    let refused = server.get("/api/v1/events?trigger=ticks&decision=rateLimited").await;
+    let reason = refused["items"][0]["decisions"][0]["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.starts_with("2 of 2 runs were started within the last 3 s; there is room again at "),
+        "{refused:#}"
+    );
+}
+
 #[tokio::test]
 async fn the_next_slots_are_told_everywhere() {
     let definitions = EVERY_SECOND

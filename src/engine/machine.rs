@@ -20,6 +20,7 @@ mod key;
 mod mark;
 mod place;
 pub mod plan;
+pub mod rate;
 pub mod record;
 pub mod report;
 mod rerun;
@@ -32,6 +33,7 @@ pub use command::unreplayable;
 pub use job::FIRING_FINISHED;
 pub use join::{Hold, VERDICTS_JOINED};
 pub use key::{Key, Write};
+pub use rate::Rate;
 pub use record::{
     Attempt, Decision, DecisionKind, Delivery, EventRecord, EventRef, Firing, FiringState, Record, Run,
     RunState, RunSummary, Slot,

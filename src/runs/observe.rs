@@ -229,7 +229,7 @@ fn source(ingress: &Ingress) -> &'static str {
 fn rank(kind: DecisionKind) -> u8 {
     match kind {
         DecisionKind::Fired => 0,
-        DecisionKind::Cancelled | DecisionKind::Coalesced => 1,
+        DecisionKind::Cancelled | DecisionKind::Coalesced | DecisionKind::RateLimited => 1,
         DecisionKind::Invalid => 2,
         DecisionKind::Skipped => 3,
         DecisionKind::Suspended => 4,
@@ -246,6 +246,7 @@ fn decision(kind: DecisionKind) -> &'static str {
         DecisionKind::Invalid => "invalid",
         DecisionKind::Cancelled => "cancelled",
         DecisionKind::Coalesced => "coalesced",
+        DecisionKind::RateLimited => "rateLimited",
     }
 }
 

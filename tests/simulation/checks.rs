@@ -110,6 +110,7 @@ pub fn all_adds_up(world: &World) -> Result<(), String> {
     verdicts_are_followed(world, &kept)?;
     results_are_published(world, &kept)?;
     joins_take_each_verdict_once(world, &kept)?;
+    no_span_has_too_many(world, &kept)?;
     commands_did_what_they_say(world, &kept)
 }
 
@@ -427,6 +428,34 @@ fn joins_take_each_verdict_once(world: &World, kept: &Kept<'_>) -> Result<(), St
         let wanted = u32::from(["all", "shares"].contains(&firing.trigger.name.as_str()));
         if times != wanted {
             return Err(format!("the verdict of firing {} is in {times} joins", firing.id));
+        }
+    }
+    Ok(())
+}
+
+/// Within no quarter of an hour more than six runs of the trigger and one value of its key were started, over
+/// whatever crashes. A clock that jumped leaves no times to count by.
+fn no_span_has_too_many(world: &World, kept: &Kept<'_>) -> Result<(), String> {
+    let slow = ObjectName::new("default", "slow");
+    let mut started: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    // By hand there is no limit.
+    let limited = |firing: &&&Firing| firing.trigger == slow;
+    for firing in kept.firings.values().filter(limited).filter(|_| !world.jumped) {
+        let event = firing.root.as_ref().unwrap_or(&firing.event);
+        let event = world.inbox.iter().find(|known| known.attributes.key == event.key);
+        let data: Option<serde_json::Value> =
+            event.and_then(|event| serde_json::from_slice(&event.body).ok());
+        let rerun = world.inbox.iter().find(|known| known.attributes.key == firing.event.key);
+        if matches!(rerun.and_then(Command::of), Some(Command::Rerun { .. } | Command::Run { .. })) {
+            continue;
+        }
+        let value = data.map(|data| data["ref"].as_str().unwrap_or_default().to_owned()).unwrap_or_default();
+        started.entry(value).or_default().extend(firing.runs.iter().map(|_| firing.created_at));
+    }
+    for (value, mut times) in started {
+        times.sort_unstable();
+        if let Some(span) = times.windows(7).find(|span| span[6] - span[0] < 15 * 60_000) {
+            return Err(format!("seven runs of {value} within a quarter of an hour: {span:?}"));
         }
     }
     Ok(())

@@ -56,6 +56,14 @@ spec:
 ---
 apiVersion: kickoff.dev/v1alpha1
 kind: Trigger
+metadata: {{name: slow}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  runs: [{{template: plain, matrix: {{half: [a, b]}}}}]
+  policy: {{rateLimit: {{runs: 6, per: 15m, key: "{{{{ event.data.ref }}}}"}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
 metadata: {{name: shares}}
 spec:
   sources: [{{webhook: {{name: hub}}}}]

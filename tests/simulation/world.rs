@@ -44,6 +44,8 @@ pub struct World {
     /// Jobs that the executor refused at least once.
     pub refused: BTreeSet<JobId>,
     pub edition: usize,
+    /// Whether the clock ever jumped.
+    pub jumped: bool,
     /// Ids of what was published, in order.
     pub bus: Vec<String>,
     // The process.
@@ -70,6 +72,7 @@ impl World {
         let mut world = Self {
             rng: fastrand::Rng::with_seed(seed),
             verbose,
+            jumped: false,
             bus: Vec::new(),
             now: 1_750_000_000_000,
             inbox: Vec::new(),
@@ -250,6 +253,7 @@ impl World {
         let hours = self.rng.i64(-48..48);
         self.tell(|| format!("the clock jumps by {hours} h"));
         self.now += hours * 3_600_000;
+        self.jumped = true;
     }
 
     fn die(&mut self, at: &str) {

@@ -17,7 +17,7 @@ pub use template::{
     ParamConfig, ParamType, ResultsConfig, RetentionConfig, RetriesConfig,
 };
 pub use trigger::{
-    ConcurrencyConfig, GitConfig, NatsSourceConfig, PolicyConfig, RuleConfig, RunConfig,
+    ConcurrencyConfig, GitConfig, NatsSourceConfig, PolicyConfig, RateLimitConfig, RuleConfig, RunConfig,
     ScheduleSourceConfig, SourceConfig, TriggerSpec, VerdictSourceConfig, WebhookSourceConfig, WhenFull,
 };
 pub use webhook::{Algorithm, AuthConfig, Encoding, Forks, Provider, Scheme, SecretSource, WebhookSpec};

@@ -151,6 +151,8 @@ pub struct Trigger {
     pub legs: Vec<Leg>,
     /// Limit of firings.
     pub concurrency: Option<Concurrency>,
+    /// How many runs within a span.
+    pub rate: Option<RateLimit>,
     /// Higher goes first.
     pub priority: i32,
     /// Set where the current document is bad but an earlier one was good: it listens as before, and
@@ -210,6 +212,17 @@ pub struct Concurrency {
     pub max_queued: u32,
     /// How long one may wait, milliseconds.
     pub max_wait_ms: i64,
+}
+
+/// How many runs within a span.
+#[derive(Debug)]
+pub struct RateLimit {
+    /// How many.
+    pub runs: u32,
+    /// Length of the span, milliseconds.
+    pub per_ms: i64,
+    /// Counts apart for each value.
+    pub key: Option<Text>,
 }
 
 impl Trigger {

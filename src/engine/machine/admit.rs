@@ -14,6 +14,7 @@ impl Turn<'_> {
                 Timer::MaxWait(firing) => self.cancel_firing(&firing, "maxWait"),
                 Timer::Retry(run) => self.requeue(&run),
                 Timer::Hold(key) => self.over(key),
+                Timer::Rate(key) => self.forget_rate(key),
             }
         }
         self.fill_touched();
@@ -51,6 +52,7 @@ impl Turn<'_> {
             self.put_firing(Firing { since: now, ..firing });
         }
         self.mend_holds();
+        self.mend_rates();
         self.mend_marks();
     }
 

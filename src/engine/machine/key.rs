@@ -56,6 +56,8 @@ pub enum Key {
     Mark(Ingress),
     /// Verdicts that wait for others: a join, and a hash of its key.
     Hold(Ingress, String),
+    /// Runs of a trigger that were started lately, for a value of its rate limit's key.
+    Rate(ObjectName, String),
     /// A result that is to be published; numbers ascend.
     Report(u64),
     /// The last event of a trigger's series.
@@ -64,13 +66,14 @@ pub enum Key {
 
 impl Key {
     /// Prefixes that start-up folds into the machine's memory.
-    pub const OPEN: [&'static str; 9] = [
+    pub const OPEN: [&'static str; 10] = [
         "cursor",
         "run/open/",
         "firing/open/",
         "delivery/",
         "hold/",
         "mark/",
+        "rate/",
         "report/",
         "revision/",
         "series/",
@@ -92,6 +95,7 @@ impl fmt::Display for Key {
             Self::Delivery(key) => write!(f, "delivery/{key}"),
             Self::Mark(ingress) => write!(f, "mark/{ingress}"),
             Self::Hold(ingress, hash) => write!(f, "hold/{ingress}/{hash}"),
+            Self::Rate(trigger, hash) => write!(f, "rate/{trigger}/{hash}"),
             Self::Report(number) => write!(f, "report/{number:020}"),
             Self::Series(trigger, series) => write!(f, "series/{trigger}/{series}"),
         }
@@ -110,6 +114,10 @@ impl Key {
         let (prefix, id) = text.rsplit_once('/')?;
         if let Some(ingress) = prefix.strip_prefix("hold/") {
             return Some(Self::Hold(Ingress::parse(ingress)?, id.to_owned()));
+        }
+        if let Some(trigger) = prefix.strip_prefix("rate/") {
+            let (namespace, name) = trigger.split_once('/')?;
+            return Some(Self::Rate(ObjectName::new(namespace, name), id.to_owned()));
         }
         if let Some(trigger) = prefix.strip_prefix("series/") {
             let (namespace, name) = trigger.split_once('/')?;

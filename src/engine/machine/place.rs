@@ -38,6 +38,9 @@ impl Turn<'_> {
         origin: &Origin,
         places: &mut Places,
     ) -> Decision {
+        if let Some(decision) = plan.rate.as_ref().and_then(|rate| self.too_fast(rate, &plan)) {
+            return decision;
+        }
         let slot = plan.slot.as_ref();
         if let Some(reason) = slot.and_then(|slot| self.no_place(slot)) {
             return refused(runner.name, Refusal { kind: DecisionKind::Skipped, reason });
@@ -56,6 +59,9 @@ impl Turn<'_> {
             _ => "all rules hold".to_owned(),
         };
         let reason = plan.note.as_ref().map_or(reason.clone(), |note| format!("{reason}; {note}"));
+        if let Some(rate) = &plan.rate {
+            self.count(rate, plan.runs.len());
+        }
         self.fire(runner, id.clone(), plan, origin, places);
         for older in replaced.unwrap_or_default() {
             self.cancel_firing(&older, &format!("replaced by firing {id}"));

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::rate::RateSlot;
 use super::record::{Decision, DecisionKind, EventRecord, Slot};
 use super::state::MachineConfig;
 use crate::engine::definitions::clause::cut;
-use crate::engine::definitions::model::{Concurrency, Retries};
+use crate::engine::definitions::model::{Concurrency, RateLimit, Retries};
 use crate::engine::definitions::{JobTemplate, Leg, Snapshot, Trigger};
 use crate::engine::event::{Attributes, Event, Git};
 use crate::engine::ids::{FiringId, ObjectName, RunId};
@@ -40,6 +41,8 @@ pub struct Plan {
     pub git: Option<Git>,
     /// What of the source clause could not be checked.
     pub note: Option<String>,
+    /// The rate limit that it counts against.
+    pub rate: Option<RateSlot>,
 }
 
 /// One leg, ready to be recorded.
@@ -135,7 +138,7 @@ pub(super) fn consider_quickly(
     let note = admitted(trigger, event, facts)?;
     let before = before.or_else(|reason| refuse(DecisionKind::Invalid, reason))?;
     match trigger.rule.is_met(facts, &before) {
-        Ok(true) => Ok(Plan { note, ..freeze(trigger, facts, firing, &Given::default(), config)? }),
+        Ok(true) => limited(trigger, facts, note, firing, config),
         Ok(false) => refuse(DecisionKind::Filtered, ""),
         Err(reason) => refuse(DecisionKind::Invalid, reason),
     }
@@ -164,8 +167,20 @@ pub fn consider(
         Err(Unmet::Filtered(reason)) => return refuse(DecisionKind::Filtered, reason),
         Err(Unmet::Invalid(reason)) => return refuse(DecisionKind::Invalid, reason),
     }
+    limited(trigger, facts, note, firing, config)
+}
+
+/// The plan of an event that came in by itself: what is started by hand has no rate limit.
+fn limited(
+    trigger: &Trigger,
+    facts: &Facts,
+    note: Option<String>,
+    firing: &FiringId,
+    config: &MachineConfig,
+) -> Result<Plan, Refusal> {
     let plan = freeze(trigger, facts, firing, &Given::default(), config)?;
-    Ok(Plan { note, ..plan })
+    let rate = trigger.rate.as_ref().map(|limit| rate(limit, facts, &trigger.name)).transpose()?;
+    Ok(Plan { note, rate, ..plan })
 }
 
 /// The frozen plan of `trigger`, without asking whether it listens.
@@ -185,7 +200,7 @@ pub fn freeze(
     let legs: Vec<&Leg> = trigger.legs.iter().collect();
     let runs = render_legs(&legs, Some(&trigger.name), facts, firing, given, config)?;
     let slot = trigger.concurrency.as_ref().map(|limit| slot(limit, facts, &trigger.name)).transpose()?;
-    Ok(Plan { runs, slot, priority: trigger.priority, git, note: None })
+    Ok(Plan { runs, slot, priority: trigger.priority, git, note: None, rate: None })
 }
 
 /// The frozen plan of one run of a template, by hand.
@@ -205,7 +220,7 @@ pub fn freeze_template(
         matrix: BTreeMap::new(),
     };
     let runs = render_legs(&[&leg], None, facts, firing, given, config)?;
-    Ok(Plan { runs, slot: None, priority: 0, git: None, note: None })
+    Ok(Plan { runs, slot: None, priority: 0, git: None, note: None, rate: None })
 }
 
 fn render_legs(
@@ -328,6 +343,14 @@ fn slot(limit: &Concurrency, facts: &Facts, trigger: &ObjectName) -> Result<Slot
         max_queued: limit.max_queued,
         max_wait_ms: limit.max_wait_ms,
     })
+}
+
+fn rate(limit: &RateLimit, facts: &Facts, trigger: &ObjectName) -> Result<RateSlot, Refusal> {
+    let key = limit.key.as_ref().map(|key| key.render(facts, trigger)).transpose();
+    let key =
+        key.or_else(|reason| refuse(DecisionKind::Invalid, format!("policy.rateLimit.key: {reason}")))?;
+    let (runs, per_ms) = (limit.runs, limit.per_ms);
+    Ok(RateSlot { trigger: trigger.clone(), key: key.unwrap_or_default(), runs, per_ms })
 }
 
 /// The filtered decisions of an event, worked out again: every trigger of `snapshot` that `asked`

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::join::Hold;
+use super::rate::Rate;
 use super::report::Report;
 use super::series::Series;
 use super::types::{Place, PodSeen, Settled};
@@ -42,6 +43,8 @@ pub enum Record {
     Mark(Millis),
     /// Under `hold/`.
     Hold(Box<Hold>),
+    /// Under `rate/`.
+    Rate(Box<Rate>),
     /// Under `report/`.
     Report(Box<Report>),
     /// Under `series/`.
@@ -107,6 +110,8 @@ pub enum DecisionKind {
     Filtered,
     /// It waits for others, with which it is taken together.
     Coalesced,
+    /// As many runs as may be were started lately.
+    RateLimited,
     /// A limit is full.
     Skipped,
     /// The trigger is suspended.

@@ -47,8 +47,14 @@ impl Turn<'_> {
             matrix: run.matrix,
             rendered: Rendered { namespace: run.namespace, params: run.params, manifest },
         };
-        let plan =
-            Plan { runs: vec![planned], slot: firing.slot, priority: firing.priority, git: None, note: None };
+        let plan = Plan {
+            runs: vec![planned],
+            slot: firing.slot,
+            priority: firing.priority,
+            git: None,
+            note: None,
+            rate: None,
+        };
         let origin = Origin {
             event: event_ref(&command.attributes),
             root: Some(firing.root.unwrap_or(firing.event)),

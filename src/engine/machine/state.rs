@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::join::Hold;
 use super::key::{Key, Write};
+use super::rate::Rate;
 use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
 use super::series::Series;
 use super::types::{Input, JobId, Order, Step};
@@ -56,6 +57,8 @@ pub struct Machine {
     pub(super) series_ages: BTreeSet<(Millis, Key)>,
     /// Verdicts that wait for others.
     pub(super) holds: HashMap<Key, Hold>,
+    /// Runs that were started lately, for rate limits.
+    pub(super) rates: HashMap<Key, Rate>,
     /// Results that are not published yet, by number.
     pub(super) reports: BTreeSet<u64>,
     /// Up to which slot each schedule is said.
@@ -90,6 +93,8 @@ pub(super) enum Timer {
     Retry(RunId),
     /// The end of a join's time.
     Hold(Key),
+    /// The end of a rate limit's span.
+    Rate(Key),
 }
 
 /// A rank from priority and moment of arrival.
@@ -121,6 +126,7 @@ impl Machine {
             series: HashMap::new(),
             series_ages: BTreeSet::new(),
             holds: HashMap::new(),
+            rates: HashMap::new(),
             reports: BTreeSet::new(),
             marks: BTreeMap::new(),
             revisions: BTreeMap::new(),
@@ -196,6 +202,8 @@ impl Machine {
             }
             (key @ Key::Hold(..), Some(Record::Hold(hold))) => self.learn_hold(key, hold),
             (key @ Key::Hold(..), None) => self.forget_hold(key),
+            (key @ Key::Rate(..), Some(Record::Rate(rate))) => self.learn_rate(key, rate),
+            (key @ Key::Rate(..), None) => self.drop_rate(key),
             (Key::Report(number), Some(_)) => {
                 self.reports.insert(*number);
             }

@@ -79,6 +79,7 @@ pub(super) fn decision_name(kind: DecisionKind) -> &'static str {
         DecisionKind::Invalid => "invalid",
         DecisionKind::Cancelled => "cancelled",
         DecisionKind::Coalesced => "coalesced",
+        DecisionKind::RateLimited => "rateLimited",
     }
 }
 

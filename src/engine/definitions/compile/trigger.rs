@@ -7,8 +7,8 @@ use super::Problems;
 use super::names;
 use super::sources::sources;
 use super::template::Template;
-use crate::engine::definitions::config::{ConcurrencyConfig, SourceConfig, TriggerSpec};
-use crate::engine::definitions::model::{Concurrency, GitTemplate, Snapshot, Trigger, Webhook};
+use crate::engine::definitions::config::{ConcurrencyConfig, RateLimitConfig, SourceConfig, TriggerSpec};
+use crate::engine::definitions::model::{Concurrency, GitTemplate, RateLimit, Snapshot, Trigger, Webhook};
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
@@ -16,6 +16,7 @@ use crate::engine::ids::{ObjectName, h_hex};
 use crate::engine::render::Text;
 use crate::engine::rules::Rule;
 
+const LONGEST_PER: Span = Span::from_millis(30 * 86_400_000);
 const DEFAULT_MAX_QUEUED: u32 = 100;
 const DEFAULT_MAX_WAIT: Span = Span::from_millis(24 * 3_600_000);
 
@@ -53,6 +54,8 @@ pub(super) fn compile(
     let legs = super::legs::compile(spec, world.templates, &mut findings);
     let concurrency =
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
+    let rate =
+        spec.policy.rate_limit.as_ref().and_then(|config| rate_limit(config, legs.len(), &mut findings));
     let Some(rule) = rule.ok().filter(|_| findings.is_empty()) else { return Err(findings) };
     Ok(Arc::new(Trigger {
         name,
@@ -64,6 +67,7 @@ pub(super) fn compile(
         series: series.flatten(),
         legs,
         concurrency,
+        rate,
         priority: spec.policy.priority,
         broken: None,
     }))
@@ -186,4 +190,21 @@ fn concurrency(
         max_queued: config.max_queued.unwrap_or(DEFAULT_MAX_QUEUED),
         max_wait_ms: config.max_wait.unwrap_or(DEFAULT_MAX_WAIT).as_millis(),
     })
+}
+
+fn rate_limit(config: &RateLimitConfig, legs: usize, findings: &mut Vec<Finding>) -> Option<RateLimit> {
+    let before = findings.len();
+    let mut wrong = |field: &str, message: String| {
+        findings.push(Finding::value(format!("spec.policy.rateLimit.{field}"), message));
+    };
+    if (config.runs as usize) < legs {
+        wrong("runs", format!("must be at least {legs}: one firing has as many"));
+    }
+    if config.per > LONGEST_PER || config.per.as_millis() == 0 {
+        wrong("per", format!("must be from 1ms to {LONGEST_PER}"));
+    }
+    let key =
+        config.key.as_deref().map(Text::compile_key).transpose().map_err(|message| wrong("key", message));
+    let key = key.ok().filter(|_| findings.len() == before)?;
+    Some(RateLimit { runs: config.runs, per_ms: config.per.as_millis(), key })
 }

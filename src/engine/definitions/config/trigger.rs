@@ -251,8 +251,25 @@ pub struct PolicyConfig {
     /// How many firings at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<ConcurrencyConfig>,
+    /// How many runs within a span.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimitConfig>,
     /// Higher goes first; a waiting firing gains 1 a minute.
     pub priority: i32,
+}
+
+/// How many runs within a span. One firing too many is decided `rateLimited`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RateLimitConfig {
+    /// Up to 1,000; not less than one firing has.
+    #[schemars(range(min = 1, max = 1000))]
+    pub runs: u32,
+    /// Length of the span, at most 30d.
+    pub per: Span,
+    /// Counts apart for each value, for instance `"{{ git.branch }}"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// How many firings at once.

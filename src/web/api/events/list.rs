@@ -20,7 +20,7 @@ use crate::web::api::view::{EventView, Items};
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
 
-const KINDS: [(&str, DecisionKind); 7] = [
+const KINDS: [(&str, DecisionKind); 8] = [
     ("fired", DecisionKind::Fired),
     ("filtered", DecisionKind::Filtered),
     ("skipped", DecisionKind::Skipped),
@@ -28,6 +28,7 @@ const KINDS: [(&str, DecisionKind); 7] = [
     ("invalid", DecisionKind::Invalid),
     ("cancelled", DecisionKind::Cancelled),
     ("coalesced", DecisionKind::Coalesced),
+    ("rateLimited", DecisionKind::RateLimited),
 ];
 
 /// Decided events, newest first
