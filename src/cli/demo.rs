@@ -23,9 +23,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
+use jiff::SignedDuration;
 use kickoff::app::config::{ExecutorKind, RetentionPolicy, ServeConfig};
 use kickoff::app::definitions::Origin;
 use kickoff::app::serve::{ServeError, serve};
+use kickoff::outside::clock::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +65,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let shop_url = format!("http://{shop_address}");
     let secret = kickoff::outside::receipt::receipt();
     let kickoff = std::env::current_exe().context("this binary can't be found")?;
-    folder.fill(&secret, &kickoff, &shop_url)?;
+    folder.fill(&secret, &kickoff, &shop_url, &one_slot()?)?;
 
     let shop = Shop::new(GOOD);
     let end = CancellationToken::new();
@@ -85,6 +87,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     end.cancel();
     serving.await.context("the server did not stop in order")?;
     ended
+}
+
+/// A pattern that comes once, when the rest of the story is told: some seconds from now.
+fn one_slot() -> anyhow::Result<String> {
+    let slot = jiff::Timestamp::from_millisecond(Clock::System.now())? + SignedDuration::from_secs(4);
+    Ok(slot.strftime("%-S %-M %-H %-d %-m * %Y").to_string())
 }
 
 fn why_it_ended(result: Result<(), ServeError>) -> anyhow::Error {

@@ -27,6 +27,7 @@ fn the_demo_comes_out_as_told() {
         "smoke-on-main filtered: ",
         "200, duplicate of event",
         "401, refused",
+        "on-the-clock is Passed: \"it is 2",
     ] {
         assert!(told.contains(text), "{text:?} is missing in:\n{told}");
     }

@@ -110,22 +110,35 @@ impl Client {
 
     /// The runs of an event, by its key or the sender's id.
     pub(super) async fn runs(&self, event: &str) -> anyhow::Result<Vec<Run>> {
-        let response = self.get(&format!("/api/v1/runs?event={event}&limit=100")).await?;
+        self.runs_of("event", event).await
+    }
+
+    async fn runs_of(&self, of: &str, name: &str) -> anyhow::Result<Vec<Run>> {
+        let response = self.get(&format!("/api/v1/runs?{of}={name}&limit=100")).await?;
         let runs: Runs = response.error_for_status()?.json().await?;
         Ok(runs.items)
     }
 
     /// The one run of an event, once there is one.
     pub(super) async fn only_run(&self, event: &str) -> anyhow::Result<Run> {
+        self.only("event", event).await
+    }
+
+    /// The one run of a trigger, once there is one.
+    pub(super) async fn run_of(&self, trigger: &str) -> anyhow::Result<Run> {
+        self.only("trigger", trigger).await
+    }
+
+    async fn only(&self, of: &str, name: &str) -> anyhow::Result<Run> {
         let begun = Instant::now();
         loop {
-            let mut runs = self.runs(event).await?;
+            let mut runs = self.runs_of(of, name).await?;
             if runs.len() > 1 {
-                bail!("the event has {} runs instead of one", runs.len());
+                bail!("the {of} has {} runs instead of one", runs.len());
             }
             match runs.pop() {
                 Some(run) => return Ok(run),
-                None => pause(begun, "the event had no run").await?,
+                None => pause(begun, &format!("the {of} had no run")).await?,
             }
         }
     }

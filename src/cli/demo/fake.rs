@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::github::sign;
-use super::story::{GOOD, TRIGGER};
+use super::story::{AFTER_THE_CLOCK, GOOD, ON_THE_CLOCK, TRIGGER};
 
 /// How a server falls short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(super) enum Fault {
     FiresOnAnyBranch,
     PassesEverything,
     ErrorsForFailures,
+    FailsOnTheClock,
+    FailsWhatFollows,
 }
 
 #[derive(Clone)]
@@ -57,6 +59,19 @@ impl Fake {
     }
 }
 
+impl Fake {
+    /// The run of a trigger that no delivery starts, under the trigger's name.
+    fn clockwork(&self, trigger: &str) -> Value {
+        let fails = match self.fault {
+            Fault::FailsOnTheClock => trigger == ON_THE_CLOCK,
+            Fault::FailsWhatFollows => trigger == AFTER_THE_CLOCK,
+            _ => false,
+        };
+        let outcome = if fails { "Failed" } else { "Passed" };
+        json!({"id": trigger, "outcome": outcome, "reason": null, "exitCode": 0})
+    }
+}
+
 async fn hook(State(fake): State<Fake>, headers: HeaderMap, body: Bytes) -> Response {
     let header = |name: &str| headers[name].to_str().unwrap().to_owned();
     let genuine = header("x-hub-signature-256") == sign(fake.secret, &body);
@@ -84,10 +99,14 @@ async fn event(State(fake): State<Fake>, Path(key): Path<String>) -> Json<Value>
 }
 
 async fn runs(State(fake): State<Fake>, Query(query): Query<BTreeMap<String, String>>) -> Json<Value> {
-    let items = fake.events.lock().unwrap().get(&query["event"]).cloned().unwrap_or_default();
+    let items = match query.get("trigger") {
+        Some(trigger) => vec![fake.clockwork(trigger)],
+        None => fake.events.lock().unwrap().get(&query["event"]).cloned().unwrap_or_default(),
+    };
     Json(json!({"items": items, "next": null}))
 }
 
 async fn run(State(fake): State<Fake>, Path(id): Path<String>) -> Json<Value> {
-    Json(fake.events.lock().unwrap()[&id][0].clone())
+    let delivered = fake.events.lock().unwrap().get(&id).map(|runs| runs[0].clone());
+    Json(delivered.unwrap_or_else(|| fake.clockwork(&id)))
 }

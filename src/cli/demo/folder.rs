@@ -33,11 +33,17 @@ impl Folder {
     }
 
     /// Writes the secret and the definitions that refer to it.
-    pub(super) fn fill(&self, secret: &str, kickoff: &Path, shop_url: &str) -> anyhow::Result<()> {
+    pub(super) fn fill(
+        &self,
+        secret: &str,
+        kickoff: &Path,
+        shop_url: &str,
+        slot: &str,
+    ) -> anyhow::Result<()> {
         fs::create_dir(self.definitions()).context("the definitions' folder can't be made")?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.secret())?;
         file.write_all(secret.as_bytes()).context("the secret can't be written")?;
-        let text = definitions(&self.secret(), kickoff, shop_url)?;
+        let text = definitions(&self.secret(), kickoff, shop_url, slot)?;
         fs::write(self.definitions().join("demo.yaml"), text).context("the definitions can't be written")
     }
 
@@ -67,7 +73,7 @@ impl Drop for Folder {
 }
 
 /// The embedded definitions with this machine's paths, each quoted: a JSON string is a YAML string.
-fn definitions(secret: &Path, kickoff: &Path, shop_url: &str) -> anyhow::Result<String> {
+fn definitions(secret: &Path, kickoff: &Path, shop_url: &str, slot: &str) -> anyhow::Result<String> {
     let quoted = |path: &Path| -> anyhow::Result<String> {
         let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
         Ok(serde_json::to_string(text)?)
@@ -77,6 +83,7 @@ fn definitions(secret: &Path, kickoff: &Path, shop_url: &str) -> anyhow::Result<
     Ok(DEFINITIONS
         .replace("KICKOFF", &kickoff)
         .replace("SECRET_FILE", &quoted(secret)?)
+        .replace("ONE_SLOT", &serde_json::to_string(slot)?)
         .replace("SHOP_URL", &serde_json::to_string(shop_url)?))
 }
 
@@ -89,8 +96,13 @@ mod tests {
     #[test]
     fn the_definitions_load_whatever_the_paths_look_like() {
         for path in ["/usr/bin/kickoff", "/home/kim/a \"b\": #c/$(x)/kickoff", "/x/[y], {z}\\/kickoff"] {
-            let text =
-                definitions(Path::new("/tmp/a: b/secret"), Path::new(path), "http://127.0.0.1:1").unwrap();
+            let text = definitions(
+                Path::new("/tmp/a: b/secret"),
+                Path::new(path),
+                "http://127.0.0.1:1",
+                "* * * * *",
+            )
+            .unwrap();
             let loaded = load(&[("demo.yaml".to_owned(), text)], "default");
             assert!(loaded.problems.is_empty(), "{path}: {:?}", loaded.problems);
             let command = loaded.documents[1]
@@ -105,7 +117,7 @@ mod tests {
     fn a_folder_is_private_and_goes_away() {
         use std::os::unix::fs::PermissionsExt;
         let folder = Folder::create().unwrap();
-        folder.fill("s3cret", Path::new("/bin/kickoff"), "http://127.0.0.1:1").unwrap();
+        folder.fill("s3cret", Path::new("/bin/kickoff"), "http://127.0.0.1:1", "* * * * *").unwrap();
         let path = folder.path().to_owned();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(fs::read_to_string(folder.secret()).unwrap(), "s3cret");

@@ -43,6 +43,9 @@ const FORGED_PUSH: Push = Push {
 
 /// The trigger of the embedded definitions.
 pub(super) const TRIGGER: &str = "smoke-on-main";
+/// Those that no delivery starts.
+pub(super) const ON_THE_CLOCK: &str = "on-the-clock";
+pub(super) const AFTER_THE_CLOCK: &str = "after-the-clock";
 
 /// Everything that takes part.
 pub(super) struct Story<'a, W> {
@@ -61,6 +64,7 @@ impl<W: Write> Story<'_, W> {
         self.other_branch().await?;
         self.redelivery().await?;
         self.forgery().await?;
+        self.clock().await?;
         self.shop.deploy(GOOD);
         Ok(())
     }
@@ -109,6 +113,31 @@ impl<W: Write> Story<'_, W> {
         Ok(())
     }
 
+    /// No sender at all: a slot comes, and its verdict is what the next run waits for.
+    async fn clock(&mut self) -> anyhow::Result<()> {
+        self.teller.chapter("A slot of a schedule comes, and its verdict starts what follows")?;
+        for (trigger, check) in [
+            (ON_THE_CLOCK, "the slot was a run, and it passed"),
+            (AFTER_THE_CLOCK, "its verdict started the next one, which passed"),
+        ] {
+            let run = self.client.run_of(trigger).await?;
+            self.teller.line("run", &format!("{} of {trigger}", run.id))?;
+            let run = self.log(&run.id).await?;
+            self.teller.check(check, run.outcome.as_deref() == Some("Passed"))?;
+        }
+        Ok(())
+    }
+
+    /// Tells a run's log as it comes; the run once it has ended.
+    async fn log(&mut self, run: &str) -> anyhow::Result<Run> {
+        let mut told = Ok(());
+        let teller = &mut *self.teller;
+        let line = |text: &str| told = std::mem::replace(&mut told, Ok(())).and_then(|()| teller.log(text));
+        let run = self.client.follow(run, line).await?;
+        told?;
+        Ok(run)
+    }
+
     /// Puts a release live, tells of its push and waits for the verdict.
     async fn released(&mut self, release: Release, push: &Push) -> anyhow::Result<Run> {
         self.shop.deploy(release);
@@ -121,12 +150,7 @@ impl<W: Write> Story<'_, W> {
         }
         let run = self.client.only_run(&event).await?;
         self.teller.line("run", &format!("{}, a process on this machine", run.id))?;
-
-        let mut told = Ok(());
-        let teller = &mut *self.teller;
-        let line = |text: &str| told = std::mem::replace(&mut told, Ok(())).and_then(|()| teller.log(text));
-        let run = self.client.follow(&run.id, line).await?;
-        told?;
+        let run = self.log(&run.id).await?;
         let took = begun.elapsed().as_millis();
         let tone = if run.outcome.as_deref() == Some("Passed") { Tone::Good } else { Tone::Bad };
         self.teller.toned("verdict", &verdict(&run, took), tone)?;
@@ -205,7 +229,7 @@ mod tests {
         let (result, (held, all)) = told(Fault::None).await;
         result.unwrap();
         assert_eq!(held, all);
-        assert_eq!(all, 8);
+        assert_eq!(all, 10);
     }
 
     #[tokio::test]
@@ -217,6 +241,8 @@ mod tests {
             Fault::FiresOnAnyBranch,
             Fault::PassesEverything,
             Fault::ErrorsForFailures,
+            Fault::FailsOnTheClock,
+            Fault::FailsWhatFollows,
         ] {
             let (result, (held, all)) = told(fault).await;
             assert!(result.is_ok() && held + 1 == all, "{fault:?}: {result:?}, {held} of {all}");
