@@ -9,7 +9,7 @@
 //! | [`runs`] | dispatch, launcher, tracker, collector, retention; the executors | store, outside, engine |
 //! | [`report`] | what takes results to others: NATS | store, outside, engine |
 //! | [`store`] | inbox, records, history, blobs | outside, engine |
-//! | [`outside`] | the constructors of what lies outside: clock, receipts, HTTP client | nothing |
+//! | [`outside`] | the constructors of what lies outside: clock, receipts, clients of servers | nothing |
 //! | [`engine`] | pure: events, definitions, rules, rendering, the machine | nothing |
 //!
 //! `cli` hangs on `main.rs`. `sources`, `runs` and `report` never see each other. The test

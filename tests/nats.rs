@@ -67,17 +67,29 @@ async fn until<T>(what: &str, server: &Server, mut look: impl AsyncFnMut() -> Op
     }
 }
 
-/// Waits until so many events are decided, and gives them with their decisions, oldest first.
+/// Waits until so many messages are decided, and gives their events, oldest first.
 async fn events(server: &Server, count: usize) -> Vec<Value> {
     let mut events = until(&format!("{count} events"), server, async || {
-        let events = server.all("events").await;
+        let mut events = server.all("events").await;
+        events.retain(|event| event["ingress"].as_str().unwrap().starts_with("nats/"));
         let decided = events.iter().all(|event| event["decidedAt"].is_string());
         (events.len() >= count && decided).then_some(events)
     })
     .await;
-    events.reverse();
+    // Those of one commit are listed in the order of their keys.
+    let place = |event: &Value| {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&event["receivedAt"]), text(&event["extensions"]["natssubject"]), text(&event["id"]))
+    };
+    events.sort_by_key(place);
     assert_eq!(events.len(), count, "{events:#?}");
     events
+}
+
+/// Publishes, and waits until the server has it.
+async fn publish(client: &async_nats::Client, subject: &str, n: usize) {
+    client.publish(subject.to_owned(), format!("{{\"n\": {n}}}").into()).await.unwrap();
+    client.flush().await.unwrap();
 }
 
 /// An event with all its decisions.

@@ -38,7 +38,7 @@ use crate::outside::traces::{Traces, TracesError};
 use crate::runs::decisions::Decisions;
 use crate::runs::dispatch::Dispatch;
 use crate::runs::executor::Executor;
-use crate::runs::kubernetes::{LeaseError, LeaseKeeper};
+use crate::runs::kubernetes::LeaseError;
 use crate::runs::launcher::Launcher;
 use crate::runs::logs::Logs;
 use crate::runs::observe::Observer;
@@ -183,14 +183,8 @@ pub async fn serve(
         loader.run(publish, cancel).await;
         Ok(())
     });
-    if let Some(Abroad { executor, unheld, keeper }) = abroad {
-        parts.tell_trouble(&mut supervisor, "cluster", executor.trouble());
-        parts.tell_trouble(&mut supervisor, "lease", unheld);
-        keep(&mut supervisor, keeper);
-        supervisor.spawn("logs", |cancel| async move {
-            executor.follow_logs(cancel).await;
-            Ok(())
-        });
+    if let Some(abroad) = abroad {
+        parts.work_abroad(&mut supervisor, abroad);
     }
     parts.decide_and_run(&mut supervisor, address, traces.clone())?;
     parts.read_nats(&mut supervisor);
@@ -256,11 +250,6 @@ fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
     move |source| ServeError::Io { what, source }
 }
 
-/// Before what changes the cluster is started, so that it stops after it.
-fn keep(supervisor: &mut Supervisor, keeper: LeaseKeeper) {
-    supervisor.spawn("lease keeper", |cancel| async move { Ok(keeper.keep(cancel).await?) });
-}
-
 struct Parts {
     config: ServeConfig,
     namespace: String,
@@ -278,6 +267,17 @@ struct Parts {
 }
 
 impl Parts {
+    /// What there is to do on a cluster, before anything changes it, so that it stops after that.
+    fn work_abroad(&self, supervisor: &mut Supervisor, Abroad { executor, unheld, keeper }: Abroad) {
+        self.tell_trouble(supervisor, "cluster", executor.trouble());
+        self.tell_trouble(supervisor, "lease", unheld);
+        supervisor.spawn("lease keeper", |cancel| async move { Ok(keeper.keep(cancel).await?) });
+        supervisor.spawn("logs", |cancel| async move {
+            executor.follow_logs(cancel).await;
+            Ok(())
+        });
+    }
+
     fn decide_and_run(
         &self,
         supervisor: &mut Supervisor,

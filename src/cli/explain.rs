@@ -1,6 +1,8 @@
 //! `explain`: what a trigger makes of an event, rule by rule, and the Job. Needs no server.
 
 pub(super) mod event;
+pub(super) mod made;
+mod message;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -27,14 +29,14 @@ pub(crate) struct Args {
     /// The trigger
     #[arg(long, value_name = "NAME")]
     trigger: String,
-    /// A delivery's body, or a `CloudEvent` in JSON as `events get` gives it; - reads stdin. Without it, the next
-    /// slot of the trigger's schedule
+    /// A delivery's body, a message's, or a `CloudEvent` in JSON as `events get` gives it; - reads stdin. Without
+    /// it, the next slot of the trigger's schedule
     #[arg(long, value_name = "FILE")]
     event: Option<PathBuf>,
     /// The event before in its series, for rules that ask for `changed`: as --event, with the same headers
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
-    /// The delivery's headers, one `Name: value` a line
+    /// Its headers, one `Name: value` a line; of a message of NATS also `Nats-Subject`
     #[arg(long, value_name = "FILE")]
     headers: Option<PathBuf>,
     /// Folder of definitions
@@ -71,20 +73,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(ERROR));
     };
     let headers = args.headers.as_deref().map(event::headers).transpose()?;
-    let read = |file: &Path| {
-        let body = event::bytes(file)?.into();
-        let now = Clock::System.now();
-        anyhow::Ok(match event::read(body, headers.is_some())? {
-            event::Read::CloudEvent(event) => {
-                let ingress = ingress(&event, &snapshot, trigger, args.webhook.as_deref())?;
-                event.into_event(ingress, now)?
-            }
-            event::Read::Body(body) => {
-                let webhook = webhook(&snapshot, trigger, args.webhook.as_deref())?;
-                event::delivery(&webhook, headers.clone(), body, receipt, now)?
-            }
-        })
+    let given = made::Given {
+        snapshot: &snapshot,
+        trigger,
+        webhook: args.webhook.as_deref(),
+        headers: headers.as_ref(),
+        delivered: headers.is_some(),
     };
+    let read = |file: &Path| given.event(event::bytes(file)?.into(), receipt, Clock::System.now());
     let event = match &args.event {
         Some(file) => read(file)?,
         None => next_slot(trigger)?,
@@ -115,7 +111,7 @@ fn next_slot(trigger: &Trigger) -> Result<Event, Usage> {
 }
 
 /// Where a `CloudEvent` came in: as it says itself or its type tells, else at the webhook that is meant.
-pub(super) fn ingress(
+fn ingress(
     event: &event::CloudEvent,
     snapshot: &Snapshot,
     trigger: &Trigger,
@@ -131,11 +127,7 @@ pub(super) fn ingress(
 }
 
 /// The webhook that the delivery came to.
-pub(super) fn webhook(
-    snapshot: &Snapshot,
-    trigger: &Trigger,
-    wanted: Option<&str>,
-) -> Result<Arc<Webhook>, Usage> {
+fn webhook(snapshot: &Snapshot, trigger: &Trigger, wanted: Option<&str>) -> Result<Arc<Webhook>, Usage> {
     let name = if let Some(name) = wanted {
         ObjectName::parse(name, &trigger.name.namespace)
     } else {

@@ -2,7 +2,7 @@
 //!
 //! A connection is made in the background and made anew without end, so a bus that is away delays nothing.
 //! What proves who we are is read from files each time, so a rotated one needs no restart; none of it is in
-//! a log, an error or an address. A connection that answers no ping for half a minute counts as lost.
+//! a log, an error or an address. A connection that answers no ping for a quarter of a minute counts as lost.
 
 mod login;
 
@@ -21,7 +21,7 @@ pub use self::login::Login;
 /// Until a connection stands, and until a request is answered.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a server must show that it lives; after three in vain it counts as gone.
-const PING: Duration = Duration::from_secs(10);
+const PING: Duration = Duration::from_secs(5);
 /// Longest pause between two attempts to connect.
 const SLOWEST: Duration = Duration::from_secs(3);
 /// Messages of a subscription that wait to be stored; of more the newest are dropped, and counted.

@@ -88,7 +88,7 @@ impl Nats {
 
     async fn with(mut self, connection: Connection, cancel: CancellationToken) {
         let mut standing = connection.standing();
-        let mut readers = Readers { tasks: JoinSet::new(), known: HashMap::new() };
+        let mut readers = Readers { tasks: JoinSet::new(), readings: HashMap::new(), known: HashMap::new() };
         let mut teller = Teller::default();
         let mut looks = interval(LOOK);
         loop {
@@ -101,7 +101,7 @@ impl Nats {
                 () = cancel.cancelled() => break,
                 changed = self.snapshots.changed() => if changed.is_err() { break },
                 changed = standing.changed() => if changed.is_err() { break },
-                Some(ended) = readers.tasks.join_next_with_id() => readers.ended(&ended).await,
+                Some(ended) = readers.tasks.join_next_with_id() => readers.ended(&ended, &self.deaf).await,
                 _ = looks.tick() => {
                     connection.look();
                     self.metrics.nats_dropped(connection.dropped());
@@ -141,11 +141,13 @@ impl Nats {
                 clock: self.clock.clone(),
                 deaf: self.deaf.clone(),
                 cancel: cancel.clone(),
+                told: Arc::default(),
             };
             let task = match &reading {
                 Reading::Subject { .. } => readers.tasks.spawn(subject::read(reader)),
                 Reading::Consumer(_) => readers.tasks.spawn(stream::read(reader)),
             };
+            readers.readings.insert(task.id(), reading.clone());
             readers.known.insert(reading, (task.id(), cancel));
         }
     }
@@ -153,21 +155,28 @@ impl Nats {
 
 struct Readers {
     tasks: JoinSet<()>,
+    /// Of all tasks, also those that are told to end.
+    readings: HashMap<Id, Reading>,
     known: HashMap<Reading, (Id, CancellationToken)>,
 }
 
 impl Readers {
     /// One that was not told to end is missing from now on.
-    async fn ended(&mut self, ended: &Result<(Id, ()), JoinError>) {
+    async fn ended(&mut self, ended: &Result<(Id, ()), JoinError>, deaf: &Deaf) {
         let id = match ended {
             Ok((id, ())) => *id,
             Err(panicked) => panicked.id(),
         };
-        let found = self.known.iter().find(|(_, (of, _))| *of == id).map(|(reading, _)| reading.clone());
-        if let Some(reading) = found {
-            warn!(%reading, "a reader of NATS ended by itself, starting it again");
-            self.known.remove(&reading);
-            tokio::time::sleep(AGAIN).await;
+        let Some(reading) = self.readings.remove(&id) else { return };
+        match self.known.get(&reading) {
+            Some((of, _)) if *of == id => {
+                warn!(%reading, "a reader of NATS ended by itself, starting it again");
+                self.known.remove(&reading);
+                tokio::time::sleep(AGAIN).await;
+            }
+            Some(_) => {}
+            // The last that it said of itself is of no interest any more.
+            None => drop(deaf.one(&reading, None)),
         }
     }
 
@@ -182,9 +191,11 @@ impl Readers {
 /// Tells the log of what concerns all readers, and not too often.
 #[derive(Default)]
 struct Teller {
-    away: Option<Instant>,
-    told: bool,
-    connected: bool,
+    /// Whether the connection ever stood.
+    stood: bool,
+    /// Whether it was told that it is away, and not that it is back.
+    away: bool,
+    away_at: Option<Instant>,
     dropped: u64,
     dropped_at: Option<Instant>,
 }
@@ -192,20 +203,20 @@ struct Teller {
 impl Teller {
     fn standing(&mut self, standing: &Standing) {
         if standing.connected {
-            if !std::mem::replace(&mut self.connected, true) && (self.told || self.away.is_none()) {
+            if std::mem::take(&mut self.away) {
+                info!("NATS is there again");
+            } else if !self.stood {
                 info!("NATS is there");
-                self.told = false;
-                self.away.get_or_insert_with(Instant::now);
             }
+            self.stood = true;
             return;
         }
-        let first = std::mem::replace(&mut self.connected, false);
         // What the first attempts come to is not known yet.
-        let known = standing.why != "connecting";
-        if known && (first || !self.told) && self.away.is_none_or(|at| at.elapsed() >= TELL) {
+        let known = self.stood || standing.why != "connecting";
+        if known && !self.away && self.away_at.is_none_or(|at| at.elapsed() >= TELL) {
             warn!(reason = standing.why, "NATS is away, connecting again and again");
-            self.told = true;
-            self.away = Some(Instant::now());
+            self.away = true;
+            self.away_at = Some(Instant::now());
         }
     }
 

@@ -18,6 +18,7 @@ mod client;
 #[allow(dead_code, reason = "the suites use all of it")]
 mod cluster;
 mod kubernetes;
+mod nats;
 mod process;
 mod reload;
 mod rules;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         ("reload", |runtime| runtime.block_on(reload::measure())),
         ("stored", |runtime| runtime.block_on(stored::measure())),
         ("schedule", |runtime| runtime.block_on(schedule::measure())),
+        ("nats", |runtime| runtime.block_on(nats::measure())),
         ("kubernetes", |runtime| runtime.block_on(kubernetes::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {

@@ -87,8 +87,7 @@ fn a_cloud_event_says_all_of_itself() {
     assert_eq!(event.attributes.event_type, "com.acme.order");
     assert_eq!(event.attributes.subject.as_deref(), Some("7"));
     assert_eq!(event.attributes.extensions, [("natssubject".to_owned(), json!("orders.eu"))].into());
-    let structured =
-        json!({"specversion": "1.0", "id": "2", "source": "/o", "type": "t", "data_base64": "/wA="});
+    let structured = json!({"specversion": "1.0", "id": "2", "source": "/o", "type": "t", "datacontenttype": "a/b", "data_base64": "/wA="});
     let headers = [("content-type", "application/cloudevents+json; charset=utf-8")];
     let event = read(&headers, structured.to_string().as_bytes());
     assert_eq!((event.attributes.subject.as_deref(), &event.body[..]), (Some("orders.eu"), &b"\xff\x00"[..]));

@@ -73,13 +73,15 @@ async fn with_a_file_of_credentials() {
     let of_account = token(&operator, &account, &json!({"type": "account", "version": 2, "limits": limits}));
     let of_user =
         token(&account, &user, &json!({"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}));
-    let bus = Bus::away("");
-    bus.configure(&format!(
-        "operator: \"{of_operator}\"\nresolver: MEMORY\nresolver_preload: {{ {}: \"{of_account}\" }}\n",
-        account.public_key()
+    // JetStream wants an account of the server's own.
+    let system = KeyPair::new_account();
+    let of_system = token(&operator, &system, &json!({"type": "account", "version": 2, "limits": limits}));
+    let bus = Bus::with(&format!(
+        "operator: \"{of_operator}\"\nsystem_account: {system}\nresolver: MEMORY\n\
+         resolver_preload: {{ {system}: \"{of_system}\", {}: \"{of_account}\" }}\n",
+        account.public_key(),
+        system = system.public_key(),
     ));
-    let mut bus = bus;
-    bus.up();
     let seed = user.seed().unwrap();
     let creds = format!(
         "-----BEGIN NATS USER JWT-----\n{of_user}\n------END NATS USER JWT------\n\n\

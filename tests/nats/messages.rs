@@ -159,7 +159,12 @@ async fn types_and_message_ids_count_in_a_stream() {
     for headers in
         [cloud("1", "com.acme.order"), cloud("1", "com.acme.order"), cloud("2", "com.other"), named]
     {
-        jetstream.publish_with_headers("orders.eu", headers, "{}".into()).await.unwrap().await.unwrap();
+        jetstream
+            .publish_with_headers("orders.eu", headers, r#"{"n": 1}"#.into())
+            .await
+            .unwrap()
+            .await
+            .unwrap();
     }
     let all = events(&server, 3).await;
     let kinds: Vec<&Value> = all.iter().map(|event| &event["decisions"]).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use serde_json::Value;
 
-use super::{definitions, events, headers, hears, home, ready, serve, told, until, written};
+use super::{definitions, events, headers, hears, home, publish, ready, serve, told, until, written};
 use crate::support::bus::Bus;
 use crate::support::{Server, client};
 
@@ -36,7 +36,7 @@ async fn a_bus_that_is_away_delays_nothing_and_fills_no_log() {
     hears(&server).await;
     assert!(metric().await.contains("\nkickoff_nats_connected 1\n"));
     assert!(trouble(&server, "t").await.is_empty());
-    bus.client().await.publish("orders", r#"{"n": 1}"#.into()).await.unwrap();
+    publish(&bus.client().await, "orders", 1).await;
     written(&home, &server, 1).await;
 
     // Again and again, which one line tells.
@@ -46,7 +46,7 @@ async fn a_bus_that_is_away_delays_nothing_and_fills_no_log() {
         deliver(&server).await;
         bus.up();
         hears(&server).await;
-        bus.client().await.publish("orders", format!("{{\"n\": {n}}}").into()).await.unwrap();
+        publish(&bus.client().await, "orders", n).await;
         written(&home, &server, n).await;
     }
     let said = server.said();
@@ -55,6 +55,23 @@ async fn a_bus_that_is_away_delays_nothing_and_fills_no_log() {
     let away = lines.iter().filter(|line| line.contains("away")).count();
     assert_eq!(away, 1, "{lines:#?}");
     assert!(lines.len() < 10, "{lines:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bus_that_says_nothing_is_noticed() {
+    let bus = Bus::start();
+    let jetstream = bus.stream("O", &["o"]).await;
+    let home = home(&[("t", "{nats: {subject: orders}}"), ("s", "{nats: {subject: o, stream: O}}")]);
+    let server = serve(&home, &bus);
+    hears(&server).await;
+    // The connection stands all the while.
+    bus.freeze(true);
+    told(&server, "NATS is away").await;
+    bus.freeze(false);
+    hears(&server).await;
+    publish(&bus.client().await, "orders", 1).await;
+    jetstream.publish("o", r#"{"n": 2}"#.into()).await.unwrap().await.unwrap();
+    assert_eq!(written(&home, &server, 2).await, ["1", "2"]);
 }
 
 async fn deliver(server: &Server) {
@@ -168,7 +185,7 @@ async fn a_right_that_is_missing_is_named() {
         .await;
     }
     assert!(trouble(&server, "open").await.is_empty());
-    bus.client_with(all()).await.publish("open", r#"{"n": 1}"#.into()).await.unwrap();
+    publish(&bus.client_with(all()).await, "open", 1).await;
     assert_eq!(written(&home, &server, 1).await, ["1"]);
 }
 
@@ -250,24 +267,20 @@ async fn subscriptions_follow_the_definitions() {
     let server = serve(&home, &bus);
     hears(&server).await;
     let client = bus.client().await;
-    let publish = async |subject: &'static str, n: u32| {
-        client.publish(subject, format!("{{\"n\": {n}}}").into()).await.unwrap();
-        client.flush().await.unwrap();
-    };
-    publish("one", 1).await;
+    publish(&client, "one", 1).await;
     written(&home, &server, 1).await;
     definitions(&home, &[("t", "{nats: {subject: two}}")]);
     let mut n = 2;
     until("the new subject", &server, async || {
-        publish("two", n).await;
+        publish(&client, "two", n).await;
         n += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;
         (server.all_runs().await.len() > 1).then_some(())
     })
     .await;
     let before = server.all("events").await.len();
-    publish("one", 1).await;
-    publish("two", 99).await;
+    publish(&client, "one", 1).await;
+    publish(&client, "two", 99).await;
     until("the last", &server, async || (server.all("events").await.len() > before).then_some(())).await;
     let types: Vec<Value> = server.all("events").await.iter().map(|event| event["subject"].clone()).collect();
     assert_eq!(types.iter().filter(|subject| *subject == "one").count(), 1, "{types:?}");

@@ -59,6 +59,7 @@ pub(crate) const CASES: &[(&str, &str, &str, &str, &str)] = &[
     ("examples/gitlab-merge-request", "merge-request", "event.json", "headers.txt", "fired"),
     ("examples/environments", "smoke-production", "event.json", "headers.txt", "fired"),
     ("examples/environments", "smoke-staging", "event.json", "headers.txt", "filtered"),
+    ("examples/nats", "smoke-after-release", "event.json", "headers.txt", "fired"),
     ("examples/sidecar", "end-to-end-on-main", "event.json", "headers.txt", "fired"),
     (
         "deploy/definitions",

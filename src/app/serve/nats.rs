@@ -32,7 +32,11 @@ impl Parts {
                 }
                 tokio::select! {
                     () = cancel.cancelled() => return Ok(()),
-                    changed = told.changed() => changed?,
+                    changed = told.changed() => if changed.is_err() {
+                        // Everything stops.
+                        cancel.cancelled().await;
+                        return Ok(());
+                    },
                 }
             }
         });

@@ -17,8 +17,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::Usage;
-use crate::cli::explain::event::{self, Read};
-use crate::cli::explain::{ingress, unknown, webhook};
+use crate::cli::explain::event;
+use crate::cli::explain::made::Given;
+use crate::cli::explain::unknown;
 
 /// Stands for the receipt of a delivery whose sender gives no id, so that ids stay the same.
 const RECEIPT: &str = "test";
@@ -109,26 +110,21 @@ impl Bench<'_> {
     }
 
     fn event(&self, fixture: &Fixture, given: &EventConfig, trigger: &Trigger) -> anyhow::Result<Event> {
-        let wanted = fixture.config.webhook.as_deref();
         let headers = match (&given.headers, &given.headers_file) {
             (Some(headers), _) => Some(parse(headers)?),
             (None, Some(file)) => Some(event::headers(&self.beside(fixture, file))?),
             (None, None) => None,
         };
         let body = self.body(fixture, given)?;
-        let now = Clock::System.now();
-        // A payload is a delivery even where it looks like something else.
-        let read = event::read(body, headers.is_some() || given.payload.is_some())?;
-        Ok(match read {
-            Read::CloudEvent(event) => {
-                let ingress = ingress(&event, self.snapshot, trigger, wanted)?;
-                event.into_event(ingress, now)?
-            }
-            Read::Body(body) => {
-                let webhook = webhook(self.snapshot, trigger, wanted)?;
-                event::delivery(&webhook, headers, body, || RECEIPT.to_owned(), now)?
-            }
-        })
+        let given = Given {
+            snapshot: self.snapshot,
+            trigger,
+            webhook: fixture.config.webhook.as_deref(),
+            headers: headers.as_ref(),
+            // A payload is a delivery even where it looks like something else.
+            delivered: headers.is_some() || given.payload.is_some(),
+        };
+        given.event(body, || RECEIPT.to_owned(), Clock::System.now())
     }
 
     fn body(&self, fixture: &Fixture, given: &EventConfig) -> anyhow::Result<Bytes> {

@@ -1,9 +1,10 @@
 //! What all readers of NATS share: how messages become events, and how these are stored.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -24,6 +25,8 @@ const INLINE: usize = 256 * 1024;
 /// Pauses while the inbox can't store.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// How often the log may tell that a reading does not come in.
+const TELL: Duration = Duration::from_mins(1);
 
 /// What a reader works with.
 #[derive(Clone)]
@@ -34,6 +37,15 @@ pub(super) struct Reader {
     pub(super) clock: Clock,
     pub(super) deaf: Deaf,
     pub(super) cancel: CancellationToken,
+    /// When the log was told last that it hears nothing, until it is told that it does.
+    pub(super) told: Arc<Mutex<Told>>,
+}
+
+/// What the log was told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    at: Option<Instant>,
+    deaf: bool,
 }
 
 /// A message, with its place in its stream.
@@ -48,16 +60,20 @@ pub(super) struct Raw {
 pub(super) struct Cancelled;
 
 impl Reader {
-    /// Nothing comes in, and why; told in the log where it is new.
+    /// Nothing comes in, and why; told in the log where it is new, once a minute.
     pub(super) fn deaf(&self, why: String) {
-        if self.deaf.one(&self.reading, Some(why.clone())) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.deaf.one(&self.reading, Some(why.clone())) && told.at.is_none_or(|at| at.elapsed() >= TELL) {
             warn!(reading = %self.reading, reason = why, "messages of NATS do not come in");
+            *told = Told { at: Some(Instant::now()), deaf: true };
         }
     }
 
     /// Messages come in.
     pub(super) fn hears(&self) {
-        if self.deaf.one(&self.reading, None) {
+        let changed = self.deaf.one(&self.reading, None);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if changed && std::mem::take(&mut told.deaf) {
             info!(reading = %self.reading, "messages of NATS come in again");
         }
     }

@@ -39,6 +39,8 @@ use crate::engine::event::Ingress;
 const ACKING: usize = 8;
 /// Until an acknowledgement is confirmed.
 const CONFIRMED: Duration = Duration::from_secs(10);
+/// How long acknowledgements may take to be confirmed when reading ends.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// How often is looked whether messages come.
 const LOOK: Duration = Duration::from_secs(10);
 /// A consumer that has messages and delivers none for this long is read anew.
@@ -141,7 +143,7 @@ impl Open<'_> {
             Err(stop) => stop,
         };
         let settled = async { while acks.join_next().await.is_some() {} };
-        if tokio::time::timeout(CONFIRMED, settled).await.is_err() {
+        if tokio::time::timeout(FAREWELL, settled).await.is_err() {
             debug!(reading = %self.wanted, "not all acknowledgements were confirmed");
         }
         stop

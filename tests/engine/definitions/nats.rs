@@ -26,7 +26,6 @@ fn what_nats_does_not_have_is_refused() {
     - nats: {subject: orders.us, stream: ORDERS, consumer: other}
     - nats: {subject: twice}
     - nats: {subject: twice, queue: kickoff, types: [a]}
-    - nats: {subjects: [a]}
 "), @"");
 }
 
