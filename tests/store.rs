@@ -116,6 +116,8 @@ fn run(event: &str, position: u64, place: u32) -> Run {
         outcome: None,
         reason: None,
         exit_code: None,
+        gives_outputs: false,
+        outputs: None,
         retries: Retries { limit: 0, outcomes: BTreeSet::new(), backoff_ms: 0 },
         exit_codes: ExitCodes::default(),
         timeout_ms: 1000,
@@ -143,6 +145,7 @@ fn firing(event: &str, position: u64, runs: u32) -> Firing {
         matrix: BTreeMap::new(),
         params: BTreeMap::new(),
         outcome: None,
+        outputs: None,
     };
     Firing {
         id: firing_id(event),

@@ -141,6 +141,45 @@ async fn a_chain_ends_with_the_sixteenth() {
     assert_eq!(reason, "16 firings led to this one already: a chain ends with the 16th", "{events:#}");
 }
 
+/// What a run wrote is at hand for what follows; what is no object is told and harms no verdict.
+#[tokio::test]
+async fn outputs_of_a_run_are_at_hand_for_what_follows() {
+    let giving = |name: &str, script: &str| {
+        format!(
+            "---\napiVersion: kickoff.dev/v1alpha1\nkind: JobTemplate\nmetadata: {{name: {name}}}\nspec:\n  \
+             results: {{outputs: /tmp/outputs.json}}\n  job: {{spec: {{template: {{spec: {{containers: [{{name: main, \
+             command: [/bin/sh, -c, '{script}']}}]}}}}}}}}\n"
+        )
+    };
+    let run = |name: &str, sources: &str, template: &str, params: &str| {
+        format!(
+            "---\napiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: {name}}}\n\
+             spec: {{sources: {sources}, runs: [{{template: {template}, params: {params}}}]}}\n"
+        )
+    };
+    let mut definitions = TEMPLATE.to_owned();
+    definitions += &giving(
+        "gives",
+        r#"echo "{\"url\": \"https://x/$(basename "$KICKOFF_OUTPUTS")\", \"n\": [1]}" > "$KICKOFF_OUTPUTS""#,
+    );
+    definitions += &giving("babbles", r#"echo "[1" > "$KICKOFF_OUTPUTS""#);
+    definitions += &run("gives", "[]", "gives", "{}");
+    definitions += &run("babbles", "[]", "babbles", "{}");
+    let says = "{says: \"{{ event.data.runs[0].outputs.url }}\"}";
+    definitions += &run("after", "[{verdict: {triggers: [gives]}}]", "step", says);
+    let home = Home::new(&definitions);
+    let server = home.serve(&[], &[]);
+    start(&server, json!({"trigger": "gives"}), "1").await;
+    start(&server, json!({"trigger": "babbles"}), "2").await;
+    let runs = rest(&server, &[("gives", 1), ("babbles", 1), ("after", 1)]).await;
+    let of = |trigger: &str| runs.iter().find(|run| run["trigger"] == trigger).unwrap();
+    assert_eq!(of("gives")["outputs"], json!({"url": "https://x/outputs", "n": [1]}));
+    assert_eq!(of("after")["params"]["says"], "https://x/outputs");
+    assert_eq!((&of("babbles")["outcome"], &of("babbles")["outputs"]), (&json!("Passed"), &Value::Null));
+    let reason = of("babbles")["reason"].as_str().unwrap();
+    assert!(reason.starts_with("exit code 0; its outputs are not JSON: "), "{reason}");
+}
+
 /// Two that belong together, one of them late; two that don't; and one whose other never comes, over kills.
 #[tokio::test]
 async fn a_join_waits_for_all_of_one_key_and_says_what_did_not_come() {

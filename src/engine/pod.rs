@@ -52,8 +52,14 @@ pub fn view(uid: &str, job: &JobFacts, pods: &[PodFacts], now: Millis) -> View {
     match due {
         Some(due) if due.at <= now => {
             let ended = Ended::Broken { reason: due.reason, message: due.message };
-            let finished =
-                Finished { started_at, finished_at: now, ended, container: due.container, detail: None };
+            let finished = Finished {
+                started_at,
+                finished_at: now,
+                ended,
+                container: due.container,
+                detail: None,
+                outputs: None,
+            };
             View::Overdue { finished, about: due.about }
         }
         due => {
@@ -164,7 +170,8 @@ fn finished(job: &JobFacts, end: &JobEnd, pods: &[PodFacts], started_at: Option<
     let (ended, container) = if end.complete { (Ended::Exited(0), None) } else { failed(end, pods) };
     let some_indexes = !end.complete && !job.failed_indexes.is_empty();
     let detail = some_indexes.then(|| format!("failed indexes {}", job.failed_indexes));
-    Finished { started_at, finished_at: end.at, ended, container, detail }
+    let outputs = pods.iter().rev().find_map(PodFacts::message);
+    Finished { started_at, finished_at: end.at, ended, container, detail, outputs }
 }
 
 /// How a failed Job ended: as the last of its pods that the test itself ended, else as the last.

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::containers::OUTPUTS;
 pub use self::containers::Times;
 pub use self::manifest::ManifestTemplate;
 pub use self::params::ParamSchema;

@@ -96,6 +96,9 @@ pub struct Finished {
     /// What else there is to say, in a few words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// What the first container wrote as its outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<String>,
 }
 
 /// Which exit codes mean that the test said no. Any other but 0 is an [`Outcome::Error`].
@@ -170,6 +173,7 @@ mod tests {
                 ended: Ended::Exited(code),
                 container: None,
                 detail: None,
+                outputs: None,
             };
             let judgement = judge(&finished, &codes);
             assert_eq!((judgement.outcome, judgement.exit_code), (outcome, Some(code)), "exit code {code}");

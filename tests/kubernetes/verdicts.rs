@@ -57,6 +57,14 @@ fn cases() -> Vec<Case> {
     vec![
         ("passes", json!({}), pod("echo well"), "Passed", "exit code 0", "well\n"),
         ("fails", json!({}), pod("echo ill; exit 3"), "Failed", "exit code 3", "ill\n"),
+        (
+            "gives",
+            json!({"results": {"outputs": "/tmp/outputs.json"}}),
+            pod(r#"echo "{\"at\": \"$KICKOFF_OUTPUTS\"}" > "$KICKOFF_OUTPUTS"; echo given; exit 3"#),
+            "Failed",
+            "exit code 3",
+            "given\n",
+        ),
         ("slow", json!({"timeout": "2s"}), pod("echo begun; sleep 100"), "TimedOut", "timeout", "begun\n"),
         ("greedy", json!({}), greedy, "Error", "OOMKilled: main", "greedy\n"),
         (
@@ -109,6 +117,8 @@ async fn every_end_has_its_verdict_and_its_log() {
         assert_eq!(run["outcome"], *outcome, "{name}: {run:#}");
         let told = run["reason"].as_str().unwrap();
         assert!(told.starts_with(reason), "{name}: {told}");
+        let outputs = if *name == "gives" { json!({"at": "/tmp/outputs.json"}) } else { Value::Null };
+        assert_eq!(run["outputs"], outputs, "{name}: {run:#}");
         let log = log(&server, &run).await;
         assert!(log.contains(said), "{name}: {log:?}");
         runs.push((name, run, log));

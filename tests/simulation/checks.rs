@@ -326,6 +326,7 @@ fn outcomes_are_true(world: &World, kept: &Kept<'_>) -> Result<(), String> {
             ended: ended.clone(),
             container: None,
             detail: None,
+            outputs: None,
         };
         let judgement = judge(&finished, &run.exit_codes);
         if (run.outcome, run.exit_code) != (Some(judgement.outcome), judgement.exit_code) {

@@ -395,6 +395,7 @@ impl World {
                     ended: job.ended.clone(),
                     container: None,
                     detail: None,
+                    outputs: None,
                 };
                 self.truth.insert(id.clone(), job.ended.clone());
                 job.state = JobState::Finished(finished);

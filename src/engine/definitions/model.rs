@@ -103,6 +103,8 @@ pub struct JobTemplate {
     pub retries: Retries,
     /// What exit codes mean.
     pub exit_codes: ExitCodes,
+    /// Whether its runs may give outputs.
+    pub outputs: bool,
     /// How many ended runs are kept.
     pub max_runs: u32,
     /// How old an ended run may get, milliseconds.

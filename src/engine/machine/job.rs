@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::key::{Key, Write};
 use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
@@ -17,6 +17,8 @@ use crate::engine::verdict::{Finished, Judgement, Outcome, judge, worst};
 /// Type of the event that tells a firing's verdict.
 pub const FIRING_FINISHED: &str = "dev.kickoff.firing.finished";
 
+/// As much as Kubernetes takes of a termination message.
+const MOST_OUTPUTS: usize = 4_096;
 /// As many pods of an attempt are recorded.
 const MOST_PODS: usize = 16;
 
@@ -36,6 +38,18 @@ pub(super) fn stop(run: &Run) -> Order {
         job: JobId { run: run.id.clone(), attempt: run.attempt },
         uid: run.attempts.last().and_then(|attempt| attempt.uid.clone()),
         why: run.cancel.clone().unwrap_or_default(),
+    }
+}
+
+/// What a run gave: a JSON object. An error says what it is instead.
+fn outputs(text: &str) -> Result<Value, String> {
+    if text.len() > MOST_OUTPUTS {
+        return Err(format!("more than {MOST_OUTPUTS} bytes"));
+    }
+    match serde_json::from_str(text) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err("no JSON object".to_owned()),
+        Err(error) => Err(format!("not JSON: {error}")),
     }
 }
 
@@ -148,11 +162,19 @@ impl Turn<'_> {
         self.put_run(run);
     }
 
-    fn finished(&mut self, run: Run, finished: &Finished) {
-        let judgement = match &run.cancel {
+    fn finished(&mut self, mut run: Run, finished: &Finished) {
+        let mut judgement = match &run.cancel {
             Some(why) => Judgement { outcome: Outcome::Cancelled, reason: why.clone(), exit_code: None },
             None => judge(finished, &run.exit_codes),
         };
+        // Those of an earlier attempt are its own.
+        run.outputs = None;
+        if let Some(text) = finished.outputs.as_deref().filter(|_| run.gives_outputs) {
+            match outputs(text) {
+                Ok(given) => run.outputs = Some(given),
+                Err(why) => judgement.reason = format!("{}; its outputs are {why}", judgement.reason),
+            }
+        }
         self.end_attempt(run, judgement, finished.started_at, finished.finished_at);
     }
 
@@ -221,13 +243,14 @@ impl Turn<'_> {
         run.exit_code = exit_code;
         run.finished_at = run.finished_at.or(Some(self.now));
         self.tell_run(&run, Told::Finished);
-        let (id, firing) = (run.id.clone(), run.firing.clone());
+        let (id, firing, given) = (run.id.clone(), run.firing.clone(), run.outputs.clone());
         self.settle_or_keep(run);
         let Some(firing) = self.machine.firings.get(&firing) else { return };
         let mut firing = firing.clone();
         for summary in &mut firing.runs {
             if summary.id == id {
                 summary.outcome = Some(outcome);
+                summary.outputs.clone_from(&given);
             }
         }
         if firing.runs.iter().all(|run| run.outcome.is_some()) {

@@ -153,7 +153,7 @@ impl Turn<'_> {
         origin: &Origin,
         ordinal: (u64, u32),
     ) -> Run {
-        let Terms { template, retries, exit_codes, timeout_ms } = planned.terms;
+        let Terms { template, retries, exit_codes, timeout_ms, outputs } = planned.terms;
         Run {
             id: planned.id,
             firing: firing.clone(),
@@ -175,6 +175,8 @@ impl Turn<'_> {
             outcome: None,
             reason: None,
             exit_code: None,
+            gives_outputs: outputs,
+            outputs: None,
             retries,
             exit_codes,
             timeout_ms,
@@ -196,5 +198,6 @@ fn summary(planned: &PlannedRun) -> RunSummary {
         matrix: planned.matrix.clone(),
         params: planned.rendered.params.clone(),
         outcome: None,
+        outputs: None,
     }
 }

@@ -73,6 +73,8 @@ pub struct Terms {
     pub exit_codes: ExitCodes,
     /// Time-out of an attempt, milliseconds.
     pub timeout_ms: i64,
+    /// Whether it may give outputs.
+    pub outputs: bool,
 }
 
 impl Terms {
@@ -82,6 +84,7 @@ impl Terms {
             retries: template.retries.clone(),
             exit_codes: template.exit_codes.clone(),
             timeout_ms: template.timeout_ms,
+            outputs: template.outputs,
         }
     }
 }

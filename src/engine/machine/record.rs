@@ -207,6 +207,9 @@ pub struct RunSummary {
     /// Once ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// What it gave, once ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Value>,
 }
 
 /// State of a firing.
@@ -335,6 +338,12 @@ pub struct Run {
     /// Exit code of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// Whether its template lets it give outputs, frozen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gives_outputs: bool,
+    /// What it gave, once ended: an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Value>,
     /// Further attempts, frozen.
     pub retries: Retries,
     /// Meaning of exit codes, frozen.

@@ -90,6 +90,7 @@ impl Turn<'_> {
             "outcome": run.outcome,
             "reason": run.reason,
             "exitCode": run.exit_code,
+            "outputs": run.outputs,
             "url": self.machine.config.run_url(&run.id),
         });
         self.tell(Report {

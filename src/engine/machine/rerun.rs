@@ -42,6 +42,7 @@ impl Turn<'_> {
                 retries: run.retries,
                 exit_codes: run.exit_codes,
                 timeout_ms: run.timeout_ms,
+                outputs: run.gives_outputs,
             },
             environment: run.environment,
             matrix: run.matrix,

@@ -245,6 +245,13 @@ impl PodFacts {
         }
     }
 
+    /// The termination message of its first container.
+    pub(super) fn message(&self) -> Option<String> {
+        let main = self.containers.iter().find(|container| container.role == Role::Main)?;
+        let ended = main.ended.as_ref().filter(|ended| !ended.message.is_empty())?;
+        Some(ended.message.clone())
+    }
+
     /// What pods are in order of.
     pub fn age(&self) -> (Millis, &str) {
         (self.created_at, &self.name)

@@ -158,6 +158,31 @@ pub(super) fn defaults(job: &mut Value, times: Times) {
     }
 }
 
+/// The variable that says where outputs are written.
+pub(crate) const OUTPUTS: &str = "KICKOFF_OUTPUTS";
+
+/// A termination message of the author's own, where outputs are asked for.
+pub(super) fn own_message(spec: &Map<String, Value>) -> Option<(String, String)> {
+    let main = spec.get("template")?.get("spec")?.get("containers")?.get(0)?.as_object()?;
+    let field = ["terminationMessagePath", "terminationMessagePolicy"]
+        .into_iter()
+        .find(|it| main.contains_key(*it))?;
+    let message = "is set by Kickoff: results.outputs says where outputs are written";
+    Some((format!("spec.template.spec.containers[0].{field}"), message.to_owned()))
+}
+
+/// Lets the first container write outputs to `path`.
+pub(super) fn take_outputs(job: &mut Value, path: &str) {
+    let main = job.pointer_mut("/spec/template/spec/containers/0").and_then(Value::as_object_mut);
+    let Some(main) = main else { return };
+    main.insert("terminationMessagePath".to_owned(), json!(path));
+    if let Some(env) = main.entry("env").or_insert_with(|| json!([])).as_array_mut() {
+        // First, so that what follows may refer to it.
+        env.retain(|variable| variable.get("name") != Some(&json!(OUTPUTS)));
+        env.insert(0, json!({"name": OUTPUTS, "value": path}));
+    }
+}
+
 /// Whole seconds, rounded up.
 fn seconds(millis: i64) -> i64 {
     millis.saturating_add(999) / 1000

@@ -36,12 +36,14 @@ struct Leaf {
 type Problems = Vec<(String, String)>;
 
 impl ManifestTemplate {
-    /// Compiles a Job; every problem as (field below `job`, message). The times go on Job and pod.
+    /// Compiles a Job; every problem as (field below `job`, message). The times go on Job and pod, `outputs` is
+    /// the file into which the first container may write some.
     pub fn compile(
         job: &JobConfig,
         allow: &AllowConfig,
         params: &[ParamSchema],
         times: Times,
+        outputs: Option<&str>,
     ) -> Result<Self, Problems> {
         let mut base = json!({
             "apiVersion": "batch/v1",
@@ -50,6 +52,7 @@ impl ManifestTemplate {
             "spec": job.spec,
         });
         let mut problems = containers::check(&job.spec);
+        problems.extend(outputs.and_then(|_| containers::own_message(&job.spec)));
         problems.extend(fields::check(&job.spec));
         problems.extend(one_variable_each(params));
         let allow = Allow::compile(allow);
@@ -73,6 +76,9 @@ impl ManifestTemplate {
             return Err(problems);
         }
         containers::defaults(&mut base, times);
+        if let Some(path) = outputs {
+            containers::take_outputs(&mut base, path);
+        }
         Ok(Self { base, allow, leaves })
     }
 

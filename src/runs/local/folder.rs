@@ -87,6 +87,11 @@ impl Folder {
         self.0.join("log")
     }
 
+    /// What the first container gives as its outputs.
+    pub(super) fn outputs(&self) -> PathBuf {
+        self.0.join("outputs")
+    }
+
     /// What the shim itself had to say.
     pub(super) fn shim_log(&self) -> PathBuf {
         self.0.join("shim.log")
@@ -276,7 +281,14 @@ mod tests {
         let folder = Folder::at(root.path().to_owned());
         assert!(!folder.is_over());
         let ended = Ended::Broken { reason: "lost".to_owned(), message: "\"\n".to_owned() };
-        let finished = Finished { started_at: Some(1), finished_at: 2, ended, container: None, detail: None };
+        let finished = Finished {
+            started_at: Some(1),
+            finished_at: 2,
+            ended,
+            container: None,
+            detail: None,
+            outputs: None,
+        };
         folder.finish(&finished).unwrap();
         assert_eq!(folder.finished().unwrap(), Some(finished));
         assert!(folder.is_over());

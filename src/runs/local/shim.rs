@@ -13,11 +13,13 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use rustix::process::{getpid, set_child_subreaper, setsid};
 use rustix::stdio::{dup2_stderr, dup2_stdout};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::capture::Log;
@@ -29,12 +31,15 @@ use super::pod::{Heard, Pod, Verdict};
 use super::process::ProcessId;
 use super::{say, strays};
 use crate::engine::event::Millis;
+use crate::engine::render::OUTPUTS;
 use crate::engine::verdict::{Ended, Finished};
 use crate::outside::clock::Clock;
 
 /// Somebody may look at the lock for a moment without being a shim.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// One more than Kubernetes takes.
+const MOST_OUTPUTS: u64 = 4_097;
 /// Between two tries to write the verdict.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -76,13 +81,15 @@ fn read_folder() -> Result<Option<Folder>, ShimError> {
 }
 
 fn run(folder: &Folder) -> Result<(), ShimError> {
-    let Some(job) = folder.job()? else { return Err(ShimError::NoJob) };
+    let Some(mut job) = folder.job()? else { return Err(ShimError::NoJob) };
     let Some(mut lock) = take_lock(folder)? else { return Ok(()) };
     if folder.finished()?.is_some() || folder.started()?.is_some() {
         return Ok(());
     }
+    let outputs = redirect(&mut job.manifest, &folder.outputs());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let finished = runtime.block_on(execute(folder, &job, &mut lock))?;
+    let finished = Finished { outputs: outputs.then(|| written(&folder.outputs())).flatten(), ..finished };
     while let Err(error) = folder.finish(&finished) {
         if !folder.path().exists() {
             return Err(error.into());
@@ -144,7 +151,41 @@ async fn execute(folder: &Folder, job: &JobFile, lock: &mut Lock) -> Result<Fini
         say(format_args!("the log can't be made durable: {error}"));
     }
     let started_at: Option<Millis> = ran.then_some(started_at);
-    Ok(Finished { started_at, finished_at: Clock::System.now(), ended, container, detail: None })
+    Ok(Finished {
+        started_at,
+        finished_at: Clock::System.now(),
+        ended,
+        container,
+        detail: None,
+        outputs: None,
+    })
+}
+
+/// Lets the first container write its outputs into a file of ours, where it may write some: the path that the
+/// template names is one of a container.
+fn redirect(manifest: &mut Value, file: &Path) -> bool {
+    let main = manifest.pointer_mut("/spec/template/spec/containers/0").and_then(Value::as_object_mut);
+    let Some(main) = main.filter(|main| main.contains_key("terminationMessagePath")) else { return false };
+    let env = main.get_mut("env").and_then(Value::as_array_mut);
+    let variable = env.into_iter().flatten().find(|variable| variable["name"] == OUTPUTS);
+    let Some(variable) = variable else { return false };
+    // As every value it is expanded.
+    variable["value"] = file.to_string_lossy().replace('$', "$$").into();
+    true
+}
+
+/// What was written as outputs, a little more than is taken at most; nothing where nothing was.
+fn written(file: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MOST_OUTPUTS).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => Some(String::from_utf8_lossy(&bytes).into_owned()).filter(|text| !text.is_empty()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            say(format_args!("the outputs can't be read: {error}"));
+            None
+        }
+    }
 }
 
 /// Everything that can be known to fail before anything is executed.
@@ -164,5 +205,12 @@ fn resolve(job: &JobFile) -> Result<(Plan, Vec<Prepared>, Vec<Prepared>), Ended>
 }
 
 fn unstarted(ended: Ended) -> Finished {
-    Finished { started_at: None, finished_at: Clock::System.now(), ended, container: None, detail: None }
+    Finished {
+        started_at: None,
+        finished_at: Clock::System.now(),
+        ended,
+        container: None,
+        detail: None,
+        outputs: None,
+    }
 }

@@ -287,6 +287,7 @@ impl Site {
             ended,
             container: None,
             detail: None,
+            outputs: None,
         })
     }
 

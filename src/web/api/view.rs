@@ -60,6 +60,9 @@ pub(super) struct RunView<'a> {
     outcome: Option<Outcome>,
     reason: Option<&'a str>,
     exit_code: Option<i32>,
+    /// What it gave to those that follow; only where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<&'a Value>,
     event: &'a EventRef,
     /// The original event; only where a replay or a rerun started it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,6 +105,7 @@ pub(super) fn run(run: &Run) -> RunView<'_> {
         outcome: run.outcome,
         reason: run.reason.as_deref(),
         exit_code: run.exit_code,
+        outputs: run.outputs.as_ref(),
         event: &run.event,
         root: run.root.as_ref(),
         git: run.git.as_ref(),

@@ -49,7 +49,9 @@ pub(super) fn compile(
         start_timeout: spec.start_timeout.unwrap_or(Span::from_millis(START_TIMEOUT_MS)),
         job_ttl: spec.retention.job_ttl,
     };
-    let manifest = ManifestTemplate::compile(&spec.job, &spec.allow, &params, times)
+    let outputs = spec.results.outputs.as_deref();
+    findings.extend(outputs.and_then(no_path).map(|message| Finding::value("spec.results.outputs", message)));
+    let manifest = ManifestTemplate::compile(&spec.job, &spec.allow, &params, times, outputs)
         .map_err(|problems| findings.extend(problems.into_iter().map(below_job)))
         .ok();
     let Some(manifest) = manifest.filter(|_| findings.is_empty()) else { return Err(findings) };
@@ -62,10 +64,20 @@ pub(super) fn compile(
         timeout_ms,
         retries: retries(&spec.retries),
         exit_codes,
+        outputs: outputs.is_some(),
         max_runs: spec.retention.max_runs,
         max_age_ms: spec.retention.max_age.as_millis(),
         name,
     }))
+}
+
+/// What is wrong with the path of a file in a container.
+fn no_path(path: &str) -> Option<String> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    let good = path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain));
+    let good = good && path.len() <= 255 && !path.contains(['$', '{']) && !path.chars().any(char::is_control);
+    (!good)
+        .then(|| format!("{path:?} is not the absolute path of a file: write for instance /tmp/outputs.json"))
 }
 
 fn below_job((field, message): (String, String)) -> Finding {

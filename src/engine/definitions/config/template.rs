@@ -175,6 +175,10 @@ impl Default for RetriesConfig {
 pub struct ResultsConfig {
     /// What exit codes mean.
     pub exit_codes: ExitCodesConfig,
+    /// Absolute path of a file into which the first container may write a JSON object, up to 4 KiB; it is told the
+    /// path as `KICKOFF_OUTPUTS`. Kubernetes reads it as the container's termination message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<String>,
 }
 
 /// What exit codes mean.
