@@ -154,7 +154,9 @@ impl Open<'_> {
         mark: &mut Option<Mark>,
         acks: &mut JoinSet<()>,
     ) -> Result<std::convert::Infallible, Stop> {
-        let (mut messages, mut given_up) = (self.messages().await?, self.given_up().await?);
+        // In this order: the first request for messages is what makes the server give one up.
+        let mut given_up = self.given_up().await?;
+        let mut messages = self.messages().await?;
         self.reader.hears();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

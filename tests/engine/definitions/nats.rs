@@ -26,7 +26,22 @@ fn what_nats_does_not_have_is_refused() {
     - nats: {subject: orders.us, stream: ORDERS, consumer: other}
     - nats: {subject: twice}
     - nats: {subject: twice, queue: kickoff, types: [a]}
-"), @"");
+"), @r#"
+        a.yaml:5:10: spec.runs[0].params.url: is missing: JobTemplate/smoke requires it
+        a.yaml:7:23: spec.sources[0].nats.subject: "orders..eu" has an empty word: words are joined by single dots
+        a.yaml:8:23: spec.sources[1].nats.subject: reaches $JS, which belongs to the server and its clients: begin it with a word of your own
+        a.yaml:9:23: spec.sources[2].nats.subject: reaches $JS, which belongs to the server and its clients: begin it with a word of your own
+        a.yaml:10:23: spec.sources[3].nats.subject: "e*" is no word: * and > stand for whole words
+        a.yaml:10:44: spec.sources[3].nats.stream: "OR.DERS" is no name: letters, digits, - and _, without dots, wildcards and blanks
+        a.yaml:10:65: spec.sources[3].nats.consumer: "a b" is no name: letters, digits, - and _, without dots, wildcards and blanks
+        a.yaml:11:47: spec.sources[4].nats.queue: a stream is read by a consumer, which whoever names it shares: leave queue out
+        a.yaml:12:31: spec.sources[5].nats.consumer: a consumer belongs to a stream: name it with stream, or leave consumer out
+        a.yaml:12:54: spec.sources[5].nats.queue: "a.b" is no name: letters, digits, - and _, without dots, wildcards and blanks
+        a.yaml:13:39: spec.sources[6].nats.types[0]: takes no *: a.b also covers a.b.c
+        a.yaml:13:48: spec.sources[6].nats.types[1]: "a..b" is no type of events: write for instance com.acme.order
+        a.yaml:15:7: spec.sources[8].nats: the trigger reads stream ORDERS with this consumer already, for orders.eu: give each a consumer
+        a.yaml:18:7: spec.sources[11].nats: the trigger listens to twice here already
+        "#);
 }
 
 fn message(subject: &str, headers: &[(&str, &str)]) -> Event {
