@@ -128,10 +128,7 @@ pub async fn serve(
         return Err(ServeError::Exposed(config.listen));
     }
     let auth = auth(&config)?;
-    let bus = match &config.nats {
-        Some(bus) => Some(connect(bus, &format!("kickoff {}", config.instance)).await?),
-        None => None,
-    };
+    let bus = bus(&config).await?;
     let clock = Clock::System;
     let mut stop = pin!(stop);
     let store = tokio::select! {
@@ -183,9 +180,7 @@ pub async fn serve(
         loader.run(publish, cancel).await;
         Ok(())
     });
-    if let Some(abroad) = abroad {
-        parts.work_abroad(&mut supervisor, abroad);
-    }
+    parts.work_abroad(&mut supervisor, abroad);
     parts.decide_and_run(&mut supervisor, address, traces.clone())?;
     parts.read_nats(&mut supervisor);
     parts.listen(&mut supervisor, listener);
@@ -238,6 +233,14 @@ async fn load(
     }
 }
 
+/// NATS, where one is named. It may be away.
+async fn bus(config: &ServeConfig) -> Result<Option<Connection>, BusError> {
+    match &config.nats {
+        Some(bus) => Ok(Some(connect(bus, &format!("kickoff {}", config.instance)).await?)),
+        None => Ok(None),
+    }
+}
+
 fn auth(config: &ServeConfig) -> Result<Auth, ServeError> {
     Ok(match (&config.tokens, config.insecure_no_auth) {
         (_, true) => Auth::insecure(),
@@ -268,7 +271,8 @@ struct Parts {
 
 impl Parts {
     /// What there is to do on a cluster, before anything changes it, so that it stops after that.
-    fn work_abroad(&self, supervisor: &mut Supervisor, Abroad { executor, unheld, keeper }: Abroad) {
+    fn work_abroad(&self, supervisor: &mut Supervisor, abroad: Option<Abroad>) {
+        let Some(Abroad { executor, unheld, keeper }) = abroad else { return };
         self.tell_trouble(supervisor, "cluster", executor.trouble());
         self.tell_trouble(supervisor, "lease", unheld);
         supervisor.spawn("lease keeper", |cancel| async move { Ok(keeper.keep(cancel).await?) });

@@ -136,11 +136,12 @@ fn webhook(snapshot: &Snapshot, trigger: &Trigger, wanted: Option<&str>) -> Resu
         names.dedup();
         match names.as_slice() {
             [] => {
-                let message = format!(
-                    "trigger {} listens to no webhook: give a CloudEvent with --event, or run it by hand",
-                    trigger.name.name
-                );
-                return Err(Usage(message));
+                let why = if trigger.sources.is_empty() {
+                    "nothing: run it by hand"
+                } else {
+                    "no webhook: give a CloudEvent with --event"
+                };
+                return Err(Usage(format!("trigger {} listens to {why}", trigger.name.name)));
             }
             [name] => (*name).clone(),
             several => {
