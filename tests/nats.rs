@@ -6,6 +6,7 @@ mod results;
 mod soak;
 mod troubles;
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
@@ -30,7 +31,8 @@ spec:
         tally.display()
     );
     for (name, source) in triggers {
-        text.push_str(&format!(
+        write!(
+            text,
             r#"---
 apiVersion: kickoff.dev/v1alpha1
 kind: Trigger
@@ -39,7 +41,8 @@ spec:
   sources: [{source}]
   runs: [{{template: tally, params: {{what: "{{{{ event.data.n | default(event.data) }}}}"}}}}]
 "#
-        ));
+        )
+        .unwrap();
     }
     home.define(&text);
 }

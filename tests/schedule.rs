@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use kickoff::outside::clock::Clock;
 use serde_json::Value;
 
 use crate::support::{Home, PATIENCE, Server};
@@ -75,7 +76,7 @@ async fn a_pause_is_made_up_for_as_the_policy_says() {
         let before = slots(&server.all_runs().await);
         server.kill();
         // Over at least one slot, and past the ten seconds within which a slot is not missed.
-        let now = jiff::Timestamp::now().as_second();
+        let now = Clock::System.now() / 1_000;
         let pause = 15 - now.rem_euclid(15) + 11;
         tokio::time::sleep(Duration::from_secs(pause.unsigned_abs())).await;
         let server = home.serve(&[], &[]);

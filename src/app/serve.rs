@@ -158,8 +158,6 @@ pub async fn serve(
     let tasks = health.part("tasks");
     let deaf = Deaf::new(&config.instance);
     let parts = Parts {
-        bus,
-        deaf,
         config,
         namespace,
         clock,
@@ -170,6 +168,8 @@ pub async fn serve(
         auth,
         metrics,
         health,
+        deaf,
+        bus,
     };
     let mut supervisor = Supervisor::default();
     parts.watch_store(&mut supervisor);

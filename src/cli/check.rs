@@ -81,13 +81,13 @@ fn scheduled(snapshot: &Snapshot) -> Vec<Scheduled> {
 
 /// When each schedule comes next, for people.
 fn plan(schedules: &[Scheduled]) -> String {
-    let mut text = String::new();
-    for Scheduled { trigger, schedule: ExplainedSchedule { cron, time_zone, next } } in schedules {
+    let lines = |scheduled: &Scheduled| {
+        let Scheduled { trigger, schedule: ExplainedSchedule { cron, time_zone, next } } = scheduled;
         let slots = if next.is_empty() { "  never again\n".to_owned() } else { String::new() };
         let slots = next.iter().fold(slots, |slots, slot| slots + "  " + slot + "\n");
-        text += &format!("{trigger}: {cron} in {time_zone}\n{slots}");
-    }
-    text
+        format!("{trigger}: {cron} in {time_zone}\n{slots}")
+    };
+    schedules.iter().map(lines).collect()
 }
 
 pub(super) fn counted(count: usize, what: &str) -> String {

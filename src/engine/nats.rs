@@ -53,7 +53,7 @@ pub fn read(message: &Message<'_>, receipt: impl FnOnce() -> String, now: Millis
             .unwrap_or_else(|| Ok(plain(message, content_type, named(message), now))),
         Err(error) => Err(error),
     };
-    let mut event = read.unwrap_or_else(|why| unreadable(message, why, now));
+    let mut event = read.unwrap_or_else(|why| unreadable(message, &why, now));
     if event.attributes.id.is_empty() {
         event.attributes.id = receipt();
         event.attributes.key = key(&event.attributes);
@@ -171,9 +171,9 @@ fn plain(
     Event { attributes, body: message.body.clone() }
 }
 
-fn unreadable(message: &Message<'_>, why: String, now: Millis) -> Event {
+fn unreadable(message: &Message<'_>, why: &str, now: Millis) -> Event {
     let mut event = plain(message, Some("application/octet-stream"), named(message), now);
-    event.attributes.event_type = UNREADABLE.to_owned();
+    UNREADABLE.clone_into(&mut event.attributes.event_type);
     event.attributes.extensions.insert(INVALID.to_owned(), Value::String(format!("the message: {why}")));
     event
 }

@@ -27,9 +27,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How often it is told that results wait.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
+const TELL_AGAIN: Duration = Duration::from_mins(1);
 /// How long it is known which stream has a subject.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
+const KNOWN_FOR: Duration = Duration::from_mins(1);
 /// Of how many subjects.
 const MOST_KNOWN: usize = 10_000;
 

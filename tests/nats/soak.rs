@@ -27,7 +27,8 @@ async fn each_message_has_one_run_whoever_is_killed() {
     let mut bus = Bus::start();
     bus.stream("ORDERS", &["orders.>"]).await;
     let home = home(&[("t", "{nats: {subject: orders.>, stream: ORDERS}}")]);
-    let publisher = tokio::spawn(publish(bus.url(), length.messages));
+    let mut publisher = tokio::task::JoinSet::new();
+    publisher.spawn(publish(bus.url(), length.messages));
     let mut server = serve(&home, &bus);
     let pause = Duration::from_millis(if soak { 900 } else { 400 });
     for kill in 1..=length.kills {
@@ -40,7 +41,7 @@ async fn each_message_has_one_run_whoever_is_killed() {
         }
         server = serve(&home, &bus);
     }
-    publisher.await.unwrap();
+    publisher.join_all().await;
     let begun = Instant::now();
     finished(&server, length.messages).await;
     eprintln!("the rest took {:?}", begun.elapsed());

@@ -48,8 +48,9 @@ impl Bus {
     pub fn configure(&self, more: &str) {
         let store = self.path("store");
         let text = format!(
-            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{more}\n",
-            self.port
+            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\", sync_interval: always }}\n{more}\n",
+            self.port,
+            store.display()
         );
         std::fs::write(self.path("nats.conf"), text).unwrap();
     }

@@ -138,9 +138,8 @@ async fn make(stream: &Stream, wanted: &Consumer, config: Config) -> Result<Pull
         ..PullConfig::default()
     };
     let made = stream.create_consumer(pull).await;
-    made.map_err(|error| format!("the consumer can't be made: {}", chain(&error))).map(|made| {
+    made.map_err(|error| format!("the consumer can't be made: {}", chain(&error))).inspect(|_| {
         tracing::info!(stream = wanted.stream, consumer = wanted.name, "consumer of NATS made");
-        made
     })
 }
 

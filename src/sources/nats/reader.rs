@@ -61,9 +61,10 @@ pub(super) struct Cancelled;
 
 impl Reader {
     /// Nothing comes in, and why; told in the log where it is new, once a minute.
-    pub(super) fn deaf(&self, why: String) {
+    pub(super) fn deaf(&self, why: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.deaf.one(&self.reading, Some(why.clone())) && told.at.is_none_or(|at| at.elapsed() >= TELL) {
+        if self.deaf.one(&self.reading, Some(why.to_owned())) && told.at.is_none_or(|at| at.elapsed() >= TELL)
+        {
             warn!(reading = %self.reading, reason = why, "messages of NATS do not come in");
             *told = Told { at: Some(Instant::now()), deaf: true };
         }

@@ -106,7 +106,7 @@ pub(super) async fn read(reader: Reader) {
         }
         // While there is no connection that is all there is to say.
         if reader.connection.standing().borrow().connected {
-            reader.deaf(denied(&reader, &wanted).unwrap_or(why));
+            reader.deaf(&denied(&reader, &wanted).unwrap_or(why));
         }
         if reader.rest(pause).await == Err(Cancelled) {
             return;
@@ -248,7 +248,7 @@ impl Open<'_> {
         let info = self.consumer.get_info().await.map_err(|error| Stop::Failed(chain(&error)))?;
         *mark = Some(Mark { created: self.created, acknowledged: info.ack_floor.stream_sequence });
         if info.paused {
-            self.reader.deaf("the consumer is paused".to_owned());
+            self.reader.deaf("the consumer is paused");
         } else if info.num_pending > 0 && self.heard.elapsed() > SILENT {
             warn!(reading = %self.wanted, pending = info.num_pending, "NATS delivers nothing, reading anew");
             return Err(Stop::Anew);
@@ -300,7 +300,7 @@ struct GivenUp {
 /// Says the same of all; one that can't be said costs a delivery and nothing else.
 async fn tell(messages: &[Message], kind: AckKind) {
     let told = messages.iter().map(|message| message.ack_with(kind));
-    let failed = join_all(told).await.into_iter().filter_map(Result::err).next();
+    let failed = join_all(told).await.into_iter().find_map(Result::err);
     if let Some(error) = failed {
         debug!(%error, "the server could not be told of messages");
     }
@@ -313,7 +313,7 @@ async fn confirm(client: &async_nats::Client, messages: &[Message]) {
         let request = Request::new().payload("+ACK".into()).timeout(Some(CONFIRMED));
         client.send_request(reply, request).map_ok(drop)
     });
-    if let Some(error) = join_all(confirmed).await.into_iter().filter_map(Result::err).next() {
+    if let Some(error) = join_all(confirmed).await.into_iter().find_map(Result::err) {
         debug!(%error, "an acknowledgement was not confirmed");
     }
 }

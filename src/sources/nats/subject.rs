@@ -32,9 +32,9 @@ pub(super) async fn read(reader: Reader) {
                 if follow(&reader, subscriber, &ingress).await == Err(Cancelled) {
                     return;
                 }
-                reader.deaf("the subscription ended".to_owned());
+                reader.deaf("the subscription ended");
             }
-            Err(error) => reader.deaf(error.to_string()),
+            Err(error) => reader.deaf(&error.to_string()),
         }
         if reader.rest(PAUSE).await == Err(Cancelled) {
             return;
@@ -94,7 +94,7 @@ async fn store(reader: &Reader, messages: Vec<Raw>, ingress: &Ingress) -> Result
 fn look(reader: &Reader, ingress: &Ingress) {
     let Ingress::Nats { subject, .. } = ingress else { return };
     match reader.connection.denied(&format!("Subscription to \"{subject}\"")) {
-        Some(refusal) => reader.deaf(format!("the server refuses it: {refusal}")),
+        Some(refusal) => reader.deaf(&format!("the server refuses it: {refusal}")),
         None => reader.hears(),
     }
 }

@@ -118,7 +118,7 @@ pub struct WebhookSourceConfig {
 }
 
 /// Messages of NATS: of a subject, or with `stream` those that a stream of JetStream keeps, none of which is
-/// lost. A message that is no CloudEvent is an event of type `dev.kickoff.nats.message`; rules find its
+/// lost. A message that is no `CloudEvent` is an event of type `dev.kickoff.nats.message`; rules find its
 /// subject at `event.natssubject`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
