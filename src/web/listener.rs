@@ -5,9 +5,11 @@
 //!
 //! There is no limit for each address, on purpose: behind an ingress all senders share one, and a forge
 //! delivers from few, so it would turn away the good ones. Whoever holds connections idle is bounded by
-//! the time-outs; who must be kept out by address is for the ingress, which alone sees it.
+//! the time-outs, and goes first where places are short; who must be kept out by address is for the
+//! ingress, which alone sees it.
 
 mod linger;
+mod patience;
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,14 +26,17 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use linger::Linger;
+use patience::Patience;
 
 /// Bounds of connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Most at once; further ones wait in the kernel's backlog.
     pub connections: usize,
-    /// Longest time until a request's header is there, also on a connection that is kept open.
+    /// Longest time from the first byte of a request until its header is there.
     pub header_timeout: Duration,
+    /// Longest time that a connection may say nothing; `header_timeout` once places are short.
+    pub idle_timeout: Duration,
     /// Longest time that a peer may take no byte of its answer.
     pub write_timeout: Duration,
     /// Most bytes of a header.
@@ -47,6 +52,8 @@ impl Default for Limits {
         Self {
             connections: 8_192,
             header_timeout: Duration::from_secs(10),
+            // Longer than those who keep connections for later do.
+            idle_timeout: Duration::from_secs(620),
             write_timeout: Duration::from_secs(30),
             header_bytes: 64 << 10,
             header_fields: 100,
@@ -70,7 +77,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, cancel
             accepted = accept(&listener, &places) => match accepted {
                 Ok((stream, place)) => {
                     let watcher = graceful.watcher();
-                    connections.spawn(converse(stream, router.clone(), limits, watcher, place));
+                    let patience = Patience::new(limits, Arc::clone(&places));
+                    connections.spawn(converse(stream, router.clone(), patience, watcher, place));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
@@ -99,7 +107,7 @@ async fn accept(
 async fn converse(
     stream: TcpStream,
     router: Router,
-    limits: Limits,
+    patience: Patience,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
 ) {
@@ -107,12 +115,14 @@ async fn converse(
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
     let service = TowerToHyperService::new(router);
+    let limits = patience.limits();
+    let stream = TokioIo::new(Linger::new(stream, patience.clone()));
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(patience)
         .header_read_timeout(limits.header_timeout)
         .max_headers(limits.header_fields)
         .max_header_size(limits.header_bytes)
-        .serve_connection(TokioIo::new(Linger::new(stream, limits.write_timeout)), service);
+        .serve_connection(stream, service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }

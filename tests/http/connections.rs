@@ -1,6 +1,6 @@
 //! Connections that are idle, slow, too many, or under way when the server stops.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kickoff::web::hooks::BodyLimits;
 use kickoff::web::listener::Limits;
@@ -30,17 +30,73 @@ async fn idle_connections_do_not_keep_others_waiting() {
     assert_eq!(answer.expect("served at once").status, 202);
 }
 
-#[tokio::test]
-async fn a_header_that_does_not_end_is_given_up() {
-    let limits = Limits { header_timeout: Duration::from_millis(200), ..Limits::default() };
-    let app = App::with(limits, BodyLimits::default()).await;
-    for begin in ["", "POST /hooks/github HTTP/1.1\r\nhost: x\r\n"] {
-        let mut stream = app.connect().await;
-        stream.write_all(begin.as_bytes()).await.unwrap();
-        closed(&mut stream).await;
+const HEADER: Duration = Duration::from_millis(200);
+
+/// A server with short patience for headers, and some for silence.
+async fn impatient(idle_timeout: Duration) -> App {
+    let limits = Limits { header_timeout: HEADER, idle_timeout, ..Limits::default() };
+    App::with(limits, BodyLimits::default()).await
+}
+
+/// Asks for little over a connection that stays open.
+async fn ask(stream: &mut TcpStream) {
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"ok\n") {
+        let read = tokio::time::timeout(DEADLINE, stream.read_buf(&mut answer)).await;
+        assert_ne!(read.expect("an answer in time").unwrap(), 0, "closed without one");
     }
 }
 
+#[tokio::test]
+async fn a_header_that_does_not_end_is_given_up() {
+    let app = impatient(DEADLINE * 10).await;
+    for asked in [false, true] {
+        let mut stream = app.connect().await;
+        if asked {
+            ask(&mut stream).await;
+        }
+        tokio::time::sleep(HEADER * 2).await;
+        let begun = Instant::now();
+        stream.write_all(b"POST /hooks/github HTTP/1.1\r\n").await.unwrap();
+        // A byte now and then makes it no longer.
+        while stream.write_all(b"x").await.is_ok() && begun.elapsed() < DEADLINE {
+            tokio::time::sleep(HEADER / 10).await;
+        }
+        assert!(
+            (HEADER..DEADLINE).contains(&begun.elapsed()),
+            "asked before: {asked}: {:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+/// Who keeps connections for later finds them open, whenever the next delivery comes.
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_kept() {
+    let app = impatient(DEADLINE * 10).await;
+    let mut stream = app.connect().await;
+    for _ in 0..3 {
+        tokio::time::sleep(HEADER * 3).await;
+        ask(&mut stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_for_long_is_given_up() {
+    let app = impatient(HEADER * 3).await;
+    for asked in [false, true] {
+        let mut stream = app.connect().await;
+        if asked {
+            ask(&mut stream).await;
+        }
+        let since = Instant::now();
+        closed(&mut stream).await;
+        assert!(since.elapsed() >= HEADER * 2, "asked before: {asked}: {:?}", since.elapsed());
+    }
+}
+
+/// Those that say nothing make room.
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_and_are_then_served() {
     let limits = Limits { connections: 2, header_timeout: Duration::from_millis(300), ..Limits::default() };

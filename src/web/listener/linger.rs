@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use super::patience::Patience;
+
 /// Longest time that bytes are dropped.
 const LONGEST: Duration = Duration::from_secs(1);
 /// Most bytes that are dropped at each close.
@@ -26,12 +28,12 @@ pub(super) struct Linger {
     dropped: usize,
     /// Runs while the peer takes nothing: else its connection would hold a place for ever.
     stalled: Option<Pin<Box<Sleep>>>,
-    write_timeout: Duration,
+    patience: Patience,
 }
 
 impl Linger {
-    pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
-        Self { stream, closing: None, dropped: 0, stalled: None, write_timeout }
+    pub(super) fn new(stream: TcpStream, patience: Patience) -> Self {
+        Self { stream, closing: None, dropped: 0, stalled: None, patience }
     }
 
     /// Passes a write on, and makes an error of one that waits too long.
@@ -40,7 +42,7 @@ impl Linger {
             self.stalled = None;
             return written;
         }
-        let longest = self.write_timeout;
+        let longest = self.patience.limits().write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no byte of its answer")))
@@ -65,7 +67,12 @@ impl AsyncRead for Linger {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.patience.hear();
+        }
+        read
     }
 }
 
