@@ -56,12 +56,16 @@ async fn filled(jetstream: &Context, name: &str) {
         stream::Config { name: name.to_owned(), subjects: vec![subject], ..stream::Config::default() };
     jetstream.create_stream(config).await.unwrap();
     let body = bytes::Bytes::from(format!(r#"{{"version": "2.4.0", "notes": "{}"}}"#, "x".repeat(400)));
-    let mut confirmed = Vec::with_capacity(MESSAGES);
-    for n in 0..MESSAGES {
-        confirmed.push(jetstream.publish(format!("{name}.{n}"), body.clone()).await.unwrap().into_future());
-    }
-    for one in futures::future::join_all(confirmed).await {
-        one.unwrap();
+    // The client lets only so many wait for their confirmation.
+    for first in (0..MESSAGES).step_by(1_000) {
+        let mut confirmed = Vec::new();
+        for n in first..MESSAGES.min(first + 1_000) {
+            confirmed
+                .push(jetstream.publish(format!("{name}.{n}"), body.clone()).await.unwrap().into_future());
+        }
+        for one in futures::future::join_all(confirmed).await {
+            one.unwrap();
+        }
     }
 }
 
