@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use kube::Client;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::client::{Connection, Delivery};
@@ -201,6 +202,9 @@ impl<'cluster> Site<'cluster> {
         for _ in 0..CONNECTIONS {
             free.send(Connection::open(self.server.address).await).unwrap();
         }
+        // The direct client has as many connections, and waits for one as well: it opens another for each
+        // request under way, and thousands at once where the API server falls behind.
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
         let mut pace = tokio::time::interval(PACE);
         let mut senders = JoinSet::new();
         for number in 0..PACED {
@@ -209,8 +213,10 @@ impl<'cluster> Site<'cluster> {
             let sent = pace.tick().await.into_std();
             if let Some(request) = request {
                 let client = self.client.clone();
+                let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
                 senders.spawn(async move {
                     client.request_text(request).await.unwrap();
+                    drop(permit);
                     (id, sent)
                 });
             } else {
