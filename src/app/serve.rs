@@ -273,8 +273,8 @@ impl Parts {
     /// What there is to do on a cluster, before anything changes it, so that it stops after that.
     fn work_abroad(&self, supervisor: &mut Supervisor, abroad: Option<Abroad>) {
         let Some(Abroad { executor, unheld, keeper }) = abroad else { return };
-        self.tell_trouble(supervisor, "cluster", executor.trouble());
-        self.tell_trouble(supervisor, "lease", unheld);
+        self.tell_trouble(supervisor, "cluster", true, executor.trouble());
+        self.tell_trouble(supervisor, "lease", true, unheld);
         supervisor.spawn("lease keeper", |cancel| async move { Ok(keeper.keep(cancel).await?) });
         supervisor.spawn("logs", |cancel| async move {
             executor.follow_logs(cancel).await;

@@ -85,8 +85,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(file) => read(file)?,
         None => next_slot(trigger)?,
     };
-    let config =
-        MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None, bus: false };
+    let config = MachineConfig::new("kickoff");
     let previous = args.previous.as_deref().map(read).transpose()?;
     if let Some(previous) = &previous {
         series::before(trigger, &event, previous).map_err(|reason| Usage(format!("--previous: {reason}")))?;

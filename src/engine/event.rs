@@ -70,6 +70,32 @@ impl Attributes {
     }
 }
 
+impl Attributes {
+    /// Those of an event with a JSON body, about nothing in particular; the key follows from where it came in.
+    pub fn new(
+        ingress: Ingress,
+        source: String,
+        id: String,
+        event_type: String,
+        received_at: Millis,
+    ) -> Self {
+        Self {
+            key: EventKey::derive(&ingress.to_string(), &source, &id),
+            ingress,
+            id,
+            source,
+            event_type,
+            subject: None,
+            datacontenttype: "application/json".to_owned(),
+            git: None,
+            extensions: BTreeMap::new(),
+            cause: None,
+            received_at,
+            traceparent: None,
+        }
+    }
+}
+
 /// The chain of firings that led to an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]

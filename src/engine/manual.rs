@@ -121,24 +121,9 @@ impl Command {
     /// The event that carries this command: `id` is the caller's Idempotency-Key or a receipt.
     pub fn event(&self, principal: &str, id: &str, now: Millis) -> Event {
         let ingress = Ingress::Manual(principal.to_owned());
-        let source = "/manual".to_owned();
+        let (source, id) = ("/manual".to_owned(), id.to_owned());
         let body = serde_json::to_vec(self).unwrap_or_default();
-        Event {
-            attributes: Attributes {
-                key: EventKey::derive(&ingress.to_string(), &source, id),
-                ingress,
-                id: id.to_owned(),
-                source,
-                event_type: MANUAL_TYPE.to_owned(),
-                subject: None,
-                datacontenttype: "application/json".to_owned(),
-                git: None,
-                extensions: BTreeMap::new(),
-                cause: None,
-                traceparent: None,
-                received_at: now,
-            },
-            body: Bytes::from(body),
-        }
+        let attributes = Attributes::new(ingress, source, id, MANUAL_TYPE.to_owned(), now);
+        Event { attributes, body: Bytes::from(body) }
     }
 }

@@ -56,7 +56,8 @@ pub fn read(message: &Message<'_>, receipt: impl FnOnce() -> String, now: Millis
     let mut event = read.unwrap_or_else(|why| unreadable(message, &why, now));
     if event.attributes.id.is_empty() {
         event.attributes.id = receipt();
-        event.attributes.key = key(&event.attributes);
+        let Attributes { ingress, source, id, .. } = &event.attributes;
+        event.attributes.key = EventKey::derive(&ingress.to_string(), source, id);
     }
     event
 }
@@ -153,21 +154,13 @@ fn plain(
     let named = content_type.and_then(|text| cloudevents::media_type(text).ok());
     let datacontenttype = named.unwrap_or_else(|| guessed(&message.body).to_owned());
     let traceparent = one(message, "traceparent").ok().flatten().and_then(trace::accepted);
-    let mut attributes = Attributes {
-        key: EventKey::derive("", "", ""),
-        ingress: message.ingress.clone(),
-        id,
-        source,
-        event_type: MESSAGE.to_owned(),
+    let attributes = Attributes {
         subject: Some(message.subject.to_owned()),
         datacontenttype,
-        git: None,
         extensions: BTreeMap::from([(SUBJECT.to_owned(), Value::String(message.subject.to_owned()))]),
-        cause: None,
-        received_at: now,
         traceparent,
+        ..Attributes::new(message.ingress.clone(), source, id, MESSAGE.to_owned(), now)
     };
-    attributes.key = key(&attributes);
     Event { attributes, body: message.body.clone() }
 }
 
@@ -176,10 +169,6 @@ fn unreadable(message: &Message<'_>, why: &str, now: Millis) -> Event {
     UNREADABLE.clone_into(&mut event.attributes.event_type);
     event.attributes.extensions.insert(INVALID.to_owned(), Value::String(format!("the message: {why}")));
     event
-}
-
-fn key(attributes: &Attributes) -> EventKey {
-    EventKey::derive(&attributes.ingress.to_string(), &attributes.source, &attributes.id)
 }
 
 /// The one value of a header, whatever the case of its name.

@@ -22,7 +22,7 @@ use jiff::{Timestamp, Zoned};
 use serde_json::json;
 
 use super::event::{Attributes, Event, Ingress, Millis};
-use super::ids::{EventKey, ObjectName, h_hex};
+use super::ids::{ObjectName, h_hex};
 
 pub use wheel::{Taken, Wheel};
 
@@ -225,18 +225,8 @@ pub fn event(
         "passedOverSince": passed_over.map(slot_id),
     });
     let attributes = Attributes {
-        key: EventKey::derive(&ingress.to_string(), &source, &id),
-        ingress,
         extensions: BTreeMap::from([("time".to_owned(), id.clone().into())]),
-        id,
-        source,
-        event_type: SCHEDULE_DUE.to_owned(),
-        subject: None,
-        datacontenttype: "application/json".to_owned(),
-        git: None,
-        cause: None,
-        received_at: now,
-        traceparent: None,
+        ..Attributes::new(ingress, source, id, SCHEDULE_DUE.to_owned(), now)
     };
     Event { attributes, body: Bytes::from(data.to_string()) }
 }

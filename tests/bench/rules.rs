@@ -66,8 +66,7 @@ fn event(id: usize) -> Event {
 fn decide(rule: impl Fn(usize) -> Value) -> (Duration, Duration) {
     let snapshots = [snapshot(1, &rule), snapshot(TRIGGERS, &rule)];
     let mut samples = [Vec::new(), Vec::new()];
-    let config =
-        || MachineConfig { instance: "bench".to_owned(), max_running: None, public_url: None, bus: false };
+    let config = || MachineConfig::new("bench");
     let mut machines = [Machine::new(config()), Machine::new(config())];
     for id in 1..=EVENTS {
         for (which, snapshot) in snapshots.iter().enumerate() {

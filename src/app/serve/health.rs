@@ -38,26 +38,29 @@ impl Parts {
         });
     }
 
-    /// Tells what a part of the cluster's work can't do. It turns no delivery away.
+    /// Tells what a part of the work can't do. It turns no delivery away. A part that is not `there` appears once
+    /// it has something to tell.
     pub(super) fn tell_trouble(
         &self,
         supervisor: &mut Supervisor,
         name: &'static str,
+        there: bool,
         mut trouble: watch::Receiver<Vec<String>>,
     ) {
-        let part = self.health.part(name);
+        let health = self.health.clone();
+        let mut part = there.then(|| health.part(name));
         supervisor.spawn(name, |cancel| async move {
             loop {
                 let all = trouble.borrow_and_update().clone();
-                if all.is_empty() {
+                if !all.is_empty() {
+                    part.get_or_insert_with(|| health.part(name)).ready_but(all.join("; "));
+                } else if let Some(part) = &part {
                     part.ready();
-                } else {
-                    part.ready_but(all.join("; "));
                 }
                 tokio::select! {
                     () = cancel.cancelled() => return Ok(()),
                     changed = trouble.changed() => if changed.is_err() {
-                        // The executor is gone: everything stops.
+                        // Who tells is gone: everything stops.
                         cancel.cancelled().await;
                         return Ok(());
                     },

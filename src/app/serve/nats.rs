@@ -13,33 +13,9 @@ use crate::sources::nats::Nats;
 impl Parts {
     /// Reads NATS, and tells what does not come in from there. It turns no delivery away.
     pub(super) fn read_nats(&self, supervisor: &mut Supervisor) {
+        // Who names no NATS and needs none hears nothing of it.
         let connection = self.bus.clone();
-        let (health, mut told) = (self.health.clone(), self.deaf.told());
-        let mut part = connection.is_some().then(|| health.part("nats"));
-        supervisor.spawn("nats health", |cancel| async move {
-            loop {
-                let all = told.borrow_and_update().clone();
-                match &part {
-                    // Who names no NATS and needs none hears nothing of it.
-                    None if all.is_empty() => {}
-                    None => part = Some(health.part("nats")),
-                    Some(_) => {}
-                }
-                match &part {
-                    Some(part) if all.is_empty() => part.ready(),
-                    Some(part) => part.ready_but(all.join("; ")),
-                    None => {}
-                }
-                tokio::select! {
-                    () = cancel.cancelled() => return Ok(()),
-                    changed = told.changed() => if changed.is_err() {
-                        // Everything stops.
-                        cancel.cancelled().await;
-                        return Ok(());
-                    },
-                }
-            }
-        });
+        self.tell_trouble(supervisor, "nats", connection.is_some(), self.deaf.told());
         let nats = Nats {
             connection,
             inbox: Arc::new(self.store.clone()),
@@ -48,7 +24,7 @@ impl Parts {
             metrics: self.metrics.clone(),
             deaf: self.deaf.clone(),
         };
-        supervisor.spawn("nats", |cancel| async move {
+        supervisor.spawn("nats readers", |cancel| async move {
             nats.run(cancel).await;
             Ok(())
         });
@@ -64,7 +40,7 @@ impl Parts {
         let Some(connection) = self.bus.clone() else { return };
         let (trouble, told) = watch::channel(Vec::new());
         let reporter = Reporter { connection, records: Arc::new(self.store.clone()), facts, trouble };
-        self.tell_trouble(supervisor, "results", told);
+        self.tell_trouble(supervisor, "results", true, told);
         supervisor.spawn("reporter", |cancel| async move {
             reporter.run(numbers, cancel).await;
             Ok(())

@@ -12,7 +12,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kickoff::engine::definitions::Webhook;
 use kickoff::engine::event::{Attributes, Cause, Event, Git, Ingress, Millis};
-use kickoff::engine::ids::EventKey;
 use kickoff::engine::trace::accepted;
 use kickoff::engine::webhook::{Delivery, Received};
 use serde::Deserialize;
@@ -156,18 +155,13 @@ impl CloudEvent {
         let cause: Option<Cause> = in_text("kickoffcause", self.kickoffcause.as_deref())?;
         Ok(Event {
             attributes: Attributes {
-                key: EventKey::derive(&ingress.to_string(), &self.source, &self.id),
-                ingress,
-                id: self.id,
-                source: self.source,
-                event_type: self.event_type,
                 subject: self.subject,
                 datacontenttype: self.datacontenttype.unwrap_or_else(|| "application/json".to_owned()),
                 git,
                 extensions,
                 cause,
-                received_at,
                 traceparent: self.traceparent.as_deref().and_then(accepted),
+                ..Attributes::new(ingress, self.source, self.id, self.event_type, received_at)
             },
             body: Bytes::from(body),
         })

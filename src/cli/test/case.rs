@@ -104,8 +104,7 @@ impl Bench<'_> {
             series::before(trigger, &event, previous)
                 .map_err(|reason| Usage(format!("previous: {reason}")))?;
         }
-        let config =
-            MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None, bus: false };
+        let config = MachineConfig::new("kickoff");
         Ok(explain(trigger, &event, previous.as_ref(), &config))
     }
 

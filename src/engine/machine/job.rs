@@ -1,6 +1,6 @@
 //! What executors report about Jobs, and what it means for attempts, runs and firings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,6 @@ use super::report::Told;
 use super::state::{Turn, append};
 use super::types::{Created, JobId, JobSeen, JobState, Order, Place, PodSeen, Settled};
 use crate::engine::event::{Attributes, Cause, Ingress, Millis};
-use crate::engine::ids::EventKey;
 use crate::engine::trace::Trace;
 use crate::engine::verdict::{Finished, Judgement, Outcome, judge, worst};
 
@@ -282,21 +281,14 @@ impl Turn<'_> {
         let mut chain = firing.cause.as_ref().map_or_else(Vec::new, |cause| cause.chain.clone());
         chain.push(firing.trigger.clone());
         let attributes = Attributes {
-            key: EventKey::derive(&Ingress::Verdict.to_string(), &source, &id),
-            ingress: Ingress::Verdict,
-            id,
-            source,
-            event_type: FIRING_FINISHED.to_owned(),
             subject: Some(firing.trigger.to_string()),
-            datacontenttype: "application/json".to_owned(),
             git: firing.git.clone(),
-            extensions: BTreeMap::new(),
             cause: Some(Cause { firing: firing.id.clone(), depth, chain }),
-            received_at: self.now,
             traceparent: Some(
                 Trace::of_event(&firing.event.key, firing.event.traceparent.as_deref())
                     .below(firing.id.as_str()),
             ),
+            ..Attributes::new(Ingress::Verdict, source, id, FIRING_FINISHED.to_owned(), self.now)
         };
         let data = json!({
             "firing": firing.id,

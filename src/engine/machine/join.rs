@@ -18,7 +18,7 @@ use super::state::{Timer, Turn, append};
 use crate::engine::definitions::clause::{Join, VerdictSource};
 use crate::engine::definitions::model::Trigger;
 use crate::engine::event::{Attributes, Cause, Git, Ingress, Millis, rfc3339};
-use crate::engine::ids::{EventKey, FiringId, ObjectName, h_hex};
+use crate::engine::ids::{FiringId, ObjectName, h_hex};
 use crate::engine::values::Facts;
 
 /// Type of the event that tells of a join.
@@ -75,14 +75,14 @@ impl Turn<'_> {
         event: &Attributes,
         facts: &Facts,
     ) -> Option<Decision> {
+        // A trigger that is suspended or broken decides about a part what it decides about any event.
+        if event.ingress != Ingress::Verdict || trigger.suspend || trigger.broken.is_some() {
+            return None;
+        }
         let mut waits = Vec::new();
         for (verdict, join) in trigger.joins() {
-            if event.ingress != Ingress::Verdict || verdict.takes(facts).is_err() {
+            if verdict.takes(facts).is_err() {
                 continue;
-            }
-            if trigger.suspend || trigger.broken.is_some() {
-                // What it decides about any event, it decides about a part.
-                return None;
             }
             match self.put_part(trigger, verdict, join, event, facts) {
                 Ok(wait) => waits.push(wait),
@@ -175,18 +175,10 @@ impl Turn<'_> {
         let data =
             json!({ "key": hold.key, "all": verdicts, "missing": missing, "withinMs": hold.within_ms });
         let attributes = Attributes {
-            key: EventKey::derive(&ingress.to_string(), &source, &id),
-            ingress: ingress.clone(),
-            id,
-            source,
-            event_type: VERDICTS_JOINED.to_owned(),
             subject: Some(hold.trigger.to_string()),
-            datacontenttype: "application/json".to_owned(),
             git: same.cloned(),
-            extensions: BTreeMap::new(),
             cause: cause.cloned(),
-            traceparent: None,
-            received_at: self.now,
+            ..Attributes::new(ingress.clone(), source, id, VERDICTS_JOINED.to_owned(), self.now)
         };
         let delivery = Delivery { attributes, data };
         self.order(append(&delivery));

@@ -29,6 +29,11 @@ pub struct MachineConfig {
 }
 
 impl MachineConfig {
+    /// A Kickoff of this name, without limits, links and a bus.
+    pub fn new(instance: &str) -> Self {
+        Self { instance: instance.to_owned(), max_running: None, public_url: None, bus: false }
+    }
+
     /// Where people find a run.
     pub fn run_url(&self, run: &RunId) -> Option<String> {
         self.public_url.as_ref().map(|url| format!("{}/runs/{run}", url.trim_end_matches('/')))

@@ -19,7 +19,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::engine::event::{Attributes, Event, INVALID, Ingress, Millis, is_json};
-use crate::engine::ids::EventKey;
 use crate::engine::trace;
 
 use super::delivery::{MAX_NAME, MAX_URL, Received, Unreadable, clean_id};
@@ -256,18 +255,11 @@ pub(in crate::engine) fn event(
     // The Distributed Tracing extension.
     let traceparent = given.get("traceparent").and_then(Value::as_str).and_then(trace::accepted);
     let attributes = Attributes {
-        key: EventKey::derive(&ingress.to_string(), &source, &id),
-        ingress: ingress.clone(),
-        id,
-        source,
-        event_type,
         subject,
         datacontenttype,
-        git: None,
         extensions: given,
-        cause: None,
-        received_at: now,
         traceparent,
+        ..Attributes::new(ingress.clone(), source, id, event_type, now)
     };
     Ok(Event { attributes, body })
 }

@@ -1,14 +1,11 @@
 //! What a delivery says, as an event.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::engine::definitions::Webhook;
 use crate::engine::definitions::config::Provider;
 use crate::engine::event::{Attributes, Event, Git, Ingress, Millis, is_json};
-use crate::engine::ids::EventKey;
 use crate::engine::trace;
 
 use super::headers::one;
@@ -102,19 +99,13 @@ impl Delivery {
         };
         let id = said.id.unwrap_or_else(receipt);
         let source = said.source.unwrap_or_else(|| format!("/hooks/{}", webhook.name.name));
+        let event_type = format!("{}{}", webhook.provider.type_prefix(), said.event);
         let attributes = Attributes {
-            key: EventKey::derive(&ingress.to_string(), &source, &id),
-            ingress,
-            id,
-            source,
-            event_type: format!("{}{}", webhook.provider.type_prefix(), said.event),
             subject: said.subject,
             datacontenttype,
             git: said.git,
-            extensions: BTreeMap::new(),
-            cause: None,
-            received_at: now,
             traceparent: one(headers, "traceparent").ok().flatten().and_then(trace::accepted),
+            ..Attributes::new(ingress, source, id, event_type, now)
         };
         Ok(Received::Event(Box::new(Event { attributes, body })))
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::reading::Consumer;
 use crate::engine::nats::subject::Subject;
+use crate::outside::chain;
 
 /// How long the server waits for an acknowledgement before it delivers again.
 const ACK_WAIT: Duration = Duration::from_secs(30);
@@ -154,18 +155,4 @@ fn unanswered(error: &(dyn Error + 'static)) -> Option<String> {
         }
     }
     None
-}
-
-/// An error with its reasons.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        next = error.source();
-    }
-    text
 }

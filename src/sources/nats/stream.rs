@@ -30,10 +30,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
-use super::consumer::{Mark, chain, consumer, created, stream};
+use super::consumer::{Mark, consumer, created, stream};
 use super::reader::{BATCH, Cancelled, Raw, Reader, parked};
 use super::reading::{Consumer, Reading};
 use crate::engine::event::Ingress;
+use crate::outside::chain;
 
 /// Batches whose acknowledgements may be on their way.
 const ACKING: usize = 8;

@@ -38,7 +38,7 @@ pub(super) fn world(forks: &str, spec: &Value) -> std::sync::Arc<Snapshot> {
 }
 
 fn config() -> MachineConfig {
-    MachineConfig { instance: "kickoff".to_owned(), max_running: None, public_url: None, bus: false }
+    MachineConfig::new("kickoff")
 }
 
 pub(super) fn delivered(webhook: &Webhook, fields: &[(&str, &str)], body: &Value) -> Event {

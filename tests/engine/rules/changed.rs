@@ -127,12 +127,7 @@ pub(super) fn event(id: &str, git: Option<Git>, data: &Value) -> Event {
 }
 
 pub(super) fn machine() -> Machine {
-    Machine::new(MachineConfig {
-        instance: "test".to_owned(),
-        max_running: None,
-        public_url: None,
-        bus: false,
-    })
+    Machine::new(MachineConfig::new("test"))
 }
 
 /// Steps through an event and gives its record.
@@ -175,8 +170,7 @@ fn every_event_that_a_source_takes_counts_and_its_decision_can_be_worked_out_aga
             reasons.len() == usize::from(!fired) && reasons.iter().all(|r| r.ends_with(reason)),
             "{reasons:?}"
         );
-        let config =
-            MachineConfig { instance: "test".to_owned(), max_running: None, public_url: None, bus: false };
+        let config = MachineConfig::new("test");
         let told = explain(&snapshot.triggers[0], &event, before.as_ref(), &config);
         assert_eq!(told.decision == DecisionKind::Fired, fired, "{id}: {}", told.reason);
         assert!(told.reason.ends_with(reason), "{id}: {}", told.reason);

@@ -54,12 +54,7 @@ impl Disk {
 
     /// A start: the memory is folded, then the definitions are taken in.
     fn start(&mut self, snapshot: &Snapshot, now: Millis) -> Process {
-        let config = MachineConfig {
-            instance: "kickoff".to_owned(),
-            max_running: Some(0),
-            public_url: None,
-            bus: false,
-        };
+        let config = MachineConfig { max_running: Some(0), ..MachineConfig::new("kickoff") };
         let mut machine = Machine::new(config);
         for (key, record) in &self.records {
             machine.apply(&Write::put(key.clone(), record.clone()));

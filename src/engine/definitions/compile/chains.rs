@@ -1,6 +1,6 @@
 //! Triggers that listen to verdicts: whose, and that no chain of them goes in a circle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::Problems;
@@ -20,18 +20,19 @@ pub(super) fn check(
     let there = names(loaded);
     let causes: BTreeMap<&str, Vec<&str>> =
         triggers.iter().map(|(document, trigger)| (document.name(), listens_to(trigger))).collect();
+    let tangled = tangled(&causes);
     let mut bad: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
     for (document, trigger) in triggers.iter() {
         for cause in listens_to(trigger) {
-            let message = if !there.contains(cause) {
-                format!("there is no Trigger called {cause:?}")
-            } else if let Some(circle) = circle(document.name(), cause, &causes) {
-                format!("the verdicts go in a circle: {}", circle.join(" -> "))
+            let place = || field(document, cause);
+            let finding = if !there.contains(cause) {
+                let near = nearest(cause, there.iter().copied());
+                Finding::value(place(), format!("there is no Trigger called {cause:?}")).near(near)
+            } else if let Some(circle) = circle(document.name(), cause, &causes, &tangled) {
+                Finding::value(place(), format!("the verdicts go in a circle: {}", circle.join(" -> ")))
             } else {
                 continue;
             };
-            let near = nearest(cause, there.iter().copied().filter(|_| !there.contains(cause)));
-            let finding = Finding::value(field(document, cause), message).near(near);
             bad.entry(document.name().to_owned()).or_default().push(finding);
         }
     }
@@ -56,31 +57,65 @@ fn listens_to(trigger: &Trigger) -> Vec<&str> {
     clauses.flatten().collect()
 }
 
+/// Those that are in a circle, or follow one: what is left once all are taken out that wait for nobody who is
+/// still there. Of chains that end nothing is left, however long they are.
+fn tangled<'a>(causes: &BTreeMap<&'a str, Vec<&'a str>>) -> BTreeSet<&'a str> {
+    let mut waits: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut followers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, causes) in
+        causes.iter().map(|(name, all)| (*name, all.iter().filter(|it| causes.contains_key(**it))))
+    {
+        waits.insert(name, causes.clone().count());
+        for cause in causes {
+            followers.entry(cause).or_default().push(name);
+        }
+    }
+    let mut free: Vec<&str> = waits.iter().filter(|(_, many)| **many == 0).map(|(name, _)| *name).collect();
+    while let Some(name) = free.pop() {
+        waits.remove(name);
+        for follower in followers.get(name).into_iter().flatten() {
+            if let Some(many) = waits.get_mut(follower) {
+                *many -= 1;
+                free.extend((*many == 0).then_some(*follower));
+            }
+        }
+    }
+    waits.into_keys().collect()
+}
+
 /// The shortest way from `cause` back to `trigger`, where there is one, beginning and ending with `trigger`.
 fn circle<'a>(
     trigger: &'a str,
     cause: &'a str,
     causes: &BTreeMap<&'a str, Vec<&'a str>>,
+    tangled: &BTreeSet<&'a str>,
 ) -> Option<Vec<&'a str>> {
-    // Who listens to whom, backwards: what causes the cause, and so on.
-    let mut ways: Vec<Vec<&str>> = vec![vec![trigger, cause]];
-    let mut seen: BTreeSet<&str> = BTreeSet::new();
-    while !ways.is_empty() {
-        let mut longer = Vec::new();
-        for way in ways {
-            let last = *way.last()?;
-            if last == trigger {
-                // Told in the order in which things happen.
-                return Some(way.into_iter().rev().collect());
-            }
-            if seen.insert(last) {
-                let further = causes.get(last).into_iter().flatten();
-                longer.extend(further.map(|next| way.iter().copied().chain([*next]).collect()));
+    if !tangled.contains(trigger) || !tangled.contains(cause) {
+        return None;
+    }
+    // What causes the cause, and so on; each with what it is a cause of.
+    let mut effects: BTreeMap<&str, &str> = BTreeMap::from([(cause, trigger)]);
+    let mut next = VecDeque::from([cause]);
+    while let Some(name) = next.pop_front() {
+        if name == trigger {
+            break;
+        }
+        for further in causes.get(name).into_iter().flatten().filter(|it| tangled.contains(**it)) {
+            if !effects.contains_key(further) {
+                effects.insert(further, name);
+                next.push_back(further);
             }
         }
-        ways = longer;
     }
-    None
+    // Told in the order in which things happen.
+    let mut circle = vec![trigger];
+    loop {
+        let effect = *effects.get(circle.last()?)?;
+        circle.push(effect);
+        if effect == trigger {
+            return Some(circle);
+        }
+    }
 }
 
 /// Where `document` names `cause`.

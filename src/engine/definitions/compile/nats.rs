@@ -1,5 +1,6 @@
 //! Source clauses of NATS.
 
+use super::sources::is_type;
 use crate::engine::definitions::clause::{Clause, NatsFrom, NatsSource, Source};
 use crate::engine::definitions::config::NatsSourceConfig;
 use crate::engine::definitions::schema::Finding;
@@ -86,7 +87,5 @@ fn wrong_type(text: &str) -> Option<String> {
     if text.contains('*') {
         return Some("takes no *: a.b also covers a.b.c".to_owned());
     }
-    let inner = |c: char| !c.is_whitespace() && !c.is_control();
-    let good = text.split('.').all(|part| !part.is_empty() && part.chars().all(inner));
-    (!good).then(|| format!("{text:?} is no type of events: write for instance com.acme.order"))
+    (!is_type(text)).then(|| format!("{text:?} is no type of events: write for instance com.acme.order"))
 }

@@ -207,7 +207,12 @@ fn event_type(event: &str, provider: Provider) -> Option<String> {
     if provider == Provider::Bitbucket && event.contains(':') {
         return Some(format!("is written with a dot: {}", event.replace(':', ".")));
     }
+    (!is_type(event))
+        .then(|| format!("{event:?} is not an event type: write for instance push or pull_request.opened"))
+}
+
+/// Whether a text is words joined by dots, as types of events are.
+pub(super) fn is_type(text: &str) -> bool {
     let inner = |c: char| !c.is_whitespace() && !c.is_control();
-    let good = event.split('.').all(|part| !part.is_empty() && part.chars().all(inner));
-    (!good).then(|| format!("{event:?} is not an event type: write for instance push or pull_request.opened"))
+    text.split('.').all(|part| !part.is_empty() && part.chars().all(inner))
 }
