@@ -44,7 +44,7 @@ fn the_account_may_do_what_is_listed_and_no_more() {
     // What any account may.
     let common = may(&format!("{}:default", own.name), &own.name);
     let needed = [
-        ("batch", "jobs", &["create", "delete", "get", "list", "watch"][..]),
+        ("batch", "jobs", &["create", "delete", "get", "list", "patch", "watch"][..]),
         ("", "pods", &["get", "list", "patch", "watch"]),
         ("", "pods/log", &["get"]),
         ("", "events", &["list"]),
@@ -53,7 +53,7 @@ fn the_account_may_do_what_is_listed_and_no_more() {
         verbs.iter().map(|verb| ((*group).to_owned(), (*resource).to_owned(), (*verb).to_owned()))
     });
     let needed: BTreeSet<_> = needed.collect();
-    assert_eq!(needed.len(), 11);
+    assert_eq!(needed.len(), 12);
     let lease = ["create", "get", "update"]
         .map(|verb| ("coordination.k8s.io".to_owned(), "leases".to_owned(), verb.to_owned()));
     let lease = BTreeSet::from(lease);
