@@ -1,6 +1,9 @@
 //! Carries out orders: creates, stops, looks, collects, cleans, appends. Decides nothing.
 //!
-//! Orders of one run are carried out one after the other, those of different runs beside each other.
+//! Orders of one run are carried out one after the other, those of different runs beside each other. Of those
+//! that wait for their turn to call the executor only the order is held: what a Job is made of is read when its
+//! turn has come, and not at all where its run does not wait for it any more.
+//!
 //! Every order is idempotent and given again after a crash, so dying at any point here is harmless: a
 //! Job that was created before its uid was recorded is adopted by its name, a log that was kept twice
 //! replaces itself, an event that was appended twice is known by its key.
@@ -25,7 +28,7 @@ use crate::store::blobs::Blobs;
 use crate::store::inbox::Inbox;
 use crate::store::records::{Records, RecordsError};
 
-/// Calls of an executor under way at once.
+/// Calls of an executor under way at once, and manifests that are held for them.
 const IN_FLIGHT: usize = 32;
 /// Logs being kept at once.
 const COLLECTING: usize = 32;
@@ -132,7 +135,8 @@ impl Launcher {
 
     async fn create(&self, job: JobId, limits: &Limits, unwanted: &CancellationToken) -> Option<Input> {
         let refused = |reason: &str, message: String| Created::Refused { reason: reason.to_owned(), message };
-        let began = tokio::time::Instant::now();
+        // Not from when it was ordered: it may have waited long for its turn.
+        let mut failing = None;
         let mut pause = Pause::new();
         loop {
             let failure = match self.try_create(&job, limits).await {
@@ -147,7 +151,8 @@ impl Launcher {
                 }
                 Err(failure) => failure,
             };
-            if began.elapsed() > LAUNCH_DEADLINE {
+            let since = *failing.get_or_insert_with(tokio::time::Instant::now);
+            if since.elapsed() > LAUNCH_DEADLINE {
                 let result = refused("launchDeadline", failure.to_string());
                 return Some(Input::Created { job, result });
             }
@@ -165,6 +170,8 @@ impl Launcher {
         job: &JobId,
         limits: &Limits,
     ) -> Result<Option<executor::Created>, CreateError> {
+        // Before the manifest is read: thousands may wait here.
+        let _permit = limits.call().await;
         let Some(Record::Run(run)) = self.get(Key::RunOpen(job.run.clone())).await? else { return Ok(None) };
         // A Job that was seen meanwhile is never created again: it may have been deleted since.
         if run.attempt != job.attempt || run.state != RunState::Launching {
@@ -181,7 +188,6 @@ impl Launcher {
             timeout_ms: run.timeout_ms,
             name,
         };
-        let _permit = limits.call().await;
         Ok(Some(self.executor.create(&spec).await?))
     }
 
