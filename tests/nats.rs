@@ -3,6 +3,7 @@
 mod login;
 mod messages;
 mod results;
+mod silent;
 mod soak;
 mod troubles;
 
@@ -59,8 +60,18 @@ fn serve(home: &Home, bus: &Bus) -> Server {
 }
 
 /// Waits until `look` gives something.
-async fn until<T>(what: &str, server: &Server, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
+async fn until<T>(what: &str, server: &Server, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, server, look).await
+}
+
+/// The same, for something that takes longer.
+async fn within<T>(
+    patience: Duration,
+    what: &str,
+    server: &Server,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let end = Instant::now() + patience;
     loop {
         if let Some(found) = look().await {
             return found;

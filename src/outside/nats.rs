@@ -148,7 +148,8 @@ impl Connection {
         self.tell.subscribe()
     }
 
-    /// How many messages came faster than they could be stored, and were dropped.
+    /// How many messages came faster than they could be stored, and were dropped: at least so many, as of many
+    /// events at once the client forgets some.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }

@@ -8,7 +8,8 @@
 //! keeps nothing, and `stream` for `JetStream`, where an event is in the inbox before its message is
 //! acknowledged. Nothing of this task is durable here.
 //!
-//! A bus that is away is told in the log once, and again not before a minute has passed.
+//! A bus that is away is told in the log once, and again not before a minute has passed. What core NATS sent faster
+//! than it could be stored is lost: that is counted, and told for a minute.
 
 mod consumer;
 mod deaf;
@@ -104,8 +105,9 @@ impl Nats {
                 Some(ended) = readers.tasks.join_next_with_id() => readers.ended(&ended, &self.deaf).await,
                 _ = looks.tick() => {
                     connection.look();
-                    self.metrics.nats_dropped(connection.dropped());
-                    teller.dropped(connection.dropped());
+                    let dropped = connection.dropped();
+                    self.metrics.nats_dropped(dropped);
+                    self.deaf.dropped(teller.dropped(dropped));
                 }
             }
         }
@@ -196,8 +198,12 @@ struct Teller {
     /// Whether it was told that it is away, and not that it is back.
     away: bool,
     away_at: Option<Instant>,
+    /// How many were dropped, and when the last of them was noticed.
     dropped: u64,
     dropped_at: Option<Instant>,
+    /// Of how many the log was told, and when.
+    dropped_told: u64,
+    dropped_told_at: Option<Instant>,
 }
 
 impl Teller {
@@ -220,12 +226,18 @@ impl Teller {
         }
     }
 
-    fn dropped(&mut self, dropped: u64) {
-        if dropped > self.dropped && self.dropped_at.is_none_or(|at| at.elapsed() >= TELL) {
-            let messages = dropped - self.dropped;
-            warn!(messages, "messages of core NATS came faster than they could be stored, and were dropped");
+    /// Whether messages were dropped within the last minute.
+    fn dropped(&mut self, dropped: u64) -> bool {
+        if dropped > self.dropped {
             self.dropped = dropped;
             self.dropped_at = Some(Instant::now());
         }
+        if dropped > self.dropped_told && self.dropped_told_at.is_none_or(|at| at.elapsed() >= TELL) {
+            let at_least = dropped - self.dropped_told;
+            warn!(at_least, "messages of core NATS came faster than they could be stored, and were dropped");
+            self.dropped_told = dropped;
+            self.dropped_told_at = Some(Instant::now());
+        }
+        self.dropped_at.is_some_and(|at| at.elapsed() < TELL)
     }
 }

@@ -9,7 +9,7 @@ use super::{definitions, events, headers, hears, home, publish, ready, serve, to
 use crate::support::bus::Bus;
 use crate::support::{Server, client};
 
-async fn trouble(server: &Server, trigger: &str) -> Vec<String> {
+pub(super) async fn trouble(server: &Server, trigger: &str) -> Vec<String> {
     let view = server.get(&format!("/api/v1/triggers/{trigger}")).await;
     view["trouble"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
 }

@@ -8,6 +8,10 @@ use tokio::sync::watch;
 use super::reading::Reading;
 use crate::engine::definitions::Trigger;
 
+/// What is said of messages that were dropped.
+const DROPPED: &str =
+    "in the last minute messages of core NATS came faster than they could be stored, and were dropped";
+
 /// What does not come in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Deaf {
@@ -21,6 +25,8 @@ struct Known {
     /// Why nothing comes in.
     all: Option<String>,
     readings: BTreeMap<Reading, String>,
+    /// Whether messages of subjects were dropped; the client does not say of which.
+    dropped: bool,
 }
 
 impl Deaf {
@@ -42,7 +48,11 @@ impl Deaf {
         match &known.all {
             Some(_) if readings.is_empty() => Vec::new(),
             Some(why) => vec![why.clone()],
-            None => readings.iter().filter_map(|reading| known.sentence(reading)).collect(),
+            None => {
+                let core = readings.iter().any(|reading| matches!(reading, Reading::Subject { .. }));
+                let dropped = (core && known.dropped).then(|| DROPPED.to_owned());
+                readings.iter().filter_map(|reading| known.sentence(reading)).chain(dropped).collect()
+            }
         }
     }
 
@@ -53,6 +63,11 @@ impl Deaf {
     /// Nothing comes in, or again what each says for itself.
     pub(super) fn all(&self, why: Option<String>) {
         self.change(|known| known.all = why);
+    }
+
+    /// Messages of subjects were dropped a short time ago, or were not.
+    pub(super) fn dropped(&self, dropped: bool) {
+        self.change(|known| known.dropped = dropped);
     }
 
     /// One thing does not come in, or does; whether that is new.
@@ -80,7 +95,10 @@ impl Known {
     fn sentences(&self) -> Vec<String> {
         match &self.all {
             Some(why) => vec![why.clone()],
-            None => self.readings.keys().filter_map(|reading| self.sentence(reading)).collect(),
+            None => {
+                let dropped = self.dropped.then(|| DROPPED.to_owned());
+                self.readings.keys().filter_map(|reading| self.sentence(reading)).chain(dropped).collect()
+            }
         }
     }
 

@@ -9,7 +9,7 @@
 //! A stream that is made anew counts its messages from 1 again, so its creation is part of where its messages
 //! come in: whenever the connection was made anew it is asked for before anything is stored. A consumer that
 //! vanished is made again, behind what was acknowledged. One that has messages for us and delivers none for
-//! half a minute is read anew.
+//! half a minute is read anew, and told until it does: another reader may hold all that it gives out at once.
 //!
 //! What the server gave up after its last delivery stays in the stream. It tells so once, and an event is
 //! made of it then that every trigger decides `invalid`; nothing is acknowledged.
@@ -17,8 +17,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::MessagesError;
+use async_nats::jetstream::consumer::{Info, PullConsumer};
 use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{AckKind, Message};
 use async_nats::{Request, Subscriber};
@@ -72,6 +72,14 @@ impl From<Cancelled> for Stop {
     }
 }
 
+/// What is known of a consumer from one reading of it to the next.
+#[derive(Debug, Default)]
+struct Past {
+    mark: Option<Mark>,
+    /// It has messages and delivered none so far, which was told.
+    silent: bool,
+}
+
 /// A consumer that is being read.
 struct Open<'a> {
     reader: &'a Reader,
@@ -82,6 +90,7 @@ struct Open<'a> {
     created: i64,
     /// How often the connection had been made when the stream was asked for.
     times: u64,
+    /// When something came in last, or nothing was there that could.
     heard: Instant,
 }
 
@@ -89,11 +98,11 @@ struct Open<'a> {
 pub(super) async fn read(reader: Reader) {
     let Reading::Consumer(wanted) = reader.reading.clone() else { return };
     let mut pause = FIRST_PAUSE;
-    let mut mark = None;
+    let mut past = Past::default();
     loop {
         let begun = Instant::now();
-        let why = match open(&reader, &wanted, mark).await {
-            Ok(mut open) => match open.follow(&mut mark).await {
+        let why = match open(&reader, &wanted, past.mark).await {
+            Ok(mut open) => match open.follow(&mut past).await {
                 Stop::Cancelled => return,
                 Stop::Anew => continue,
                 Stop::Failed(why) => why,
@@ -102,6 +111,7 @@ pub(super) async fn read(reader: Reader) {
             Err(Stop::Anew) => continue,
             Err(Stop::Failed(why)) => why,
         };
+        past.silent = false;
         if begun.elapsed() > LAST_PAUSE {
             pause = FIRST_PAUSE;
         }
@@ -137,9 +147,9 @@ async fn open<'a>(reader: &'a Reader, wanted: &'a Consumer, mark: Option<Mark>) 
 type Messages = ReadyChunks<async_nats::jetstream::consumer::pull::Stream>;
 
 impl Open<'_> {
-    async fn follow(&mut self, mark: &mut Option<Mark>) -> Stop {
+    async fn follow(&mut self, past: &mut Past) -> Stop {
         let mut acks = JoinSet::new();
-        let stop = match self.pump(mark, &mut acks).await {
+        let stop = match self.pump(past, &mut acks).await {
             Ok(never) => match never {},
             Err(stop) => stop,
         };
@@ -152,13 +162,15 @@ impl Open<'_> {
 
     async fn pump(
         &mut self,
-        mark: &mut Option<Mark>,
+        past: &mut Past,
         acks: &mut JoinSet<()>,
     ) -> Result<std::convert::Infallible, Stop> {
         // In this order: the first request for messages is what makes the server give one up.
         let mut given_up = self.given_up().await?;
         let mut messages = self.messages().await?;
-        self.reader.hears();
+        if !past.silent {
+            self.reader.hears();
+        }
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -167,10 +179,11 @@ impl Open<'_> {
                 chunk = messages.next(), if acks.len() < ACKING => {
                     let chunk = chunk.ok_or_else(|| Stop::Failed("the server sends no more".to_owned()))?;
                     self.take(chunk, acks).await?;
+                    past.silent = false;
                 }
                 _ = acks.join_next(), if !acks.is_empty() => {}
                 Some(told) = given_up.next() => self.park(&told).await?,
-                _ = looks.tick() => self.look(mark).await?,
+                _ = looks.tick() => self.look(past).await?,
             }
         }
     }
@@ -197,7 +210,6 @@ impl Open<'_> {
         acks: &mut JoinSet<()>,
     ) -> Result<(), Stop> {
         self.same_stream().await?;
-        self.heard = Instant::now();
         let (mut raws, mut given) = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
         let mut failed = None;
         for message in chunk {
@@ -220,6 +232,8 @@ impl Open<'_> {
             let client = self.reader.connection.client().clone();
             acks.spawn(async move { confirm(&client, &given).await });
         }
+        // Only now, as storing may have taken long.
+        self.heard = Instant::now();
         match failed {
             None => Ok(()),
             Some(error) => Err(Stop::Failed(chain(&error))),
@@ -242,18 +256,25 @@ impl Open<'_> {
     }
 
     /// Whether the consumer has messages and delivers none; and what was acknowledged so far.
-    async fn look(&mut self, mark: &mut Option<Mark>) -> Result<(), Stop> {
+    async fn look(&mut self, past: &mut Past) -> Result<(), Stop> {
         if !self.reader.connection.standing().borrow().connected {
+            self.heard = Instant::now();
             return Ok(());
         }
         let info = self.consumer.get_info().await.map_err(|error| Stop::Failed(chain(&error)))?;
-        *mark = Some(Mark { created: self.created, acknowledged: info.ack_floor.stream_sequence });
+        past.mark = Some(Mark { created: self.created, acknowledged: info.ack_floor.stream_sequence });
+        if info.num_pending > 0 && !info.paused && self.heard.elapsed() > SILENT {
+            past.silent = true;
+            self.reader.deaf(&silence(&info));
+            return Err(Stop::Anew);
+        }
+        if info.num_pending == 0 || info.paused {
+            past.silent = false;
+            self.heard = Instant::now();
+        }
         if info.paused {
             self.reader.deaf("the consumer is paused");
-        } else if info.num_pending > 0 && self.heard.elapsed() > SILENT {
-            warn!(reading = %self.wanted, pending = info.num_pending, "NATS delivers nothing, reading anew");
-            return Err(Stop::Anew);
-        } else {
+        } else if !past.silent {
             self.reader.hears();
         }
         Ok(())
@@ -289,6 +310,16 @@ impl Open<'_> {
         let event = parked(&raw, &self.ingress, why, self.reader.clock.now());
         Ok(self.reader.store(vec![event], || std::future::ready(())).await?)
     }
+}
+
+/// What there is to say of a consumer that has messages and delivers none.
+fn silence(info: &Info) -> String {
+    let mut text = format!("{} messages wait, and none came for {} s", info.num_pending, SILENT.as_secs());
+    let most = info.config.max_ack_pending;
+    if most > 0 && i64::try_from(info.num_ack_pending).is_ok_and(|held| held >= most) {
+        text += ": as many as it allows (max_ack_pending) were delivered and are not acknowledged";
+    }
+    text
 }
 
 /// The part of the server's word that is needed.
