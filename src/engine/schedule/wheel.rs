@@ -27,6 +27,8 @@ struct Entry {
     trigger: ObjectName,
     schedule: Schedule,
     mark: Millis,
+    /// When its next slot fires.
+    next: Option<Millis>,
 }
 
 /// What is due.
@@ -46,15 +48,19 @@ impl Wheel {
         self.queue.clear();
         for trigger in &snapshot.triggers {
             for (ingress, schedule) in trigger.schedules() {
-                let known = before.remove(ingress).map(|entry| entry.mark);
-                let mark = known.or_else(|| marks.get(ingress).copied()).unwrap_or(now);
-                let entry = Entry {
+                let known = before.remove(ingress);
+                let mark = known.as_ref().map(|entry| entry.mark).or_else(|| marks.get(ingress).copied());
+                let mark = Schedule::believed(mark.unwrap_or(now), now);
+                // What did not change is not reckoned again: there may be thousands.
+                let same = known.filter(|entry| entry.mark == mark && entry.schedule == *schedule);
+                let entry = same.unwrap_or_else(|| Entry {
                     trigger: trigger.name.clone(),
                     schedule: schedule.clone(),
-                    mark: Schedule::believed(mark, now),
-                };
+                    mark,
+                    next: schedule.fires_after(mark),
+                });
+                self.queue.extend(entry.next.map(|at| (at, ingress.clone())));
                 self.entries.insert(ingress.clone(), entry);
-                self.enqueue(ingress);
             }
         }
     }
@@ -96,8 +102,9 @@ impl Wheel {
     }
 
     fn enqueue(&mut self, ingress: &Ingress) {
-        let next = self.entries.get(ingress).and_then(|entry| entry.schedule.fires_after(entry.mark));
-        self.queue.extend(next.map(|at| (at, ingress.clone())));
+        let Some(entry) = self.entries.get_mut(ingress) else { return };
+        entry.next = entry.schedule.fires_after(entry.mark);
+        self.queue.extend(entry.next.map(|at| (at, ingress.clone())));
     }
 }
 
