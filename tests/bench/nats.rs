@@ -26,7 +26,7 @@ const AT_ONCE: usize = 256;
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A server of its own, which goes with it.
-struct Server(Child);
+pub struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -35,7 +35,7 @@ impl Drop for Server {
     }
 }
 
-fn server(folder: &std::path::Path) -> (Server, String) {
+pub fn server(folder: &std::path::Path) -> (Server, String) {
     let found = cluster::servers().args(["find", "nats-server"]).output().unwrap();
     let program = PathBuf::from(String::from_utf8(found.stdout).unwrap().trim());
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -97,7 +97,7 @@ impl Drop for Server {
     }
 }
 
-fn nanos() -> u128 {
+pub fn nanos() -> u128 {
     std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos()
 }
 

@@ -24,6 +24,7 @@ mod reload;
 mod rules;
 mod schedule;
 mod stored;
+mod verdict;
 mod webhook;
 #[path = "../support/witness.rs"]
 #[allow(dead_code, reason = "the suites use all of it")]
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         ("stored", |runtime| runtime.block_on(stored::measure())),
         ("schedule", |runtime| runtime.block_on(schedule::measure())),
         ("nats", |runtime| runtime.block_on(nats::measure())),
+        ("verdict", |runtime| runtime.block_on(verdict::measure())),
         ("kubernetes", |runtime| runtime.block_on(kubernetes::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
