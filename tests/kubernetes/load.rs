@@ -18,8 +18,6 @@ use crate::support::{Server, client};
 
 /// Between two deliveries.
 const EVERY: Duration = Duration::from_millis(10);
-/// How long the sender keeps a connection that it does not use.
-const IDLE: Duration = Duration::from_secs(3);
 /// How long nothing may change before all has ended.
 const STANDSTILL: Duration = Duration::from_mins(2);
 
@@ -79,10 +77,7 @@ impl Load {
 }
 
 async fn send(ledger: Arc<Ledger>, url: Arc<Mutex<String>>) {
-    // For its side effect: a client needs the provider of TLS.
-    drop(client());
-    // The server closes what was idle for 10 s, and a delivery that crosses with that is reset.
-    let client = reqwest::Client::builder().no_proxy().pool_idle_timeout(IDLE).build().unwrap();
+    let client = client();
     let mut under_way = JoinSet::new();
     let mut pace = tokio::time::interval(EVERY);
     while !ledger.stop.load(Ordering::Relaxed) {
