@@ -102,36 +102,6 @@ async fn a_consumer_that_is_paused_is_told_until_it_goes_on() {
     events(&server, 3).await;
 }
 
-/// For less long than it takes until it counts as away.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_answers_nothing_is_told_while_the_connection_stands() {
-    let bus = Bus::start();
-    let jetstream = bus.stream("ORDERS", &["orders"]).await;
-    let stream = jetstream.get_stream("ORDERS").await.unwrap();
-    let config = pull::Config {
-        durable_name: Some("mine".to_owned()),
-        // The server may send it to who has given up already, and sends it again then.
-        ack_wait: Duration::from_secs(2),
-        ..pull::Config::default()
-    };
-    stream.create_consumer(config).await.unwrap();
-    let home = home(&[("t", "{nats: {subject: orders, stream: ORDERS, consumer: mine}}")]);
-    let server = serve(&home, &bus);
-    hears(&server).await;
-    bus.freeze(true);
-    let wanted = "stream ORDERS (consumer mine): ";
-    told(&server, wanted).await;
-    assert!(has_trouble(&server, "t", wanted).await);
-    assert!(metrics(&server).await.contains("\nkickoff_nats_connected 1\n"));
-    // Sent before it goes on, and confirmed after.
-    let sent = jetstream.publish("orders", r#"{"n": 1}"#.into()).await.unwrap();
-    bus.freeze(false);
-    sent.await.unwrap();
-    assert_eq!(written(&home, &server, 1).await, ["1"]);
-    hears(&server).await;
-    events(&server, 1).await;
-}
-
 /// Publishes one that the trigger waits for; under one number it is one event, however often.
 async fn order(client: &async_nats::Client, n: usize) {
     let id = n.to_string();
