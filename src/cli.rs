@@ -15,6 +15,7 @@ mod logs;
 mod output;
 mod replay;
 mod rerun;
+mod results;
 mod run;
 mod runs;
 mod schema;
@@ -80,6 +81,11 @@ enum Verb {
     /// Decide an event anew, with the definitions in force
     Replay(replay::Args),
 
+    /// List results that could not be published on NATS in time
+    Results(results::List),
+    /// Publish such results again
+    Redeliver(results::Redeliver),
+
     /// Write the JSON Schema of the definitions, for editors
     Schema(schema::Args),
     /// Write what a shell needs to complete this command line
@@ -122,6 +128,8 @@ impl Cli {
             Verb::Rerun(args) => rerun::run(args).await,
             Verb::Events(args) => events::run(args).await,
             Verb::Replay(args) => replay::run(args).await,
+            Verb::Results(args) => results::list(args).await,
+            Verb::Redeliver(args) => results::redeliver(args).await,
 
             Verb::Schema(args) => schema::run(&args),
             Verb::Completions(args) => completions::run(&args),

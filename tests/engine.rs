@@ -1,5 +1,6 @@
 //! The engine as a whole.
 
+mod cdevents;
 mod definitions;
 mod explain;
 mod fixture;

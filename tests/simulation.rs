@@ -8,6 +8,7 @@
 
 mod checks;
 mod definitions;
+mod series;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};

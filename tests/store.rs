@@ -155,6 +155,8 @@ fn firing(event: &str, position: u64, runs: u32) -> Firing {
         git: None,
         cause: None,
         state: FiringState::Active,
+        series: None,
+        previous: None,
         slot: None,
         priority: 0,
         ordinal: (position, 0),

@@ -9,6 +9,7 @@
 
 mod cli;
 mod crash;
+mod debounce;
 mod engine;
 mod house;
 mod http;

@@ -1,6 +1,7 @@
 //! What suites share: the real binary as a server on a folder of its own, and a client for it.
 
 pub mod bus;
+pub mod cdevents;
 pub mod cluster;
 pub mod witness;
 

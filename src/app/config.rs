@@ -33,6 +33,10 @@ pub struct ServeConfig {
     pub retention: RetentionPolicy,
     /// The NATS that triggers may listen to; none where nobody names one.
     pub nats: Option<Bus>,
+    /// For how long a result is tried before it is set aside, milliseconds.
+    pub results_retry_ms: i64,
+    /// Whether steps of runs are published there as CDEvents.
+    pub cdevents: bool,
     /// Folder with the Secrets and ConfigMaps of local runs, as `<name>/<key>`.
     pub local_secrets: Option<PathBuf>,
 }

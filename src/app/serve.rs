@@ -317,7 +317,7 @@ impl Parts {
                 instance: self.config.instance.clone(),
                 max_running: self.config.max_running,
                 public_url: Some(public_url),
-                bus: self.bus.is_some(),
+                results: self.results(),
             },
             observer: Observer::new(self.metrics.clone(), traces),
         };
@@ -366,6 +366,7 @@ impl Parts {
         );
         let mut state = WebState {
             inbox: Arc::new(self.store.clone()),
+            records: Arc::new(self.store.clone()),
             history: self.store.history(),
             snapshots: self.snapshots,
             logs: Logs { blobs: self.blobs, executor: self.executor },

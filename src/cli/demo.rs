@@ -166,7 +166,9 @@ fn config(args: &Args, folder: &Folder) -> ServeConfig {
         insecure_no_auth: true,
         max_running: Some(2),
         retention: RetentionPolicy::default(),
+        results_retry_ms: 0,
         nats: None,
+        cdevents: false,
         local_secrets: None,
     }
 }

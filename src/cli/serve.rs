@@ -129,6 +129,8 @@ impl From<Args> for ServeConfig {
                 event_age_ms: args.event_max_age.as_millis(),
                 max_events: args.max_events,
             },
+            results_retry_ms: args.nats.results_retry.as_millis(),
+            cdevents: args.nats.cdevents,
             nats: args.nats.bus(),
             local_secrets: args.local_secrets,
         }

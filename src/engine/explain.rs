@@ -12,7 +12,7 @@ use super::definitions::{Source, Trigger};
 use super::event::{Event, Git, Millis};
 use super::ids::{FiringId, ObjectName, RunId};
 use super::machine::plan::{self, PlannedRun, Refusal};
-use super::machine::{DecisionKind, MachineConfig, series};
+use super::machine::{DecisionKind, MachineConfig, debounce, series};
 use super::render::stamp::{self, Purpose};
 use super::rules::{Before, Check};
 use super::values::Facts;
@@ -115,16 +115,20 @@ fn decide(trigger: &Trigger, event: &Event, previous: Option<&Event>, config: &M
         Err(Refusal { kind, reason }) => refused(kind, reason, rules),
         Ok(plan) => Explanation {
             decision: DecisionKind::Fired,
-            reason: match plan.note {
-                Some(note) => format!("all rules hold; {note}"),
-                None => "all rules hold".to_owned(),
-            },
+            reason: reason(trigger, plan.note),
             rules,
             git: plan.git,
             runs: plan.runs.into_iter().map(|run| explained(run, trigger, event, config)).collect(),
             schedules: Vec::new(),
         },
     }
+}
+
+/// Why it would fire.
+fn reason(trigger: &Trigger, note: Option<String>) -> String {
+    let waits =
+        trigger.debounce.map(|debounce| format!("it waits for {}", debounce::wanted(debounce.quiet_ms)));
+    ["all rules hold".to_owned()].into_iter().chain(note).chain(waits).collect::<Vec<_>>().join("; ")
 }
 
 fn refused(decision: DecisionKind, reason: String, rules: Vec<Check>) -> Explanation {

@@ -12,12 +12,15 @@
 //! carry the key).
 
 mod admit;
+mod cdevents;
 mod command;
+pub mod debounce;
 mod event;
 mod job;
 pub mod join;
 mod key;
 mod mark;
+pub mod parked;
 mod place;
 pub mod plan;
 pub mod rate;
@@ -30,15 +33,17 @@ pub mod state;
 pub mod types;
 
 pub use command::unreplayable;
+pub use debounce::Debounced;
 pub use job::FIRING_FINISHED;
 pub use join::{Hold, VERDICTS_JOINED};
 pub use key::{Key, Write};
+pub use parked::Parked;
 pub use rate::Rate;
 pub use record::{
     Attempt, Decision, DecisionKind, Delivery, EventRecord, EventRef, Firing, FiringState, Record, Run,
     RunState, RunSummary, Slot,
 };
-pub use report::Report;
+pub use report::{Report, Results};
 pub use series::Series;
 pub use state::{Machine, MachineConfig};
 pub use types::{Created, Expired, Input, JobId, JobSeen, JobState, Order, Place, PodSeen, Settled, Step};

@@ -1,6 +1,6 @@
 //! Commands of people and programs, as events: `dev.kickoff.manual`.
 //!
-//! Run, cancel, rerun and replay go the way of every event, so they are durable, decided in order and
+//! Run, cancel, rerun, replay and redeliver go the way of every event, so they are durable, decided in order and
 //! can be read afterwards. What a command is about (a run, an earlier event) is only named in it: who
 //! steps the machine hands it over with the command, see [`Subject`].
 
@@ -47,6 +47,11 @@ pub enum Command {
     /// Decide an earlier event anew, with the definitions in force.
     #[serde(rename_all = "camelCase")]
     Replay(Replay),
+    /// Publish results that are set aside.
+    Redeliver {
+        /// Their numbers.
+        results: Vec<u64>,
+    },
 }
 
 /// An earlier event that is to be decided anew.

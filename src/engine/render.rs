@@ -16,6 +16,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(crate) use self::containers::OUTPUTS;
@@ -33,7 +34,8 @@ use super::values::{Facts, template_value};
 const MAX_MANIFEST: usize = 256 << 10;
 
 /// A leg with its values filled in and its manifest frozen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rendered {
     /// Where it runs.
     pub namespace: String,

@@ -37,6 +37,7 @@ struct Inner {
     decisions: Family<[Label; 2], Counter>,
     runs_ended: Family<[Label; 1], Counter>,
     runs: Family<[Label; 1], Gauge>,
+    results: Family<[Label; 1], Gauge>,
     queue_age: Seconds,
     commit: Histogram,
     commit_failures: Counter,
@@ -81,6 +82,7 @@ impl Metrics {
             decisions: Family::default(),
             runs_ended: Family::default(),
             runs: Family::default(),
+            results: Family::default(),
             queue_age: Gauge::default(),
             commit,
             commit_failures: Counter::default(),
@@ -123,6 +125,14 @@ impl Metrics {
         self.inner.runs.get_or_create(&[label("state", state)]).set(count);
     }
 
+    /// So many results are to be published, and so many could not be.
+    pub fn results(&self, waiting: usize, parked: usize) {
+        for (state, count) in [("waiting", waiting), ("parked", parked)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.inner.results.get_or_create(&[label("state", state)]).set(count);
+        }
+    }
+
     /// Since when the run waits that waits longest, milliseconds since the epoch.
     pub fn oldest_queued(&self, since: Option<i64>) {
         self.inner.oldest_queued.store(since.unwrap_or(0), Ordering::Relaxed);
@@ -158,7 +168,7 @@ impl Metrics {
         self.inner.nats_connected.set(i64::from(connected));
     }
 
-    /// How many messages of core NATS were dropped so far, since they came too fast.
+    /// How many messages of core NATS were dropped so far at least, since they came too fast.
     pub fn nats_dropped(&self, so_far: u64) {
         let counted = self.inner.nats_dropped.get();
         self.inner.nats_dropped.inc_by(so_far.saturating_sub(counted));
@@ -223,6 +233,8 @@ fn register(registry: &mut Registry, new: &Inner) {
     registry.register("kickoff_decisions", help, new.decisions.clone());
     registry.register("kickoff_runs_ended", "Ended runs by outcome", new.runs_ended.clone());
     registry.register("kickoff_runs", "Runs that are not settled, by state", new.runs.clone());
+    let help = "Results that are not published, by state";
+    registry.register("kickoff_results", help, new.results.clone());
     let help = "How long the run waits that waits longest for its place";
     registry.register_with_unit("kickoff_queue_oldest_age", help, Unit::Seconds, new.queue_age.clone());
     let help = "Commits of decisions that failed, or may have";
@@ -237,7 +249,7 @@ fn register(registry: &mut Registry, new: &Inner) {
     registry.register("kickoff_decision_panics", help, new.panics.clone());
     let help = "1 where the connection to NATS stands";
     registry.register("kickoff_nats_connected", help, new.nats_connected.clone());
-    let help = "Messages of core NATS that came faster than they could be stored";
+    let help = "Messages of core NATS, or more, that came faster than they could be stored";
     registry.register("kickoff_nats_dropped_messages", help, new.nats_dropped.clone());
     registry.register("kickoff_definitions", "Definitions in force", new.definitions.clone());
     registry.register("kickoff_definition_problems", "Problems of definitions", new.problems.clone());

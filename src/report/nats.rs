@@ -3,7 +3,8 @@
 //! One after the other, so that the order holds for every reader. A stream's answer is awaited before the next
 //! one goes out; without a stream there is nobody to answer, and what is written to the connection counts as
 //! sent. If we die before the answer, or before the record is gone, the result is sent again under the same
-//! `Nats-Msg-Id` and `CloudEvents` id. While the bus is away results wait as records.
+//! `Nats-Msg-Id` and `CloudEvents` id. While the bus is away results wait as records; one that could not be sent for
+//! a day is set aside, so that it holds up no other.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::engine::event::rfc3339;
-use crate::engine::machine::{Input, Key, Record, Report};
+use crate::engine::event::{Millis, rfc3339};
+use crate::engine::machine::{Input, Key, Parked, Record, Report};
+use crate::outside::clock::Clock;
 use crate::outside::nats::Connection;
 use crate::store::records::{Records, RecordsError};
 
@@ -41,8 +43,18 @@ pub struct Reporter {
     pub records: Arc<dyn Records>,
     /// To dispatch.
     pub facts: mpsc::Sender<Input>,
-    /// Why results wait, where they do.
+    /// Why results wait or are set aside, where some are.
     pub trouble: watch::Sender<Vec<String>>,
+    /// The time.
+    pub clock: Clock,
+    /// For how long a result is tried before it is set aside, milliseconds since it happened.
+    pub retry_ms: Millis,
+}
+
+/// What became of a result.
+enum Fate {
+    Published,
+    Parked(Box<Parked>),
 }
 
 /// Why a result could not be sent.
@@ -71,6 +83,8 @@ impl Reporter {
     pub async fn run(self, mut numbers: mpsc::Receiver<u64>, cancel: CancellationToken) {
         let mut waiting: BTreeSet<u64> = BTreeSet::new();
         let mut streams = Streams::default();
+        let mut parked = self.parked_before().await;
+        self.tell(None, &parked);
         loop {
             // After a commit that failed, all that is outstanding is ordered again.
             while let Ok(number) = numbers.try_recv() {
@@ -86,34 +100,60 @@ impl Reporter {
                 }
                 continue;
             };
-            let sent = cancel.run_until_cancelled(self.send(number, &mut streams)).await;
-            if sent.is_none() {
-                return;
-            }
+            // One that was set aside comes again where somebody asked for it.
+            parked.remove(&number);
+            let sending = self.send(number, &mut streams, &parked);
+            let Some(fate) = cancel.run_until_cancelled(sending).await else { return };
             waiting.remove(&number);
+            let fact = match fate {
+                Fate::Published => Input::Published(number),
+                Fate::Parked(aside) => {
+                    warn!(id = aside.id, subject = aside.subject, reason = aside.why, "a result is parked");
+                    parked.insert(number);
+                    Input::Parked(number, aside)
+                }
+            };
+            self.tell(None, &parked);
             // Dispatch is gone only when the process ends; the result is then sent again.
-            drop(self.facts.send(Input::Published(number)).await);
+            drop(self.facts.send(fact).await);
         }
     }
 
-    /// Sends one result, however long it takes.
-    async fn send(&self, number: u64, streams: &mut Streams) {
+    /// Those that are set aside since before the start.
+    async fn parked_before(&self) -> BTreeSet<u64> {
+        match self.records.scan("parked/").await {
+            Ok(records) => records
+                .into_iter()
+                .filter_map(|(key, _)| if let Key::Parked(number) = key { Some(number) } else { None })
+                .collect(),
+            Err(error) => {
+                warn!(%error, "it is not known which results are parked");
+                BTreeSet::new()
+            }
+        }
+    }
+
+    /// Sends one result, for as long as it may take.
+    async fn send(&self, number: u64, streams: &mut Streams, parked: &BTreeSet<u64>) -> Fate {
         let (mut pause, mut told) = (PAUSE, None::<Instant>);
+        let mut report = None;
         loop {
-            let why = match self.try_to_send(number, streams).await {
-                Ok(()) => break,
+            let why = match self.try_to_send(number, &mut report, streams).await {
+                Ok(()) => return Fate::Published,
                 Err(why) => why.to_string(),
             };
+            let now = self.clock.now();
+            match report.take() {
+                Some(late) if now.saturating_sub(late.at) >= self.retry_ms => {
+                    return Fate::Parked(Box::new(Parked::new(late, now, why)));
+                }
+                other => report = other,
+            }
             if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
                 warn!(reason = why, "results wait to be published");
                 told = Some(Instant::now());
             }
-            self.trouble.send_if_modified(|trouble| {
-                let text = format!("results wait to be published: {why}");
-                let new = trouble.first() != Some(&text);
-                *trouble = vec![text];
-                new
-            });
+            self.tell(Some(&why), parked);
             let mut standing = self.connection.standing();
             standing.mark_unchanged();
             tokio::select! {
@@ -122,20 +162,42 @@ impl Reporter {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         }
-        self.trouble.send_if_modified(|trouble| !std::mem::take(trouble).is_empty());
     }
 
-    async fn try_to_send(&self, number: u64, streams: &mut Streams) -> Result<(), SendError> {
-        let key = Key::Report(number).to_string();
-        let Some((_, Record::Report(report))) = self.records.scan(&key).await?.pop() else {
-            // It was published before, and its record is gone.
-            return Ok(());
-        };
+    /// What is said of results that are not out.
+    fn tell(&self, waits: Option<&str>, parked: &BTreeSet<u64>) {
+        let waits = waits.map(|why| format!("results wait to be published: {why}"));
+        let aside = (!parked.is_empty())
+            .then(|| format!("{} results are parked: kickoff results shows why", parked.len()));
+        let all: Vec<String> = waits.into_iter().chain(aside).collect();
+        self.trouble.send_if_modified(|trouble| {
+            let new = *trouble != all;
+            *trouble = all;
+            new
+        });
+    }
+
+    /// Tries once; `report` is read the first time.
+    async fn try_to_send(
+        &self,
+        number: u64,
+        report: &mut Option<Report>,
+        streams: &mut Streams,
+    ) -> Result<(), SendError> {
+        if report.is_none() {
+            let key = Key::Report(number).to_string();
+            let Some((_, Record::Report(read))) = self.records.scan(&key).await?.pop() else {
+                // It was published before, and its record is gone.
+                return Ok(());
+            };
+            *report = Some(*read);
+        }
+        let Some(report) = report else { return Ok(()) };
         let standing = self.connection.standing().borrow().clone();
         if !standing.connected {
             return Err(SendError::Away(standing.why));
         }
-        let headers = headers(&report);
+        let headers = headers(report);
         let most = self.connection.client().server_info().max_payload;
         let body = body(&report.data, most);
         debug!(id = report.id, subject = report.subject, "publishing a result");
@@ -234,8 +296,36 @@ fn body(data: &Value, most: usize) -> Bytes {
             fields.retain(|name, _| !matches!(name.as_str(), "params" | "matrix" | "attempts" | "outputs"));
         }
     };
-    strip(&mut slim);
-    slim.get_mut("runs").and_then(Value::as_array_mut).into_iter().flatten().for_each(&mut strip);
-    slim["truncated"] = true.into();
+    // A CDEvent has the result in it, and takes no fields that it does not know.
+    let result = if slim.get("customData").is_some() { &mut slim["customData"] } else { &mut slim };
+    strip(result);
+    result.get_mut("runs").and_then(Value::as_array_mut).into_iter().flatten().for_each(&mut strip);
+    result["truncated"] = true.into();
     slim.to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_goes_without_its_largest_parts() {
+        let long = json!({"text": "x".repeat(4_096)});
+        let run = json!({"run": "1", "params": long});
+        let slim_run = json!({"run": "1", "truncated": true});
+        for (whole, slim) in [
+            (run.clone(), slim_run.clone()),
+            (json!({"runs": [run]}), json!({"runs": [{"run": "1"}], "truncated": true})),
+            (
+                json!({"subject": {"id": "1"}, "customData": run}),
+                json!({"subject": {"id": "1"}, "customData": slim_run}),
+            ),
+        ] {
+            let read = |most: usize| -> Value { serde_json::from_slice(&body(&whole, most)).unwrap() };
+            assert_eq!(read(1 << 20), whole);
+            assert_eq!(read(4_096), slim);
+        }
+    }
 }

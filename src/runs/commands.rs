@@ -55,7 +55,7 @@ async fn subject(
             let frozen = kept(frozen(records, &run).await, &run)?.flatten();
             frozen.map(|frozen| Subject::Run(Box::new(frozen)))
         }
-        Some(Command::Run { .. } | Command::Cancel { .. }) | None => None,
+        Some(Command::Run { .. } | Command::Cancel { .. } | Command::Redeliver { .. }) | None => None,
     })
 }
 

@@ -41,6 +41,10 @@ pub struct Observer {
     open: HashMap<RunId, (RunState, u32, Millis)>,
     counts: [i64; STATES.len()],
     queued: BTreeSet<(Millis, RunId)>,
+    /// What is decided so far about events of which a decision is to come.
+    held: HashMap<EventKey, Vec<DecisionKind>>,
+    /// Results that are not published, and those of them that are set aside.
+    results: [BTreeSet<u64>; 2],
     /// Verdicts on their way to the inbox, with the event that each is about.
     verdicts: BTreeMap<EventKey, EventKey>,
 }
@@ -64,6 +68,9 @@ impl Observer {
         for run in machine.runs() {
             self.learn(run);
         }
+        self.held = machine.held().iter().map(|(key, record)| (key.clone(), kinds(record))).collect();
+        let (waiting, parked) = machine.results();
+        self.results = [waiting | parked, parked.clone()];
         self.metrics.decided_up_to(machine.cursor());
         self.gauges();
     }
@@ -99,6 +106,8 @@ impl Observer {
             (Key::Event(_), Some(Record::Event(record))) => self.event(record),
             (Key::RunOpen(_) | Key::RunDone(_), Some(Record::Run(run))) => self.run(run),
             (Key::FiringDone(_), Some(Record::Firing(firing))) => self.firing(firing),
+            (Key::Report(number), value) => note(&mut self.results[0], *number, value.is_some()),
+            (Key::Parked(number), value) => note(&mut self.results[1], *number, value.is_some()),
             (Key::Delivery(key), None) => {
                 if let Some(event) = self.verdicts.remove(key) {
                     debug!(%event, verdict = %key, "verdict appended");
@@ -108,20 +117,30 @@ impl Observer {
         }
     }
 
-    fn event(&self, record: &EventRecord) {
+    /// An event was decided; or one of its decisions that was to come: then that alone is new.
+    fn event(&mut self, record: &EventRecord) {
         let attributes = &record.attributes;
+        let before = self.held.remove(&attributes.key);
+        let now = kinds(record);
+        let is_new = |place: usize| before.as_ref().is_none_or(|before| before.get(place) != now.get(place));
         let source = source(&attributes.ingress);
         let mut counts: BTreeMap<DecisionKind, u64> = BTreeMap::new();
-        for decision in &record.decisions {
-            *counts.entry(decision.decision).or_default() += 1;
+        for (_, kind) in now.iter().enumerate().filter(|(place, _)| is_new(*place)) {
+            *counts.entry(*kind).or_default() += 1;
         }
-        if record.filtered > 0 {
+        if record.filtered > 0 && before.is_none() {
             counts.insert(DecisionKind::Filtered, record.filtered.into());
         }
-        let strongest = counts.keys().copied().min_by_key(|kind| rank(*kind)).map_or("none", decision);
-        self.metrics.event(source, strongest);
+        let strongest =
+            counts.keys().copied().min_by_key(|kind| rank(*kind)).map_or("none", DecisionKind::as_str);
+        if before.is_none() {
+            self.metrics.event(source, strongest);
+        }
+        if now.contains(&DecisionKind::Held) {
+            self.held.insert(attributes.key.clone(), now.clone());
+        }
         for (kind, count) in &counts {
-            self.metrics.decisions(source, decision(*kind), *count);
+            self.metrics.decisions(source, kind.as_str(), *count);
         }
         let count = |kind| counts.get(&kind).copied().unwrap_or(0);
         let (event, lag_ms) = (&attributes.key, record.decided_at.saturating_sub(attributes.received_at));
@@ -132,7 +151,7 @@ impl Observer {
         } else {
             debug!(%event, source, decision = strongest, fired, filtered, invalid, lag_ms, "decided");
         }
-        if self.traces.enabled() {
+        if self.traces.enabled() && before.is_none() {
             self.traces.export(event_span(record, source, strongest));
         }
     }
@@ -198,8 +217,22 @@ impl Observer {
         for (is, count) in STATES.iter().zip(self.counts) {
             self.metrics.runs(state(*is), count);
         }
+        let [kept, parked] = self.results.each_ref().map(BTreeSet::len);
+        self.metrics.results(kept.saturating_sub(parked), parked);
         self.metrics.oldest_queued(self.queued.first().map(|(since, _)| *since));
     }
+}
+
+fn note(set: &mut BTreeSet<u64>, number: u64, there: bool) {
+    if there {
+        set.insert(number);
+    } else {
+        set.remove(&number);
+    }
+}
+
+fn kinds(record: &EventRecord) -> Vec<DecisionKind> {
+    record.decisions.iter().map(|decision| decision.decision).collect()
 }
 
 /// How many places there are.
@@ -229,24 +262,15 @@ fn source(ingress: &Ingress) -> &'static str {
 fn rank(kind: DecisionKind) -> u8 {
     match kind {
         DecisionKind::Fired => 0,
-        DecisionKind::Cancelled | DecisionKind::Coalesced | DecisionKind::RateLimited => 1,
+        DecisionKind::Cancelled
+        | DecisionKind::Redelivered
+        | DecisionKind::Held
+        | DecisionKind::Coalesced
+        | DecisionKind::RateLimited => 1,
         DecisionKind::Invalid => 2,
         DecisionKind::Skipped => 3,
         DecisionKind::Suspended => 4,
         DecisionKind::Filtered => 5,
-    }
-}
-
-fn decision(kind: DecisionKind) -> &'static str {
-    match kind {
-        DecisionKind::Fired => "fired",
-        DecisionKind::Filtered => "filtered",
-        DecisionKind::Skipped => "skipped",
-        DecisionKind::Suspended => "suspended",
-        DecisionKind::Invalid => "invalid",
-        DecisionKind::Cancelled => "cancelled",
-        DecisionKind::Coalesced => "coalesced",
-        DecisionKind::RateLimited => "rateLimited",
     }
 }
 

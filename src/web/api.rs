@@ -15,6 +15,7 @@ mod log;
 mod openapi;
 mod pages;
 mod principal;
+mod results;
 mod runs;
 mod start;
 mod stream;
@@ -67,6 +68,8 @@ fn v1() -> OpenApiRouter<WebState> {
         .routes(routes!(events::replay))
         .routes(routes!(firings::list))
         .routes(routes!(firings::get))
+        .routes(routes!(results::list))
+        .routes(routes!(results::redeliver))
         .routes(routes!(triggers::list))
         .routes(routes!(triggers::get))
         .routes(routes!(triggers::get_in))

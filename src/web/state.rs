@@ -16,12 +16,15 @@ use crate::runs::logs::Logs;
 use crate::sources::nats::Deaf;
 use crate::store::history::History;
 use crate::store::inbox::Inbox;
+use crate::store::records::Records;
 
 /// What handlers share. Cheap to clone.
 #[derive(Clone)]
 pub struct WebState {
     /// Where events go.
     pub inbox: Arc<dyn Inbox>,
+    /// What is kept.
+    pub records: Arc<dyn Records>,
     /// What was decided.
     pub history: History,
     /// The definitions in force.

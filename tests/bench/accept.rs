@@ -81,6 +81,7 @@ async fn server(inbox: Arc<dyn Inbox>, store: &SqliteStore, folder: &Path) -> So
         deaf: kickoff::sources::nats::Deaf::new("kickoff"),
         decisions: Decisions::new(Arc::clone(&inbox), Arc::new(store.clone()), "default".to_owned()),
         inbox,
+        records: Arc::new(store.clone()),
         history: store.history(),
         snapshots,
         logs: Logs { blobs, executor },

@@ -157,6 +157,7 @@ impl App {
             auth: Arc::new(Auth::closed()),
             decisions: Decisions::new(inbox.clone(), Arc::new(store.clone()), "default".to_owned()),
             inbox: inbox.clone(),
+            records: Arc::new(store.clone()),
             history: store.history(),
             snapshots,
             logs: Logs {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_nats::jetstream;
 use tokio::time::{Instant, interval, sleep};
 
-use super::{home, serve};
-use crate::support::Server;
+use super::results::{Published, complete, start, stored};
+use super::{hears, home, serve};
 use crate::support::bus::Bus;
+use crate::support::{Server, client};
 
 struct Length {
     messages: usize,
@@ -26,6 +27,7 @@ async fn each_message_has_one_run_whoever_is_killed() {
     };
     let mut bus = Bus::start();
     bus.stream("ORDERS", &["orders.>"]).await;
+    let jetstream = bus.stream("RESULTS", &["kickoff.>"]).await;
     let home = home(&[("t", "{nats: {subject: orders.>, stream: ORDERS}}")]);
     let mut publisher = tokio::task::JoinSet::new();
     publisher.spawn(publish(bus.url(), length.messages));
@@ -53,6 +55,66 @@ async fn each_message_has_one_run_whoever_is_killed() {
     let twice: Vec<_> = seen.iter().filter(|(_, times)| **times != 1).collect();
     let missing: Vec<usize> = (0..length.messages).filter(|n| !seen.contains_key(n)).collect();
     assert!(twice.is_empty() && missing.is_empty(), "twice: {twice:?}, missing: {missing:?}");
+    let begun = Instant::now();
+    let published = published(&server, &jetstream, length.messages).await;
+    complete(&published, &server.all_runs().await);
+    eprintln!("{} results, the last of them after another {:?}", published.len(), begun.elapsed());
+}
+
+/// All results, once the verdicts of so many firings are among them.
+async fn published(server: &Server, jetstream: &jetstream::Context, firings: usize) -> Vec<Published> {
+    let end = Instant::now() + Duration::from_mins(15);
+    loop {
+        let waiting = waiting_results(server).await;
+        if waiting == 0 {
+            let all = stored(jetstream, "RESULTS").await;
+            let verdicts = all.iter().filter(|it| it.subject().starts_with("kickoff.verdicts.")).count();
+            if verdicts >= firings {
+                return all;
+            }
+        }
+        assert!(Instant::now() < end, "{waiting} results wait\n{}", server.said());
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn waiting_results(server: &Server) -> u64 {
+    let text = client().get(format!("{}/metrics", server.url)).send().await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("kickoff_results{state=\"waiting\"} "));
+    line.unwrap_or_else(|| panic!("no such metric: {text}")).parse().unwrap()
+}
+
+/// Results wait for a bus that is away, and all go out when it is back; there is one line a minute about it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_while_the_bus_is_away() {
+    let soak = std::env::var_os("KICKOFF_SOAK").is_some();
+    let (away, pause) = if soak { (600, 1_000) } else { (5, 250) };
+    let mut bus = Bus::start();
+    let jetstream = bus.stream("RESULTS", &["kickoff.>"]).await;
+    bus.stream("ORDERS", &["orders.>"]).await;
+    let home = home(&[("t", "{nats: {subject: orders.>, stream: ORDERS}}")]);
+    let server = serve(&home, &bus);
+    hears(&server).await;
+    bus.kill();
+    let (begun, mut runs) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(away) {
+        start(&server, &format!("away-{runs}")).await;
+        runs += 1;
+        sleep(Duration::from_millis(pause)).await;
+    }
+    let ended = server.all_runs().await.iter().filter(|run| run["outcome"] == "Passed").count();
+    assert!(ended + 3 >= runs, "{ended} of {runs} runs ended without the bus");
+    bus.up();
+    finished(&server, runs).await;
+    complete(&published(&server, &jetstream, runs).await, &server.all_runs().await);
+    hears(&server).await;
+    let said = server.said();
+    let about = |line: &&str| line.contains("results wait") || line.contains("NATS") || line.contains("nats");
+    let lines: Vec<&str> = said.lines().filter(about).collect();
+    // One for each minute of each of the two that wait for it, and that it is back.
+    let most = 2 * (usize::try_from(away).unwrap() / 60 + 1) + 4;
+    assert!(lines.len() <= most, "{lines:#?}");
+    eprintln!("{runs} runs in {away} s without the bus, {} lines about it", lines.len());
 }
 
 /// 1,000 a second, each confirmed by the server, under ids that make a repeat recognisable.

@@ -99,6 +99,15 @@ spec:
 ---
 apiVersion: kickoff.dev/v1alpha1
 kind: Trigger
+metadata: {{name: calms}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  series: "{{{{ event.data.ref }}}}"
+  runs: [{{template: plain}}]
+  policy: {{debounce: {{quiet: 2m, maxWait: 6m}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
 metadata: {{name: after}}
 spec:
   sources: [{{verdict: {{triggers: [queued, skips], outcomes: [Passed, Failed]}}}}]

@@ -8,8 +8,8 @@ use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::{Attributes, Event, Ingress, Millis};
 use kickoff::engine::ids::{EventKey, ObjectName, RunId};
 use kickoff::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Record, RunState, Settled,
-    Step, Write,
+    Created, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Record, Results, RunState,
+    Settled, Step, Write,
 };
 use kickoff::engine::manual::{Command, Original, Replay, Subject, Target};
 use kickoff::engine::verdict::{Ended, Finished};
@@ -63,7 +63,7 @@ fn machine() -> Machine {
         instance: "sim".to_owned(),
         max_running: Some(MAX_RUNNING),
         public_url: None,
-        bus: true,
+        results: Results::Native,
     })
 }
 
@@ -239,7 +239,7 @@ impl World {
             Command::Rerun { run } => {
                 checks::frozen(&self.records, &run).map(|it| Subject::Run(Box::new(it)))
             }
-            Command::Run { .. } | Command::Cancel { .. } => None,
+            Command::Run { .. } | Command::Cancel { .. } | Command::Redeliver { .. } => None,
         }
     }
 
@@ -272,11 +272,8 @@ impl World {
 
     fn fold(&mut self) {
         self.machine = machine();
-        for (key, record) in &self.records {
-            let stored = key.to_string();
-            if Key::OPEN.iter().any(|prefix| stored.starts_with(prefix)) {
-                self.machine.apply(&Write::put(key.clone(), record.clone()));
-            }
+        for write in checks::open(&self.records) {
+            self.machine.apply(&write);
         }
         self.reader = usize::try_from(self.machine.cursor()).expect("a small world");
         let orders = self.machine.outstanding();
@@ -351,7 +348,7 @@ impl World {
             return Ok(());
         }
         self.give(batch.orders);
-        if self.rng.u32(0..10) == 0 {
+        if self.rng.u32(0..20) == 0 {
             checks::memory_is_the_fold(&self.machine, &self.records)?;
         }
         Ok(())

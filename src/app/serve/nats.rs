@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::super::supervisor::Supervisor;
 use super::Parts;
-use crate::engine::machine::Input;
+use crate::engine::machine::{Input, Results};
 use crate::report::nats::Reporter;
 use crate::sources::nats::Nats;
 
@@ -30,6 +30,15 @@ impl Parts {
         });
     }
 
+    /// How results are told, if there is anybody to tell.
+    pub(super) fn results(&self) -> Results {
+        match (&self.bus, self.config.cdevents) {
+            (None, _) => Results::Untold,
+            (Some(_), false) => Results::Native,
+            (Some(_), true) => Results::CdEvents,
+        }
+    }
+
     /// Takes results to NATS, where one is named, and tells while they wait.
     pub(super) fn report(
         &self,
@@ -39,7 +48,14 @@ impl Parts {
     ) {
         let Some(connection) = self.bus.clone() else { return };
         let (trouble, told) = watch::channel(Vec::new());
-        let reporter = Reporter { connection, records: Arc::new(self.store.clone()), facts, trouble };
+        let reporter = Reporter {
+            connection,
+            records: Arc::new(self.store.clone()),
+            facts,
+            trouble,
+            clock: self.clock.clone(),
+            retry_ms: self.config.results_retry_ms,
+        };
         self.tell_trouble(supervisor, "results", true, told);
         supervisor.spawn("reporter", |cancel| async move {
             reporter.run(numbers, cancel).await;

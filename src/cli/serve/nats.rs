@@ -1,7 +1,8 @@
-//! Which NATS `serve` listens to, and how it proves who it is. Everything secret is in files.
+//! Which NATS `serve` listens to, what it says there, and how it proves who it is. Everything secret is in files.
 
 use std::path::PathBuf;
 
+use kickoff::engine::definitions::quantity::Span;
 use kickoff::outside::nats::{Bus, Login};
 
 #[derive(Debug, clap::Args)]
@@ -10,6 +11,9 @@ pub(crate) struct NatsArgs {
     /// The NATS that triggers listen to: nats://HOST:PORT or tls://HOST:PORT, several of one cluster
     #[arg(long, value_name = "URL,...", value_delimiter = ',', env = "KICKOFF_NATS")]
     nats: Vec<String>,
+    /// Publish the steps of runs there as CDEvents 0.5.1: dev.cdevents.testsuiterun.{queued,started,finished}
+    #[arg(long, requires = "nats")]
+    pub(super) cdevents: bool,
     /// A user's JWT and key, as nsc writes them
     #[arg(long, value_name = "FILE", group = "login", requires = "nats")]
     nats_creds: Option<PathBuf>,
@@ -28,6 +32,9 @@ pub(crate) struct NatsArgs {
     /// The key of our certificate
     #[arg(long, value_name = "FILE", requires = "nats_cert")]
     nats_key: Option<PathBuf>,
+    /// For how long a result is tried, from when it happened; then it is parked: kickoff results
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = Span::parse)]
+    pub(super) results_retry: Span,
 }
 
 impl NatsArgs {

@@ -275,6 +275,7 @@ fn out_of_order(old: &Trigger, reason: String) -> Trigger {
         rule: Rule::compile(&[]).expect("no rules always hold"),
         legs: Vec::new(),
         concurrency: None,
+        debounce: None,
         rate: None,
         priority: old.priority,
         series: None,

@@ -17,8 +17,9 @@ pub use template::{
     ParamConfig, ParamType, ResultsConfig, RetentionConfig, RetriesConfig,
 };
 pub use trigger::{
-    ConcurrencyConfig, GitConfig, NatsSourceConfig, PolicyConfig, RateLimitConfig, RuleConfig, RunConfig,
-    ScheduleSourceConfig, SourceConfig, TriggerSpec, VerdictSourceConfig, WebhookSourceConfig, WhenFull,
+    ConcurrencyConfig, DebounceConfig, GitConfig, NatsSourceConfig, PolicyConfig, RateLimitConfig,
+    RuleConfig, RunConfig, ScheduleSourceConfig, SourceConfig, TriggerSpec, VerdictSourceConfig,
+    WebhookSourceConfig, WhenFull,
 };
 pub use webhook::{Algorithm, AuthConfig, Encoding, Forks, Provider, Scheme, SecretSource, WebhookSpec};
 

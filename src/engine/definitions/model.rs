@@ -147,12 +147,14 @@ pub struct Trigger {
     pub rule: Rule,
     /// What an event is about that has no commit of its own.
     pub git: Option<GitTemplate>,
-    /// What `changed` takes together; missing for the default.
+    /// Which events belong together, for `changed` and `debounce`; missing for the default.
     pub series: Option<Text>,
     /// One for each entry of `runs` and cell of its matrix.
     pub legs: Vec<Leg>,
     /// Limit of firings.
     pub concurrency: Option<Concurrency>,
+    /// Of events that come close together, only the last one fires.
+    pub debounce: Option<Debounce>,
     /// How many runs within a span.
     pub rate: Option<RateLimit>,
     /// Higher goes first.
@@ -213,6 +215,15 @@ pub struct Concurrency {
     /// How many may wait.
     pub max_queued: u32,
     /// How long one may wait, milliseconds.
+    pub max_wait_ms: i64,
+}
+
+/// Of events that come close together, only the last one fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Debounce {
+    /// For how long nothing more must come, milliseconds.
+    pub quiet_ms: i64,
+    /// The longest wait from the first event on, milliseconds.
     pub max_wait_ms: i64,
 }
 

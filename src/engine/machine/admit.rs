@@ -13,6 +13,7 @@ impl Turn<'_> {
             match timer {
                 Timer::MaxWait(firing) => self.cancel_firing(&firing, "maxWait"),
                 Timer::Retry(run) => self.requeue(&run),
+                Timer::Quiet(key) => self.quiet(key),
                 Timer::Hold(key) => self.over(key),
                 Timer::Rate(key) => self.forget_rate(key),
             }
@@ -51,6 +52,7 @@ impl Turn<'_> {
         for firing in late.cloned().collect::<Vec<Firing>>() {
             self.put_firing(Firing { since: now, ..firing });
         }
+        self.mend_debounced();
         self.mend_holds();
         self.mend_rates();
         self.mend_marks();

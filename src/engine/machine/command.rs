@@ -1,4 +1,4 @@
-//! Commands of people and programs: run, cancel, rerun, replay.
+//! Commands of people and programs: run, cancel, rerun, replay, redeliver.
 
 use super::event::{Decided, Origin, Runner, event_ref, refused};
 use super::place::Places;
@@ -30,6 +30,7 @@ impl Turn<'_> {
             Command::Run { target, params, environment } => {
                 self.run_by_hand(position, event, &target, &Given { params, environment })
             }
+            Command::Redeliver { results } => self.redeliver(&results),
             Command::Cancel { run } => self.cancel_by_hand(event, &run),
             Command::Rerun { run } => match subject {
                 Some(Subject::Run(frozen)) if frozen.run.id == run => self.rerun(position, event, *frozen),

@@ -97,6 +97,7 @@ impl Turn<'_> {
             before: decided.before,
             decided_at: self.now,
         };
+        self.keep_held(&record);
         self.put(Write::put(Key::Event(attributes.key.clone()), Record::Event(Box::new(record))));
         self.put(Write::put(Key::Cursor, Record::Cursor(position)));
         self.move_mark(attributes);
@@ -156,6 +157,9 @@ impl Turn<'_> {
                 (Err(Refusal { kind: DecisionKind::Filtered, .. }), None) => continue,
                 (Err(Refusal { kind: DecisionKind::Filtered, .. }), Some(held)) => held,
                 (Err(refusal), _) => refused(&trigger.name, refusal),
+                (Ok(plan), _) if let Some(debounce) = trigger.debounce.filter(|_| origin.root.is_none()) => {
+                    self.hold(&trigger.name, attributes, &mut places, firing, plan, debounce)
+                }
                 (Ok(plan), _) => self.place(&runner, firing, plan, origin, &mut places),
             };
             decided.decisions.push(decision);

@@ -263,6 +263,8 @@ impl Turn<'_> {
         firing.state = FiringState::Ended;
         firing.outcome = worst(firing.runs.iter().filter_map(|run| run.outcome));
         firing.finished_at = Some(self.now);
+        firing.previous = self.previous(&firing);
+        self.look_ahead(&firing);
         let delivery = self.verdict(&firing);
         self.tell_verdict(&firing, FIRING_FINISHED, &delivery.data);
         let id = firing.id.clone();
@@ -296,6 +298,7 @@ impl Turn<'_> {
             "trigger": firing.trigger.name,
             "outcome": firing.outcome,
             "reason": firing.reason,
+            "previous": firing.previous,
             "event": firing.event,
             "git": firing.git,
             "runs": firing.runs,

@@ -60,19 +60,28 @@ pub enum Key {
     Rate(ObjectName, String),
     /// A result that is to be published; numbers ascend.
     Report(u64),
-    /// The last event of a trigger's series.
+    /// The result under this number is set aside.
+    Parked(u64),
+    /// The last event of a trigger's series, which waits until nothing more comes.
+    Debounce(ObjectName, String),
+    /// What is decided so far about an event of which a decision is to come.
+    Held(EventKey),
+    /// The last event of a trigger's series, and how its last firing ended.
     Series(ObjectName, String),
 }
 
 impl Key {
     /// Prefixes that start-up folds into the machine's memory.
-    pub const OPEN: [&'static str; 10] = [
+    pub const OPEN: [&'static str; 13] = [
         "cursor",
+        "debounce/",
+        "held/",
         "run/open/",
         "firing/open/",
         "delivery/",
         "hold/",
         "mark/",
+        "parked/",
         "rate/",
         "report/",
         "revision/",
@@ -97,6 +106,9 @@ impl fmt::Display for Key {
             Self::Hold(ingress, hash) => write!(f, "hold/{ingress}/{hash}"),
             Self::Rate(trigger, hash) => write!(f, "rate/{trigger}/{hash}"),
             Self::Report(number) => write!(f, "report/{number:020}"),
+            Self::Parked(number) => write!(f, "parked/{number:020}"),
+            Self::Debounce(trigger, series) => write!(f, "debounce/{trigger}/{series}"),
+            Self::Held(key) => write!(f, "held/{key}"),
             Self::Series(trigger, series) => write!(f, "series/{trigger}/{series}"),
         }
     }
@@ -115,13 +127,13 @@ impl Key {
         if let Some(ingress) = prefix.strip_prefix("hold/") {
             return Some(Self::Hold(Ingress::parse(ingress)?, id.to_owned()));
         }
-        if let Some(trigger) = prefix.strip_prefix("rate/") {
-            let (namespace, name) = trigger.split_once('/')?;
-            return Some(Self::Rate(ObjectName::new(namespace, name), id.to_owned()));
-        }
-        if let Some(trigger) = prefix.strip_prefix("series/") {
-            let (namespace, name) = trigger.split_once('/')?;
-            return Some(Self::Series(ObjectName::new(namespace, name), id.to_owned()));
+        let of_trigger: [(&str, fn(ObjectName, String) -> Self); 3] =
+            [("debounce/", Self::Debounce), ("rate/", Self::Rate), ("series/", Self::Series)];
+        for (kind, key) in of_trigger {
+            if let Some(trigger) = prefix.strip_prefix(kind) {
+                let (namespace, name) = trigger.split_once('/')?;
+                return Some(key(ObjectName::new(namespace, name), id.to_owned()));
+            }
         }
         Some(match prefix {
             "run/open" => Self::RunOpen(RunId::parse(id)?),
@@ -129,8 +141,10 @@ impl Key {
             "manifest" => Self::Manifest(RunId::parse(id)?),
             "firing/open" => Self::FiringOpen(FiringId::parse(id)?),
             "firing/done" => Self::FiringDone(FiringId::parse(id)?),
+            "held" => Self::Held(EventKey::parse(id)?),
             "event" => Self::Event(EventKey::parse(id)?),
             "doc" => Self::Document(id.to_owned()),
+            "parked" => Self::Parked(id.parse().ok()?),
             "report" => Self::Report(id.parse().ok()?),
             "revision" => Self::Revision(id.to_owned()),
             "delivery" => Self::Delivery(EventKey::parse(id)?),

@@ -1,5 +1,7 @@
 //! A plan gets its place: a firing with its runs, that starts at once, waits, takes over or is skipped.
 
+use serde::{Deserialize, Serialize};
+
 use super::event::{Origin, Runner, refused};
 use super::key::{Key, Write};
 use super::plan::{Plan, PlannedRun, Refusal, Terms};
@@ -10,8 +12,8 @@ use crate::engine::definitions::config::WhenFull;
 use crate::engine::ids::FiringId;
 
 /// How many runs an event has started so far: the second half of their ordinals.
-#[derive(Default)]
-pub(super) struct Places {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
     position: u64,
     next: u32,
 }
@@ -19,6 +21,13 @@ pub(super) struct Places {
 impl Places {
     pub(super) fn at(position: u64) -> Self {
         Self { position, next: 0 }
+    }
+
+    /// So many places, for later.
+    pub(super) fn set_aside(&mut self, count: usize) -> Self {
+        let aside = self.clone();
+        self.next = self.next.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        aside
     }
 
     fn take(&mut self) -> (u64, u32) {
@@ -111,12 +120,17 @@ impl Turn<'_> {
         let slot = plan.slot;
         let git = plan.git.or_else(|| origin.git.clone());
         let ordinal = (places.position, places.next);
+        let series = plan.series;
         let summaries = plan.runs.iter().map(summary).collect();
         for planned in plan.runs {
-            let manifest = planned.rendered.manifest.clone();
+            let mut planned = planned;
+            let manifest = std::mem::take(&mut planned.rendered.manifest);
             let run = self.new_run(runner, &id, planned, plan.priority, origin, places.take());
             let run = Run { git: git.clone(), ..run };
-            self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
+            // That of a plan that was held is a record already.
+            if !manifest.is_null() {
+                self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
+            }
             self.tell_run(&run, Told::Queued);
             self.put_run(run);
         }
@@ -129,6 +143,8 @@ impl Turn<'_> {
             git,
             cause: origin.cause.clone(),
             state: if waits { FiringState::Queued } else { FiringState::Active },
+            series,
+            previous: None,
             slot,
             priority: plan.priority,
             ordinal,

@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rate::RateSlot;
 use super::record::{Decision, DecisionKind, EventRecord, Slot};
+use super::series::series_of;
 use super::state::MachineConfig;
 use crate::engine::definitions::clause::cut;
 use crate::engine::definitions::model::{Concurrency, RateLimit, Retries};
@@ -29,7 +31,8 @@ pub const MAX_DEPTH: u32 = 16;
 pub const MAX_MANIFESTS: usize = 4 << 20;
 
 /// What is to run.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Plan {
     /// One for each leg.
     pub runs: Vec<PlannedRun>,
@@ -43,10 +46,13 @@ pub struct Plan {
     pub note: Option<String>,
     /// The rate limit that it counts against.
     pub rate: Option<RateSlot>,
+    /// The series of its event; missing for what is started by hand.
+    pub series: Option<String>,
 }
 
 /// One leg, ready to be recorded.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PlannedRun {
     /// Derived id.
     pub id: RunId,
@@ -63,7 +69,8 @@ pub struct PlannedRun {
 }
 
 /// What a template says about its runs, frozen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Terms {
     /// The template.
     pub template: ObjectName,
@@ -141,7 +148,7 @@ pub(super) fn consider_quickly(
     let note = admitted(trigger, event, facts)?;
     let before = before.or_else(|reason| refuse(DecisionKind::Invalid, reason))?;
     match trigger.rule.is_met(facts, &before) {
-        Ok(true) => limited(trigger, facts, note, firing, config),
+        Ok(true) => limited(trigger, event, facts, note, firing, config),
         Ok(false) => refuse(DecisionKind::Filtered, ""),
         Err(reason) => refuse(DecisionKind::Invalid, reason),
     }
@@ -170,12 +177,13 @@ pub fn consider(
         Err(Unmet::Filtered(reason)) => return refuse(DecisionKind::Filtered, reason),
         Err(Unmet::Invalid(reason)) => return refuse(DecisionKind::Invalid, reason),
     }
-    limited(trigger, facts, note, firing, config)
+    limited(trigger, event, facts, note, firing, config)
 }
 
-/// The plan of an event that came in by itself: what is started by hand has no rate limit.
+/// The plan of an event that came in by itself: what is started by hand has no rate limit, and no series.
 fn limited(
     trigger: &Trigger,
+    event: &Attributes,
     facts: &Facts,
     note: Option<String>,
     firing: &FiringId,
@@ -183,7 +191,8 @@ fn limited(
 ) -> Result<Plan, Refusal> {
     let plan = freeze(trigger, facts, firing, &Given::default(), config)?;
     let rate = trigger.rate.as_ref().map(|limit| rate(limit, facts, &trigger.name)).transpose()?;
-    Ok(Plan { note, rate, ..plan })
+    let series = series_of(trigger, event, facts).or_else(|reason| refuse(DecisionKind::Invalid, reason))?;
+    Ok(Plan { note, rate, series: Some(series), ..plan })
 }
 
 /// The frozen plan of `trigger`, without asking whether it listens.
@@ -203,7 +212,7 @@ pub fn freeze(
     let legs: Vec<&Leg> = trigger.legs.iter().collect();
     let runs = render_legs(&legs, Some(&trigger.name), facts, firing, given, config)?;
     let slot = trigger.concurrency.as_ref().map(|limit| slot(limit, facts, &trigger.name)).transpose()?;
-    Ok(Plan { runs, slot, priority: trigger.priority, git, note: None, rate: None })
+    Ok(Plan { runs, slot, priority: trigger.priority, git, note: None, rate: None, series: None })
 }
 
 /// The frozen plan of one run of a template, by hand.
@@ -223,7 +232,7 @@ pub fn freeze_template(
         matrix: BTreeMap::new(),
     };
     let runs = render_legs(&[&leg], None, facts, firing, given, config)?;
-    Ok(Plan { runs, slot: None, priority: 0, git: None, note: None, rate: None })
+    Ok(Plan { runs, slot: None, priority: 0, git: None, note: None, rate: None, series: None })
 }
 
 fn render_legs(

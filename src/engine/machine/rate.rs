@@ -14,7 +14,8 @@ use crate::engine::event::{Millis, rfc3339};
 use crate::engine::ids::{ObjectName, h_hex};
 
 /// What a plan counts against.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RateSlot {
     /// The trigger.
     pub trigger: ObjectName,

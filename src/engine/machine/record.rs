@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::debounce::Debounced;
 use super::join::Hold;
+use super::parked::Parked;
 use super::rate::Rate;
 use super::report::Report;
 use super::series::Series;
@@ -31,7 +33,7 @@ pub enum Record {
     Manifest(Value),
     /// Under `firing/open/` and `firing/done/`.
     Firing(Box<Firing>),
-    /// Under `event/`.
+    /// Under `event/`, and under `held/` while a decision is to come.
     Event(Box<EventRecord>),
     /// Under `doc/`.
     Document(Box<Document>),
@@ -41,10 +43,14 @@ pub enum Record {
     Delivery(Box<Delivery>),
     /// Under `mark/`: the last slot that was decided, or when the schedule was first seen.
     Mark(Millis),
+    /// Under `debounce/`.
+    Debounced(Box<Debounced>),
     /// Under `hold/`.
     Hold(Box<Hold>),
     /// Under `rate/`.
     Rate(Box<Rate>),
+    /// Under `parked/`: why, and since when.
+    Parked(Box<Parked>),
     /// Under `report/`.
     Report(Box<Report>),
     /// Under `series/`.
@@ -108,7 +114,9 @@ pub enum DecisionKind {
     Fired,
     /// A rule did not hold.
     Filtered,
-    /// It waits for others, with which it is taken together.
+    /// It waits until its series is quiet; this decision is replaced then.
+    Held,
+    /// It is taken together with others, which it waits for or which came after it.
     Coalesced,
     /// As many runs as may be were started lately.
     RateLimited,
@@ -120,6 +128,40 @@ pub enum DecisionKind {
     Invalid,
     /// A command to cancel was taken.
     Cancelled,
+    /// A command to send results again was taken.
+    Redelivered,
+}
+
+impl DecisionKind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Fired,
+        Self::Filtered,
+        Self::Held,
+        Self::Coalesced,
+        Self::RateLimited,
+        Self::Skipped,
+        Self::Suspended,
+        Self::Invalid,
+        Self::Cancelled,
+        Self::Redelivered,
+    ];
+
+    /// As it is written everywhere: `rateLimited`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fired => "fired",
+            Self::Filtered => "filtered",
+            Self::Held => "held",
+            Self::Coalesced => "coalesced",
+            Self::RateLimited => "rateLimited",
+            Self::Skipped => "skipped",
+            Self::Suspended => "suspended",
+            Self::Invalid => "invalid",
+            Self::Cancelled => "cancelled",
+            Self::Redelivered => "redelivered",
+        }
+    }
 }
 
 /// One trigger's answer to one event.
@@ -143,6 +185,12 @@ pub struct Firing {
     pub cause: Option<Cause>,
     /// Its state.
     pub state: FiringState,
+    /// The series of its event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
+    /// The outcome before in that series, once ended; one that was cancelled says nothing and is passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Outcome>,
     /// The limit it counts against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Slot>,

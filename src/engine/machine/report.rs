@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::cdevents;
 use super::key::{Key, Write};
 use super::record::{Firing, Record, Run};
 use super::state::{Machine, Turn};
@@ -30,12 +31,23 @@ pub struct Report {
     pub event_type: String,
     /// `CloudEvents` `source`.
     pub source: String,
-    /// `CloudEvents` `subject`: the trigger, or the template of a run by hand.
+    /// `CloudEvents` `subject`: the trigger, or the template of a run by hand; of a CDEvent the run.
     pub about: String,
     /// When it happened.
     pub at: Millis,
     /// The body.
     pub data: Value,
+}
+
+/// How results are told. One that waits already stays as it was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Results {
+    /// There is nobody to tell.
+    Untold,
+    /// As `dev.kickoff.run.*` and `dev.kickoff.firing.finished`.
+    Native,
+    /// Steps of runs as `dev.cdevents.testsuiterun.*`; verdicts, for which CDEvents have no type, as ever.
+    CdEvents,
 }
 
 /// A step of a run that is told.
@@ -49,6 +61,17 @@ pub(super) enum Told {
     Finished,
 }
 
+impl Told {
+    /// As the last word of a type.
+    pub(super) fn step(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Started => "started",
+            Self::Finished => "finished",
+        }
+    }
+}
+
 impl Machine {
     /// The results that are ordered: the first ones.
     pub(super) fn reported(&self) -> impl Iterator<Item = Order> {
@@ -59,14 +82,16 @@ impl Machine {
 impl Turn<'_> {
     /// Tells the bus a step of a run, where there is one.
     pub(super) fn tell_run(&mut self, run: &Run, told: Told) {
-        if !self.machine.config.bus {
+        let results = self.machine.config.results;
+        if results == Results::Untold {
             return;
         }
-        let (step, state) = match told {
-            Told::Queued => ("queued", "queued".to_owned()),
-            Told::Started => ("started", "started".to_owned()),
-            Told::Finished => ("finished", run.outcome.map_or_else(String::new, |it| lower(it.as_str()))),
+        let step = told.step();
+        let state = match told {
+            Told::Queued | Told::Started => step.to_owned(),
+            Told::Finished => run.outcome.map_or_else(String::new, |it| lower(it.as_str())),
         };
+        let previous = self.machine.firings.get(&run.firing).and_then(|firing| self.previous(firing));
         let owner = run.owner();
         let data = json!({
             "run": run.id,
@@ -88,12 +113,13 @@ impl Turn<'_> {
             "startedAt": run.started_at.map(rfc3339),
             "finishedAt": run.finished_at.map(rfc3339),
             "outcome": run.outcome,
+            "previous": previous,
             "reason": run.reason,
             "exitCode": run.exit_code,
             "outputs": run.outputs,
             "url": self.machine.config.run_url(&run.id),
         });
-        self.tell(Report {
+        let native = Report {
             subject: format!("kickoff.runs.{}.{}.{state}", owner.namespace, owner.name),
             id: format!("{}/{step}/{}", run.id, run.attempt),
             event_type: format!("dev.kickoff.run.{step}"),
@@ -101,12 +127,17 @@ impl Turn<'_> {
             about: owner.to_string(),
             at: self.now,
             data,
-        });
+        };
+        let report = match results {
+            Results::Untold | Results::Native => native,
+            Results::CdEvents => cdevents::of_run(run, told, native, &self.machine.config),
+        };
+        self.tell(report);
     }
 
     /// Tells the bus a verdict, where there is one. `data` is that of the verdict's event.
     pub(super) fn tell_verdict(&mut self, firing: &Firing, event_type: &str, data: &Value) {
-        if !self.machine.config.bus {
+        if self.machine.config.results == Results::Untold {
             return;
         }
         let trigger = &firing.trigger;
@@ -128,7 +159,11 @@ impl Turn<'_> {
             return;
         }
         self.put(Write::delete(Key::Report(number)));
-        // One more moves into the window.
+        self.order_next_report();
+    }
+
+    /// One more moves into the window.
+    pub(super) fn order_next_report(&mut self) {
         if let Some(next) = self.machine.reports.iter().nth(WINDOW - 1) {
             self.order(Order::Report(*next));
         }

@@ -55,6 +55,7 @@ impl Turn<'_> {
             git: None,
             note: None,
             rate: None,
+            series: firing.series,
         };
         let origin = Origin {
             event: event_ref(&command.attributes),

@@ -1,4 +1,4 @@
-//! The series of a trigger: which event came before, for `changed`.
+//! The series of a trigger: which event came before, for `changed`, and how the last firing ended.
 //!
 //! Written in each event's commit once a source clause holds, whatever is decided then, so that an
 //! event which is read again after a crash meets the same event before: the record and the cursor move
@@ -10,13 +10,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, Write};
-use super::record::Record;
+use super::record::{Firing, Record};
 use super::state::Turn;
 use crate::engine::definitions::Trigger;
 use crate::engine::event::{Attributes, Event, Millis};
 use crate::engine::ids::{EventKey, h_hex};
 use crate::engine::rules::{Before, Prints};
 use crate::engine::values::Facts;
+use crate::engine::verdict::Outcome;
 
 /// For how long a series is kept after its last event.
 pub const SERIES_AGE_MS: Millis = 90 * 24 * 3_600_000;
@@ -29,11 +30,16 @@ const FORGOTTEN_AT_ONCE: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Series {
-    /// Its key.
-    pub event: EventKey,
+    /// Its key; missing where the trigger asks for no `changed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventKey>,
     /// What the watched paths gave.
+    #[serde(default)]
     pub prints: Prints,
-    /// When it was decided.
+    /// How the last of its firings ended that was not cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// When something was last decided in it.
     pub at: Millis,
 }
 
@@ -76,6 +82,10 @@ pub fn before(trigger: &Trigger, event: &Event, previous: &Event) -> Result<Befo
     Ok(Before::compare(key, &trigger.rule.prints(&old), &trigger.rule.prints(&facts)))
 }
 
+fn key_of(firing: &Firing) -> Option<Key> {
+    Some(Key::Series(firing.trigger.clone(), firing.series.clone()?))
+}
+
 impl Turn<'_> {
     /// What the event is compared with; from here on it is itself the last of its series.
     pub(super) fn look_back(
@@ -87,12 +97,31 @@ impl Turn<'_> {
         let key = Key::Series(trigger.name.clone(), series_of(trigger, event, facts)?);
         let prints = trigger.rule.prints(facts);
         let last = self.machine.series.get(&key);
-        let before =
-            last.map(|last| Before::compare(last.event.clone(), &last.prints, &prints)).unwrap_or_default();
-        let series = Series { event: event.key.clone(), prints, at: self.now };
+        let known = last.and_then(|last| Some((last.event.clone()?, &last.prints)));
+        let before = known.map(|(event, old)| Before::compare(event, old, &prints)).unwrap_or_default();
+        let outcome = last.and_then(|last| last.outcome);
+        let series = Series { event: Some(event.key.clone()), prints, outcome, at: self.now };
         self.put(Write::put(key, Record::Series(Box::new(series))));
         self.forget_series();
         Ok(before)
+    }
+
+    /// How the firing before ended in the series of `firing`.
+    pub(super) fn previous(&self, firing: &Firing) -> Option<Outcome> {
+        self.machine.series.get(&key_of(firing)?)?.outcome
+    }
+
+    /// From here on this is how the last firing of its series ended. One that was cancelled says nothing of what
+    /// it was about.
+    pub(super) fn look_ahead(&mut self, firing: &Firing) {
+        let outcome = firing.outcome.filter(|outcome| *outcome != Outcome::Cancelled);
+        let (Some(key), Some(outcome)) = (key_of(firing), outcome) else { return };
+        let known = self.machine.series.get(&key).cloned();
+        let known =
+            known.unwrap_or_else(|| Series { event: None, prints: Prints::default(), outcome: None, at: 0 });
+        let series = Series { outcome: Some(outcome), at: self.now, ..known };
+        self.put(Write::put(key, Record::Series(Box::new(series))));
+        self.forget_series();
     }
 
     fn forget_series(&mut self) {

@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::debounce::Debounced;
 use super::join::Hold;
 use super::key::{Key, Write};
 use super::rate::Rate;
-use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
+use super::record::{Delivery, EventRecord, Firing, FiringState, Record, Run, RunState};
+use super::report::Results;
 use super::series::Series;
 use super::types::{Input, JobId, Order, Step};
 use crate::engine::definitions::Snapshot;
@@ -24,19 +26,28 @@ pub struct MachineConfig {
     pub max_running: Option<u32>,
     /// Where people reach the server, for links.
     pub public_url: Option<String>,
-    /// Whether results are published on a bus.
-    pub bus: bool,
+    /// How results are told on a bus, where there is one.
+    pub results: Results,
 }
 
 impl MachineConfig {
     /// A Kickoff of this name, without limits, links and a bus.
     pub fn new(instance: &str) -> Self {
-        Self { instance: instance.to_owned(), max_running: None, public_url: None, bus: false }
+        Self { instance: instance.to_owned(), max_running: None, public_url: None, results: Results::Untold }
     }
 
     /// Where people find a run.
     pub fn run_url(&self, run: &RunId) -> Option<String> {
-        self.public_url.as_ref().map(|url| format!("{}/runs/{run}", url.trim_end_matches('/')))
+        self.below(&format!("runs/{run}"))
+    }
+
+    /// Where the API has something, for instance `events/KEY`.
+    pub(super) fn api_url(&self, path: &str) -> Option<String> {
+        self.below(&format!("api/v1/{path}"))
+    }
+
+    fn below(&self, path: &str) -> Option<String> {
+        self.public_url.as_ref().map(|url| format!("{}/{path}", url.trim_end_matches('/')))
     }
 }
 
@@ -60,12 +71,18 @@ pub struct Machine {
     pub(super) series: HashMap<Key, Series>,
     /// The same keys, the one without an event for longest first.
     pub(super) series_ages: BTreeSet<(Millis, Key)>,
+    /// Events that wait until their series is quiet.
+    pub(super) debounced: HashMap<Key, Debounced>,
+    /// What is decided so far about these events.
+    pub(super) held: HashMap<EventKey, EventRecord>,
     /// Verdicts that wait for others.
     pub(super) holds: HashMap<Key, Hold>,
     /// Runs that were started lately, for rate limits.
     pub(super) rates: HashMap<Key, Rate>,
-    /// Results that are not published yet, by number.
+    /// Results that are to be published, by number.
     pub(super) reports: BTreeSet<u64>,
+    /// Results that are set aside.
+    pub(super) parked: BTreeSet<u64>,
     /// Up to which slot each schedule is said.
     pub(super) marks: BTreeMap<Ingress, Millis>,
     /// Revisions that are recorded, with the hashes of their documents.
@@ -96,6 +113,8 @@ pub(super) enum Timer {
     MaxWait(FiringId),
     /// The next attempt of a run.
     Retry(RunId),
+    /// The end of a debounced event's wait.
+    Quiet(Key),
     /// The end of a join's time.
     Hold(Key),
     /// The end of a rate limit's span.
@@ -130,9 +149,12 @@ impl Machine {
             deliveries: BTreeMap::new(),
             series: HashMap::new(),
             series_ages: BTreeSet::new(),
+            debounced: HashMap::new(),
+            held: HashMap::new(),
             holds: HashMap::new(),
             rates: HashMap::new(),
             reports: BTreeSet::new(),
+            parked: BTreeSet::new(),
             marks: BTreeMap::new(),
             revisions: BTreeMap::new(),
             last_now: 0,
@@ -157,6 +179,16 @@ impl Machine {
     /// The last event of each series that is known, in no order.
     pub fn series(&self) -> impl Iterator<Item = (&Key, &Series)> {
         self.series.iter()
+    }
+
+    /// What is decided so far about events of which a decision is to come.
+    pub fn held(&self) -> &HashMap<EventKey, EventRecord> {
+        &self.held
+    }
+
+    /// Results that are to be published, and those that are set aside, by number.
+    pub fn results(&self) -> (&BTreeSet<u64>, &BTreeSet<u64>) {
+        (&self.reports, &self.parked)
     }
 
     /// Up to which slot each schedule is said.
@@ -205,15 +237,35 @@ impl Machine {
                     self.series.insert(key.clone(), (**series).clone());
                 }
             }
+            (key @ Key::Debounce(..), Some(Record::Debounced(held))) => self.learn_debounced(key, held),
+            (key @ Key::Debounce(..), None) => self.forget_debounced(key),
+            (Key::Held(key), Some(Record::Event(record))) => {
+                self.held.insert(key.clone(), (**record).clone());
+            }
+            (Key::Held(key), None) => {
+                self.held.remove(key);
+            }
             (key @ Key::Hold(..), Some(Record::Hold(hold))) => self.learn_hold(key, hold),
             (key @ Key::Hold(..), None) => self.forget_hold(key),
             (key @ Key::Rate(..), Some(Record::Rate(rate))) => self.learn_rate(key, rate),
             (key @ Key::Rate(..), None) => self.drop_rate(key),
             (Key::Report(number), Some(_)) => {
-                self.reports.insert(*number);
+                if !self.parked.contains(number) {
+                    self.reports.insert(*number);
+                }
             }
             (Key::Report(number), None) => {
                 self.reports.remove(number);
+                self.parked.remove(number);
+            }
+            (Key::Parked(number), Some(_)) => {
+                self.reports.remove(number);
+                self.parked.insert(*number);
+            }
+            (Key::Parked(number), None) => {
+                if self.parked.remove(number) {
+                    self.reports.insert(*number);
+                }
             }
             (Key::Mark(ingress), Some(Record::Mark(mark))) => {
                 self.marks.insert(ingress.clone(), *mark);
@@ -326,6 +378,7 @@ impl Machine {
             Input::Seen(seen) => turn.seen(seen),
             Input::Listed(jobs) => turn.listed(&jobs),
             Input::Settled { job, settled } => turn.settled(&job, settled),
+            Input::Parked(number, parked) => turn.park(number, *parked),
             Input::Published(number) => turn.published(number),
             Input::Delivered(key) => turn.put(Write::delete(Key::Delivery(key))),
             Input::Pruned(runs) => turn.pruned(runs),

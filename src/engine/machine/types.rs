@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::key::Write;
+use super::parked::Parked;
 use crate::engine::event::{Event, Millis};
 use crate::engine::ids::{EventKey, FiringId, RunId};
 use crate::engine::manual::Subject;
@@ -70,6 +71,8 @@ pub enum Input {
     Delivered(EventKey),
     /// The result under this number is on the bus.
     Published(u64),
+    /// The result under this number could not be published in time.
+    Parked(u64, Box<Parked>),
     /// Retention removed what is kept outside the records of these ended runs.
     Pruned(Vec<RunId>),
     /// Retention found these to be of no use any more.

@@ -98,7 +98,7 @@ fn put_event(connection: &Connection, event: &EventRecord, json: &str) -> rusqli
                VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut insert = connection.prepare_cached(sql)?;
     for (place, decision) in (0_u32..).zip(&event.decisions) {
-        let kind = super::lists::decision_name(decision.decision);
+        let kind = decision.decision.as_str();
         let trigger = &decision.trigger;
         insert.execute((number(event.position), place, &trigger.namespace, &trigger.name, kind))?;
     }

@@ -69,20 +69,6 @@ fn parse<T: Row>(json: &str) -> Result<T, ReadError> {
     T::of(record).ok_or_else(|| corrupt("it is of another kind".to_owned()))
 }
 
-/// As the column `decision` has it.
-pub(super) fn decision_name(kind: DecisionKind) -> &'static str {
-    match kind {
-        DecisionKind::Fired => "fired",
-        DecisionKind::Filtered => "filtered",
-        DecisionKind::Skipped => "skipped",
-        DecisionKind::Suspended => "suspended",
-        DecisionKind::Invalid => "invalid",
-        DecisionKind::Cancelled => "cancelled",
-        DecisionKind::Coalesced => "coalesced",
-        DecisionKind::RateLimited => "rateLimited",
-    }
-}
-
 /// A statement in the making: conditions and what they are about.
 #[derive(Default)]
 struct Query {
@@ -235,7 +221,7 @@ fn events_query(filter: &EventFilter, page: &Page) -> (String, Vec<Value>) {
         (Some(_), Some(_)) => "DISTINCT position FROM decisions INDEXED BY decisions_name_decision",
     };
     if let Some(kind) = filter.decision.filter(|kind| *kind != DecisionKind::Filtered) {
-        query.and("decision = ?", decision_name(kind).to_owned());
+        query.and("decision = ?", kind.as_str().to_owned());
     }
     if let Some(trigger) = &filter.trigger
         && filter.decision != Some(DecisionKind::Filtered)

@@ -9,6 +9,7 @@ use crate::runs::decisions::DecisionsError;
 use crate::runs::executor::ExecutorError;
 use crate::store::history::HistoryError;
 use crate::store::inbox::InboxError;
+use crate::store::records::RecordsError;
 use crate::web::auth::Denied;
 use crate::web::problem::Problem;
 
@@ -56,6 +57,9 @@ pub(super) enum ApiError {
     /// The history could not be read (500).
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The records could not be read (500).
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// Filtered decisions could not be worked out (500).
     #[error(transparent)]
     Decisions(#[from] DecisionsError),
@@ -80,7 +84,9 @@ impl ApiError {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Inbox(InboxError::Behind) => StatusCode::TOO_MANY_REQUESTS,
             Self::Inbox(InboxError::Unavailable(_)) | Self::Undecided(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::History(_) | Self::Decisions(_) | Self::Log(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::History(_) | Self::Records(_) | Self::Decisions(_) | Self::Log(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -88,6 +94,7 @@ impl ApiError {
     fn detail(&self) -> String {
         match self {
             Self::History(_) => "the history can't be read; the server's log says why".to_owned(),
+            Self::Records(_) => "the records can't be read; the server's log says why".to_owned(),
             Self::Decisions(_) => "the decisions can't be worked out; the server's log says why".to_owned(),
             Self::Log(_) => "the log can't be read; the server's log says why".to_owned(),
             Self::Inbox(InboxError::Unavailable(_)) => {

@@ -15,6 +15,7 @@ use utoipa::OpenApi;
         (name = "runs", description = "What runs, and what ran"),
         (name = "events", description = "What arrived, and what was decided about it"),
         (name = "firings", description = "One trigger's answer to one event"),
+        (name = "results", description = "What could not be published"),
         (name = "definitions", description = "What is in force"),
     ),
 )]

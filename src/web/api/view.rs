@@ -142,6 +142,8 @@ pub(super) struct FiringView<'a> {
     cause: Option<&'a Cause>,
     state: FiringState,
     outcome: Option<Outcome>,
+    /// The outcome before in the event's series, once ended.
+    previous: Option<Outcome>,
     reason: Option<&'a str>,
     priority: i32,
     created_at: String,
@@ -171,6 +173,7 @@ pub(super) fn firing(firing: &Firing) -> FiringView<'_> {
         cause: firing.cause.as_ref(),
         state: firing.state,
         outcome: firing.outcome,
+        previous: firing.previous,
         reason: firing.reason.as_deref(),
         priority: firing.priority,
         created_at: rfc3339(firing.created_at),

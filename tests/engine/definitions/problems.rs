@@ -292,6 +292,21 @@ fn a_matrix_is_checked_cell_by_cell() {
 }
 
 #[test]
+fn a_debounce_waits_for_a_time_that_makes_sense() {
+    let with =
+        |debounce: &str| problems(&(TRIGGER.to_owned() + &format!("  policy: {{debounce: {debounce}}}\n")));
+    assert_eq!(with("{quiet: 30s, maxWait: 30s}"), "");
+    assert_eq!(with("{quiet: 24h}"), "", "the default is never longer than may be");
+    insta::assert_snapshot!(with("{quiet: 0s}"), @"a.yaml:8:30: spec.policy.debounce.quiet: must be from 1ms to 1d");
+    insta::assert_snapshot!(with("{quiet: 2d, maxWait: 25h}"), @r"
+        a.yaml:8:30: spec.policy.debounce.quiet: must be from 1ms to 1d
+        a.yaml:8:43: spec.policy.debounce.maxWait: must be at most 1d
+        ");
+    insta::assert_snapshot!(with("{quiet: 5m, maxWait: 4m59s}"), @"a.yaml:8:43: spec.policy.debounce.maxWait: must be at least quiet, 5m");
+    insta::assert_snapshot!(with("{maxWait: 5m}"), @"a.yaml:8:12: spec.policy.debounce.quiet: is missing");
+}
+
+#[test]
 fn concurrency_groups_agree_on_their_limit() {
     let trigger = |name: &str, limit: u32| {
         TRIGGER.replace("after-push", name)

@@ -215,7 +215,8 @@ fn series_are_forgotten_by_age_and_number() {
     let mut machine = machine();
     for at in 0..SERIES_MOST {
         let (event, prints) = (EventKey::derive("", "", &at.to_string()), Prints::new());
-        let series = Series { event, prints, at: i64::try_from(at).unwrap() };
+        let event = Some(event);
+        let series = Series { event, prints, outcome: None, at: i64::try_from(at).unwrap() };
         machine
             .apply(&Write::put(Key::Series(name(), format!("{at:032}")), Record::Series(Box::new(series))));
     }

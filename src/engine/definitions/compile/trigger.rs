@@ -7,8 +7,12 @@ use super::Problems;
 use super::names;
 use super::sources::sources;
 use super::template::Template;
-use crate::engine::definitions::config::{ConcurrencyConfig, RateLimitConfig, SourceConfig, TriggerSpec};
-use crate::engine::definitions::model::{Concurrency, GitTemplate, RateLimit, Snapshot, Trigger, Webhook};
+use crate::engine::definitions::config::{
+    ConcurrencyConfig, DebounceConfig, RateLimitConfig, SourceConfig, TriggerSpec,
+};
+use crate::engine::definitions::model::{
+    Concurrency, Debounce, GitTemplate, RateLimit, Snapshot, Trigger, Webhook,
+};
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
@@ -16,6 +20,10 @@ use crate::engine::ids::{ObjectName, h_hex};
 use crate::engine::render::Text;
 use crate::engine::rules::Rule;
 
+/// Of a debounced event: well before anything about it is forgotten.
+const LONGEST_HOLD: Span = Span::from_millis(24 * 3_600_000);
+/// How often `quiet` fits into a `maxWait` that is not given.
+const QUIETS: i64 = 10;
 const LONGEST_PER: Span = Span::from_millis(30 * 86_400_000);
 const DEFAULT_MAX_QUEUED: u32 = 100;
 const DEFAULT_MAX_WAIT: Span = Span::from_millis(24 * 3_600_000);
@@ -54,6 +62,7 @@ pub(super) fn compile(
     let legs = super::legs::compile(spec, world.templates, &mut findings);
     let concurrency =
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
+    let debounce = spec.policy.debounce.as_ref().and_then(|config| debounce(config, &mut findings));
     let rate =
         spec.policy.rate_limit.as_ref().and_then(|config| rate_limit(config, legs.len(), &mut findings));
     let Some(rule) = rule.ok().filter(|_| findings.is_empty()) else { return Err(findings) };
@@ -67,6 +76,7 @@ pub(super) fn compile(
         series: series.flatten(),
         legs,
         concurrency,
+        debounce,
         rate,
         priority: spec.policy.priority,
         broken: None,
@@ -190,6 +200,25 @@ fn concurrency(
         max_queued: config.max_queued.unwrap_or(DEFAULT_MAX_QUEUED),
         max_wait_ms: config.max_wait.unwrap_or(DEFAULT_MAX_WAIT).as_millis(),
     })
+}
+
+fn debounce(config: &DebounceConfig, findings: &mut Vec<Finding>) -> Option<Debounce> {
+    let before = findings.len();
+    let mut wrong = |field: &str, message: String| {
+        findings.push(Finding::value(format!("spec.policy.debounce.{field}"), message));
+    };
+    let quiet = config.quiet;
+    if quiet > LONGEST_HOLD || quiet.as_millis() == 0 {
+        wrong("quiet", format!("must be from 1ms to {LONGEST_HOLD}"));
+    }
+    let default = quiet.as_millis().saturating_mul(QUIETS).min(LONGEST_HOLD.as_millis());
+    let longest = config.max_wait.map_or(default, Span::as_millis);
+    if config.max_wait.is_some_and(|longest| longest > LONGEST_HOLD) {
+        wrong("maxWait", format!("must be at most {LONGEST_HOLD}"));
+    } else if longest < quiet.as_millis() {
+        wrong("maxWait", format!("must be at least quiet, {quiet}"));
+    }
+    (findings.len() == before).then_some(Debounce { quiet_ms: quiet.as_millis(), max_wait_ms: longest })
 }
 
 fn rate_limit(config: &RateLimitConfig, legs: usize, findings: &mut Vec<Finding>) -> Option<RateLimit> {

@@ -23,7 +23,7 @@ pub struct TriggerSpec {
     /// Any of them; none means by hand only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceConfig>,
-    /// What `changed` takes together, for instance `"{{ git.repository }} {{ git.branch }}"`. Default: the
+    /// Which events belong together, for `changed` and `debounce`: for instance `"{{ git.repository }} {{ git.branch }}"`. Default: the
     /// repository with the pull request's number or the ref, else source and subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<String>,
@@ -251,11 +251,26 @@ pub struct PolicyConfig {
     /// How many firings at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<ConcurrencyConfig>,
+    /// Of events that come close together, only the last one fires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<DebounceConfig>,
     /// How many runs within a span.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimitConfig>,
     /// Higher goes first; a waiting firing gains 1 a minute.
     pub priority: i32,
+}
+
+/// Of the events of a series that come close together, only the last one fires. It is decided `held` until
+/// then, and the others `coalesced`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DebounceConfig {
+    /// For how long nothing more must come, at most 24h.
+    pub quiet: Span,
+    /// The longest wait from the first event on, at most 24h; default ten times `quiet`, up to 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_wait: Option<Span>,
 }
 
 /// How many runs within a span. One firing too many is decided `rateLimited`.

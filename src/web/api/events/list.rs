@@ -20,17 +20,6 @@ use crate::web::api::view::{EventView, Items};
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
 
-const KINDS: [(&str, DecisionKind); 8] = [
-    ("fired", DecisionKind::Fired),
-    ("filtered", DecisionKind::Filtered),
-    ("skipped", DecisionKind::Skipped),
-    ("suspended", DecisionKind::Suspended),
-    ("invalid", DecisionKind::Invalid),
-    ("cancelled", DecisionKind::Cancelled),
-    ("coalesced", DecisionKind::Coalesced),
-    ("rateLimited", DecisionKind::RateLimited),
-];
-
 /// Decided events, newest first
 ///
 /// An event's filtered decisions are counted in `filtered`, and among its `decisions` only where
@@ -52,8 +41,8 @@ pub(in crate::web::api) async fn list(
     query: Query,
 ) -> Result<Response, ApiError> {
     let query = query.expect(&["trigger", "decision", "source", "type", "limit", "cursor"])?;
-    let right = format!("one of {}", KINDS.map(|(name, _)| name).join(", "));
-    let kind = |text: &str| KINDS.into_iter().find(|(name, _)| *name == text).map(|(_, kind)| kind);
+    let right = format!("one of {}", DecisionKind::ALL.map(DecisionKind::as_str).join(", "));
+    let kind = |text: &str| DecisionKind::ALL.into_iter().find(|kind| kind.as_str() == text);
     let filter = EventFilter {
         trigger: query.text("trigger").map(str::to_owned),
         decision: query.parsed("decision", right, kind)?,

@@ -1,0 +1,86 @@
+//! Results that could not be published in time: set aside, so that what comes after goes out, until somebody asks for
+//! them again.
+//!
+//! The result's record stays where it is, with a record beside it that says since when and why. Redelivered, that one
+//! goes, and the result is ordered again under its old number. If we die between the reporter's word and the commit,
+//! the result is tried once more.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::refused;
+use super::key::{Key, Write};
+use super::plan::Refusal;
+use super::record::{Decision, DecisionKind, Record};
+use super::report::{Report, WINDOW};
+use super::state::Turn;
+use super::types::Order;
+use crate::engine::event::Millis;
+use crate::engine::ids::ObjectName;
+
+/// How many are kept; beyond that the oldest are dropped.
+pub const MOST_PARKED: usize = 10_000;
+
+/// A result that is set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parked {
+    /// Where on the bus it was to go.
+    pub subject: String,
+    /// `CloudEvents` `id`.
+    pub id: String,
+    /// `CloudEvents` `type`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The trigger, or the template of a run by hand.
+    pub about: String,
+    /// When it happened.
+    pub at: Millis,
+    /// When it was set aside.
+    pub parked_at: Millis,
+    /// Why it could not be published.
+    pub why: String,
+}
+
+impl Parked {
+    /// Sets `report` aside.
+    pub fn new(report: Report, parked_at: Millis, why: String) -> Self {
+        let Report { subject, id, event_type, about, at, .. } = report;
+        Self { subject, id, event_type, about, at, parked_at, why }
+    }
+}
+
+impl Turn<'_> {
+    /// The result under this number could not be published in time.
+    pub(super) fn park(&mut self, number: u64, parked: Parked) {
+        if !self.machine.reports.contains(&number) {
+            return;
+        }
+        self.put(Write::put(Key::Parked(number), Record::Parked(Box::new(parked))));
+        self.order_next_report();
+        while self.machine.parked.len() > MOST_PARKED {
+            let Some(oldest) = self.machine.parked.first().copied() else { return };
+            self.put(Write::delete(Key::Report(oldest)));
+            self.put(Write::delete(Key::Parked(oldest)));
+        }
+    }
+
+    /// Orders results that are set aside once more.
+    pub(super) fn redeliver(&mut self, numbers: &[u64]) -> Decision {
+        let known: BTreeSet<u64> = numbers.iter().copied().collect();
+        let known = &known & &self.machine.parked;
+        for number in &known {
+            self.put(Write::delete(Key::Parked(*number)));
+        }
+        // Those beyond the window follow as others go out.
+        let next = self.machine.reports.iter().take(WINDOW).filter(|number| known.contains(number));
+        let next: Vec<u64> = next.copied().collect();
+        next.into_iter().for_each(|number| self.order(Order::Report(number)));
+        let (kind, reason) = match known.len() {
+            0 => (DecisionKind::Invalid, "no such result is parked".to_owned()),
+            count => (DecisionKind::Redelivered, format!("{count} of {} are sent again", numbers.len())),
+        };
+        refused(&ObjectName::new("", "results"), Refusal { kind, reason })
+    }
+}
