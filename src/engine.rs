@@ -15,6 +15,7 @@ pub mod manual;
 pub mod nats;
 pub mod pod;
 pub mod render;
+pub mod rollout;
 pub mod rules;
 pub mod schedule;
 pub mod trace;

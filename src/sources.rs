@@ -4,9 +4,12 @@
 //! we die before the append, the sender was told nothing and repeats; if we die after it, the repeat
 //! has the same key and is known.
 
+mod children;
+pub mod kubernetes;
 pub mod manual;
 pub mod nats;
 pub mod schedule;
+mod trouble;
 pub mod webhook;
 
 use tracing::debug;

@@ -10,6 +10,7 @@ mod secrets;
 mod stream;
 mod terminal;
 mod verbs;
+mod watches;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};

@@ -7,6 +7,7 @@ mod fixture;
 mod nats;
 mod pod;
 mod render;
+mod rollout;
 mod rules;
 mod schedule;
 mod webhook;

@@ -11,5 +11,6 @@ mod logs;
 mod lost;
 mod pods;
 mod queue;
+mod rollouts;
 mod troubles;
 mod verdicts;

@@ -56,3 +56,13 @@ pub enum ExecutorKind {
         namespaces: Vec<String>,
     },
 }
+
+impl ExecutorKind {
+    /// The only namespaces that are served; empty for all.
+    pub fn namespaces(&self) -> &[String] {
+        match self {
+            Self::Local => &[],
+            Self::Kubernetes { namespaces, .. } => namespaces,
+        }
+    }
+}

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::config::{ExecutorKind, ServeConfig};
 use crate::engine::lease::Holder;
 use crate::outside::clock::Clock;
+use crate::outside::kubernetes::api::Api;
 use crate::outside::kubernetes::{self, Cluster, ConnectError};
 use crate::runs::executor::Executor;
 use crate::runs::kubernetes::{KubernetesExecutor, KubernetesOptions, Lease, LeaseKeeper, LeaseOptions};
@@ -26,6 +27,7 @@ pub(super) struct Home {
 pub(super) struct Abroad {
     /// The same as runs use, for what only a cluster's has.
     pub(super) executor: KubernetesExecutor,
+    pub(super) api: Api,
     /// Why it may not be changed.
     pub(super) unheld: watch::Receiver<Vec<String>>,
     pub(super) keeper: LeaseKeeper,
@@ -78,6 +80,7 @@ async fn on_cluster(
         clock: clock.clone(),
     });
     let unheld = lease.trouble();
+    let api = Api::new(connection.client.clone());
     let executor = KubernetesExecutor::open(KubernetesOptions {
         client: connection.client,
         instance: config.instance.clone(),
@@ -88,7 +91,7 @@ async fn on_cluster(
         lease: Some(lease),
     });
     let executor = executor.map_err(io("open the folder of logs that are being written"))?;
-    let abroad = Some(Abroad { executor: executor.clone(), unheld, keeper });
+    let abroad = Some(Abroad { executor: executor.clone(), api, unheld, keeper });
     let namespace = config.namespace.clone().unwrap_or(connection.namespace);
     Ok(Home { namespace, executor: Arc::new(executor), abroad })
 }

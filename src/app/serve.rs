@@ -1,11 +1,12 @@
 //! Puts the parts together: the only wiring there is.
 //!
-//! Order of start: store, definitions, lease, launcher, dispatch, schedules, tracker, retention, NATS, HTTP. They stop in
+//! Order of start: store, definitions, lease, launcher, dispatch, watches, schedules, tracker, retention, NATS, HTTP. They stop in
 //! reverse, so nothing is accepted any more while what was accepted is still being decided, and the
 //! instance's name is let go of when nothing is done under it any more. If we die at any moment, the next
 //! start folds the records and goes on.
 
 mod health;
+mod kubernetes;
 mod nats;
 
 use std::collections::BTreeSet;
@@ -32,6 +33,7 @@ use super::telemetry::traces;
 use crate::engine::definitions::Snapshot;
 use crate::engine::machine::{Input, MachineConfig, Order};
 use crate::outside::clock::Clock;
+use crate::outside::kubernetes::api::Api;
 use crate::outside::metrics::Metrics;
 use crate::outside::nats::{BusError, Connection, connect};
 use crate::outside::traces::{Traces, TracesError};
@@ -44,6 +46,7 @@ use crate::runs::logs::Logs;
 use crate::runs::observe::Observer;
 use crate::runs::retention::Retention;
 use crate::runs::tracker::track;
+use crate::sources::kubernetes::Blind;
 use crate::sources::nats::Deaf;
 use crate::sources::schedule::Schedules;
 use crate::store::blobs::Blobs;
@@ -156,8 +159,10 @@ pub async fn serve(
     metrics.watch_inbox(store.arrived());
     let health = Health::default();
     let tasks = health.part("tasks");
-    let deaf = Deaf::new(&config.instance);
     let parts = Parts {
+        deaf: Deaf::new(&config.instance),
+        blind: Blind::new(config.executor.namespaces()),
+        cluster: abroad.as_ref().map(|abroad| abroad.api.clone()),
         config,
         namespace,
         clock,
@@ -168,7 +173,6 @@ pub async fn serve(
         auth,
         metrics,
         health,
-        deaf,
         bus,
     };
     let mut supervisor = Supervisor::default();
@@ -267,12 +271,15 @@ struct Parts {
     deaf: Deaf,
     /// NATS, where one is named.
     bus: Option<Connection>,
+    blind: Blind,
+    /// The cluster, where runs become Jobs of one.
+    cluster: Option<Api>,
 }
 
 impl Parts {
     /// What there is to do on a cluster, before anything changes it, so that it stops after that.
     fn work_abroad(&self, supervisor: &mut Supervisor, abroad: Option<Abroad>) {
-        let Some(Abroad { executor, unheld, keeper }) = abroad else { return };
+        let Some(Abroad { executor, unheld, keeper, .. }) = abroad else { return };
         self.tell_trouble(supervisor, "cluster", true, executor.trouble());
         self.tell_trouble(supervisor, "lease", true, unheld);
         supervisor.spawn("lease keeper", |cancel| async move { Ok(keeper.keep(cancel).await?) });
@@ -325,6 +332,7 @@ impl Parts {
             supervisor.spawn_thread("dispatch", |cancel| async move { Ok(dispatch.run(cancel).await?) });
         deciding.map_err(io("start the dispatch thread"))?;
         self.report(supervisor, ordered_reports, facts.clone());
+        self.watch_cluster(supervisor, facts.clone());
         let schedules = Schedules {
             inbox: Arc::new(self.store.clone()),
             records: Arc::new(self.store.clone()),
@@ -380,6 +388,7 @@ impl Parts {
             namespace: self.namespace,
             decisions,
             deaf: self.deaf,
+            blind: self.blind,
         };
         let limits = Limits::default();
         let limits = Limits { connections: open_files::make_room(limits.connections), ..limits };

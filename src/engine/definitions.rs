@@ -17,7 +17,7 @@ pub mod quantity;
 pub(in crate::engine) mod schema;
 pub(in crate::engine) mod yaml;
 
-pub use clause::{Clause, NatsFrom, NatsSource, Source, WebhookSource};
+pub use clause::{Clause, KubernetesSource, NatsFrom, NatsSource, Source, WebhookSource};
 pub use compile::compile;
 pub use editor::editor_schema;
 pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};

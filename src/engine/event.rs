@@ -138,6 +138,13 @@ pub enum Ingress {
         /// The subject or pattern.
         subject: String,
     },
+    /// What becomes of objects of a kind in the cluster.
+    Kubernetes {
+        /// Its API group, without a version.
+        group: String,
+        /// The kind.
+        kind: String,
+    },
 }
 
 impl Ingress {
@@ -165,6 +172,10 @@ impl Ingress {
                 Some(Self::Join(ObjectName::parse(trigger, "default"), join.to_owned()))
             }
             Some(("nats", rest)) => nats(rest),
+            Some(("kubernetes", rest)) => {
+                let (group, kind) = rest.split_once('/')?;
+                Some(Self::Kubernetes { group: group.to_owned(), kind: kind.to_owned() })
+            }
             None if text == "verdict" => Some(Self::Verdict),
             _ => None,
         }
@@ -180,6 +191,7 @@ impl Ingress {
             Self::Join(trigger, _) => format!("the joins of {}", trigger.name),
             Self::JetStream { stream, .. } => format!("stream {stream}"),
             Self::Nats { queue, subject } => format!("subject {subject} (queue {queue})"),
+            Self::Kubernetes { kind, .. } => format!("{kind}s of the cluster"),
         }
     }
 }
@@ -196,6 +208,7 @@ impl fmt::Display for Ingress {
             Self::JetStream { stream, created: Some(created) } => write!(f, "nats/{stream}@{created}"),
             Self::JetStream { stream, created: None } => write!(f, "nats/{stream}"),
             Self::Nats { queue, subject } => write!(f, "nats/{queue}/{subject}"),
+            Self::Kubernetes { group, kind } => write!(f, "kubernetes/{group}/{kind}"),
         }
     }
 }

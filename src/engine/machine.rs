@@ -28,6 +28,7 @@ pub mod record;
 pub mod report;
 mod rerun;
 mod retention;
+mod rollout;
 pub mod series;
 pub mod state;
 pub mod types;

@@ -3,6 +3,9 @@
 //! It sets no limit of its own on how often it asks, since the API server shares itself out fairly. A call
 //! that is not a watch ends after 30 seconds, which its callers see to.
 
+pub mod api;
+pub mod feed;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

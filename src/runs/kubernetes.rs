@@ -10,10 +10,8 @@
 //!
 //! Nothing is created, changed or deleted but by the holder of the instance's [`Lease`].
 
-mod api;
 mod board;
 mod create;
-mod feed;
 mod follow;
 mod lease;
 mod log;
@@ -36,13 +34,13 @@ use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::api::{Api, CallError, escape};
 use self::board::{Board, Entry};
 pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions};
 use self::spool::Spool;
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
 use crate::engine::machine::{JobId, JobState, Place};
 use crate::outside::clock::Clock;
+use crate::outside::kubernetes::api::{Api, CallError, escape};
 
 /// How long is waited for the first list, where a Job's place must be known.
 const SYNC: Duration = Duration::from_secs(30);

@@ -255,6 +255,7 @@ fn source(ingress: &Ingress) -> &'static str {
         Ingress::Schedule(..) => "schedule",
         Ingress::Verdict | Ingress::Join(..) => "verdict",
         Ingress::JetStream { .. } | Ingress::Nats { .. } => "nats",
+        Ingress::Kubernetes { .. } => "kubernetes",
     }
 }
 

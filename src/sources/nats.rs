@@ -18,12 +18,10 @@ mod reading;
 mod stream;
 mod subject;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -31,6 +29,7 @@ use tracing::{info, warn};
 pub use self::deaf::Deaf;
 use self::reader::Reader;
 use self::reading::Reading;
+use super::children::{Children, Ended};
 use crate::engine::definitions::Snapshot;
 use crate::outside::clock::Clock;
 use crate::outside::metrics::Metrics;
@@ -89,7 +88,7 @@ impl Nats {
 
     async fn with(mut self, connection: Connection, cancel: CancellationToken) {
         let mut standing = connection.standing();
-        let mut readers = Readers { tasks: JoinSet::new(), readings: HashMap::new(), known: HashMap::new() };
+        let mut readers = Children::new();
         let mut teller = Teller::default();
         let mut looks = interval(LOOK);
         loop {
@@ -102,7 +101,7 @@ impl Nats {
                 () = cancel.cancelled() => break,
                 changed = self.snapshots.changed() => if changed.is_err() { break },
                 changed = standing.changed() => if changed.is_err() { break },
-                Some(ended) = readers.tasks.join_next_with_id() => readers.ended(&ended, &self.deaf).await,
+                Some(ended) = readers.next() => self.ended(ended).await,
                 _ = looks.tick() => {
                     connection.look();
                     let dropped = connection.dropped();
@@ -121,72 +120,43 @@ impl Nats {
     }
 
     /// Ends readers that nobody needs any more, and starts those that are missing.
-    fn follow(&mut self, readers: &mut Readers, connection: &Connection) {
+    fn follow(&mut self, readers: &mut Children<Reading>, connection: &Connection) {
         let wanted = self.wanted();
-        readers.known.retain(|reading, (_, cancel)| {
-            let needed = wanted.contains(reading);
-            if !needed {
-                cancel.cancel();
-                self.deaf.one(reading, None);
-            }
-            needed
-        });
-        for reading in wanted {
-            if readers.known.contains_key(&reading) {
-                continue;
-            }
-            let cancel = CancellationToken::new();
-            let reader = Reader {
+        for reading in readers.end_all_but(&wanted) {
+            self.deaf.one(&reading, None);
+        }
+        for reading in wanted.into_iter().filter(|reading| !readers.has(reading)).collect::<Vec<_>>() {
+            let reader = |cancel| Reader {
                 reading: reading.clone(),
                 connection: connection.clone(),
                 inbox: Arc::clone(&self.inbox),
                 clock: self.clock.clone(),
                 deaf: self.deaf.clone(),
-                cancel: cancel.clone(),
+                cancel,
                 told: Arc::default(),
             };
-            let task = match &reading {
-                Reading::Subject { .. } => readers.tasks.spawn(subject::read(reader)),
-                Reading::Consumer(_) => readers.tasks.spawn(stream::read(reader)),
-            };
-            readers.readings.insert(task.id(), reading.clone());
-            readers.known.insert(reading, (task.id(), cancel));
+            match &reading {
+                Reading::Subject { .. } => {
+                    readers.start(reading.clone(), |cancel| subject::read(reader(cancel)));
+                }
+                Reading::Consumer(_) => {
+                    readers.start(reading.clone(), |cancel| stream::read(reader(cancel)));
+                }
+            }
         }
     }
-}
 
-struct Readers {
-    tasks: JoinSet<()>,
-    /// Of all tasks, also those that are told to end.
-    readings: HashMap<Id, Reading>,
-    known: HashMap<Reading, (Id, CancellationToken)>,
-}
-
-impl Readers {
-    /// One that was not told to end is missing from now on.
-    async fn ended(&mut self, ended: &Result<(Id, ()), JoinError>, deaf: &Deaf) {
-        let id = match ended {
-            Ok((id, ())) => *id,
-            Err(panicked) => panicked.id(),
-        };
-        let Some(reading) = self.readings.remove(&id) else { return };
-        match self.known.get(&reading) {
-            Some((of, _)) if *of == id => {
+    /// One that was not told to end is started again.
+    async fn ended(&self, ended: Ended<Reading>) {
+        match ended {
+            Ended::ByItself(reading) => {
                 warn!(%reading, "a reader of NATS ended by itself, starting it again");
-                self.known.remove(&reading);
                 tokio::time::sleep(AGAIN).await;
             }
-            Some(_) => {}
             // The last that it said of itself is of no interest any more.
-            None => drop(deaf.one(&reading, None)),
+            Ended::AsTold(reading) => drop(self.deaf.one(&reading, None)),
+            Ended::Replaced => {}
         }
-    }
-
-    async fn stop(mut self) {
-        for (_, cancel) in self.known.values() {
-            cancel.cancel();
-        }
-        while self.tasks.join_next().await.is_some() {}
     }
 }
 

@@ -13,6 +13,7 @@ use crate::outside::clock::Clock;
 use crate::outside::metrics::Metrics;
 use crate::runs::decisions::Decisions;
 use crate::runs::logs::Logs;
+use crate::sources::kubernetes::Blind;
 use crate::sources::nats::Deaf;
 use crate::store::history::History;
 use crate::store::inbox::Inbox;
@@ -45,6 +46,8 @@ pub struct WebState {
     pub intake: Intake,
     /// Which messages of NATS do not come in.
     pub deaf: Deaf,
+    /// What of the cluster is not seen.
+    pub blind: Blind,
     /// Cancelled once no more requests are taken: answers that go on for ever end then.
     pub stopping: CancellationToken,
     /// `--instance`.

@@ -79,6 +79,7 @@ async fn server(inbox: Arc<dyn Inbox>, store: &SqliteStore, folder: &Path) -> So
     let blobs = Blobs::open(&folder.join("logs")).unwrap();
     let state = WebState {
         deaf: kickoff::sources::nats::Deaf::new("kickoff"),
+        blind: kickoff::sources::kubernetes::Blind::new(&[]),
         decisions: Decisions::new(Arc::clone(&inbox), Arc::new(store.clone()), "default".to_owned()),
         inbox,
         records: Arc::new(store.clone()),

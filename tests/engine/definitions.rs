@@ -3,6 +3,7 @@
 mod changes;
 mod commit;
 mod index;
+mod kubernetes;
 mod misses;
 mod nats;
 mod problems;

@@ -154,6 +154,7 @@ impl App {
         let (intake, health, cancel) = (Intake::new(body), Health::default(), CancellationToken::new());
         let state = WebState {
             deaf: kickoff::sources::nats::Deaf::new("kickoff"),
+            blind: kickoff::sources::kubernetes::Blind::new(&[]),
             auth: Arc::new(Auth::closed()),
             decisions: Decisions::new(inbox.clone(), Arc::new(store.clone()), "default".to_owned()),
             inbox: inbox.clone(),

@@ -193,13 +193,13 @@ async fn steps_of_a_run_are_cdevents_on_request() {
         let run = &server.all_runs().await[0];
         assert_eq!(told.data["subject"]["id"], run["id"]);
         assert_eq!(told.data["customData"]["params"], run["params"]);
-        let content = &told.data["subject"]["content"];
+        let what = &told.data["subject"]["content"];
         let suite = json!({"id": "tally", "uri": format!("{public}/api/v1/templates/tally")});
-        assert_eq!(content["testSuite"], suite);
+        assert_eq!(what["testSuite"], suite);
         if step == "finished" {
-            assert_eq!(content["outcome"], "success");
+            assert_eq!(what["outcome"], "success");
         } else {
-            assert_eq!(content["trigger"]["type"], "manual");
+            assert_eq!(what["trigger"]["type"], "manual");
         }
     }
     let verdict = next().await;

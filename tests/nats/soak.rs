@@ -56,9 +56,9 @@ async fn each_message_has_one_run_whoever_is_killed() {
     let missing: Vec<usize> = (0..length.messages).filter(|n| !seen.contains_key(n)).collect();
     assert!(twice.is_empty() && missing.is_empty(), "twice: {twice:?}, missing: {missing:?}");
     let begun = Instant::now();
-    let published = published(&server, &jetstream, length.messages).await;
-    complete(&published, &server.all_runs().await);
-    eprintln!("{} results, the last of them after another {:?}", published.len(), begun.elapsed());
+    let results = published(&server, &jetstream, length.messages).await;
+    complete(&results, &server.all_runs().await);
+    eprintln!("{} results, the last of them after another {:?}", results.len(), begun.elapsed());
 }
 
 /// All results, once the verdicts of so many firings are among them.

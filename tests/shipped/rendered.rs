@@ -46,6 +46,7 @@ pub(crate) const CASES: &[(&str, &str, &str, &str, &str)] = &[
         "fired",
     ),
     ("triggers", "nightly", "events/nightly.json", "", "fired"),
+    ("triggers", "smoke-after-rollout", "events/rollout.json", "", "fired"),
     ("examples/chain", "quick", "../../triggers/events/nightly.json", "", "fired"),
     ("examples/chain", "slow", "event.json", "", "fired"),
     ("examples/chain", "alarm", "event.json", "", "filtered"),

@@ -9,7 +9,7 @@ use kickoff::engine::event::{Attributes, Event, Ingress, Millis};
 use kickoff::engine::ids::{EventKey, ObjectName, RunId};
 use kickoff::engine::machine::{
     Created, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Record, Results, RunState,
-    Settled, Step, Write,
+    Settled, Step,
 };
 use kickoff::engine::manual::{Command, Original, Replay, Subject, Target};
 use kickoff::engine::verdict::{Ended, Finished};

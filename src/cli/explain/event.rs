@@ -126,6 +126,11 @@ impl CloudEvent {
         &self.event_type
     }
 
+    /// Its data, where it is JSON.
+    pub(in crate::cli) fn data(&self) -> Option<&Value> {
+        self.data.as_ref()
+    }
+
     /// As an event that came in through `ingress`.
     pub(in crate::cli) fn into_event(self, ingress: Ingress, now: Millis) -> Result<Event, Usage> {
         let body = match (self.data, self.data_base64) {

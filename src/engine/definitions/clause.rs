@@ -4,6 +4,7 @@
 //! itself, of a delivery for instance forks, repositories, branches, paths. It filters with a reason, and
 //! where a payload can't tell it lets the event pass and says so.
 
+mod kubernetes;
 mod nats;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+pub use self::kubernetes::{KubernetesSource, Label, Labels};
 pub use self::nats::{NatsFrom, NatsSource};
 use super::config::Forks;
 use super::model::Trigger;
@@ -48,6 +50,8 @@ pub enum Clause {
     Joined,
     /// Messages of NATS.
     Nats(NatsSource),
+    /// Changes of objects of the cluster.
+    Kubernetes(KubernetesSource),
 }
 
 /// Which verdicts of which triggers of the same namespace.
@@ -177,6 +181,7 @@ impl Trigger {
     pub fn hears(&self, event: &Attributes) -> bool {
         self.clauses(event).any(|source| match &source.clause {
             Clause::Nats(nats) => nats.admits(event).is_ok(),
+            Clause::Kubernetes(kubernetes) => kubernetes.hears(event).is_ok(),
             _ => true,
         })
     }
@@ -204,6 +209,14 @@ impl Trigger {
     pub fn schedules(&self) -> impl Iterator<Item = (&Ingress, &Schedule)> {
         self.sources.iter().filter_map(|source| match &source.clause {
             Clause::Schedule(schedule) => Some((&source.ingress, schedule)),
+            _ => None,
+        })
+    }
+
+    /// What it wants of the cluster.
+    pub fn kubernetes(&self) -> impl Iterator<Item = &KubernetesSource> {
+        self.sources.iter().filter_map(|source| match &source.clause {
+            Clause::Kubernetes(kubernetes) => Some(kubernetes),
             _ => None,
         })
     }
@@ -249,6 +262,7 @@ impl Source {
             Clause::Webhook(webhook) => &webhook.events,
             Clause::Schedule(_) | Clause::Verdict(_) | Clause::Joined => &[],
             Clause::Nats(nats) => &nats.types,
+            Clause::Kubernetes(kubernetes) => kubernetes.types(),
         }
     }
 
@@ -261,6 +275,7 @@ impl Source {
             Clause::Verdict(verdict) => {
                 return format!("verdicts {} of trigger {}", verdict.wanted(), verdict.triggers.join(" or "));
             }
+            Clause::Kubernetes(kubernetes) => return kubernetes.title(),
             Clause::Webhook(_) | Clause::Joined => self.ingress.title(),
             Clause::Nats(nats) => nats.title(&self.ingress),
         };
@@ -278,6 +293,7 @@ impl Source {
             Clause::Schedule(_) | Clause::Joined => None,
             Clause::Verdict(verdict) => Some(("event.data.trigger", &verdict.triggers)),
             Clause::Nats(nats) => Some((nats::SUBJECT_PATH, nats.literal()?)),
+            Clause::Kubernetes(kubernetes) => Some((kubernetes::NAME_PATH, kubernetes.names.literals()?)),
         }
     }
 
@@ -288,6 +304,7 @@ impl Source {
             Clause::Verdict(verdict) => verdict.admits(facts).map(|()| None),
             Clause::Joined => complete(facts).map(|()| None),
             Clause::Nats(nats) => nats.admits(event).map(|()| None),
+            Clause::Kubernetes(kubernetes) => kubernetes.admits(event, facts).map(|()| None),
         }
     }
 }

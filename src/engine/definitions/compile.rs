@@ -6,6 +6,7 @@
 
 mod chains;
 mod groups;
+mod kubernetes;
 mod legs;
 mod names;
 mod nats;

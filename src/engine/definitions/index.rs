@@ -88,6 +88,11 @@ impl Index {
         Self { triggers: triggers.to_vec(), doors }
     }
 
+    /// Whether any trigger listens there.
+    pub fn has(&self, door: &Ingress) -> bool {
+        self.doors.contains_key(door)
+    }
+
     /// Whether any trigger's source clause takes the event.
     pub fn listens(&self, event: &Attributes) -> bool {
         self.of(event).is_some_and(|door| door.listening.count(&event.event_type) > 0)

@@ -109,7 +109,9 @@ impl Turn<'_> {
         if decision.decision == DecisionKind::Fired {
             decision.reason = format!("{}; its series was quiet", decision.reason);
         } else {
-            manifests.into_iter().for_each(|manifest| self.put(Write::delete(manifest)));
+            for manifest in manifests {
+                self.put(Write::delete(manifest));
+            }
         }
         self.put(Write::delete(key));
         self.resolve(&held.event, decision);
@@ -149,7 +151,9 @@ impl Turn<'_> {
     }
 
     fn drop_manifests(&mut self, plan: &Plan) {
-        manifests(plan).for_each(|manifest| self.put(Write::delete(manifest)));
+        for manifest in manifests(plan) {
+            self.put(Write::delete(manifest));
+        }
     }
 }
 

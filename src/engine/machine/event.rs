@@ -101,6 +101,7 @@ impl Turn<'_> {
         self.put(Write::put(Key::Event(attributes.key.clone()), Record::Event(Box::new(record))));
         self.put(Write::put(Key::Cursor, Record::Cursor(position)));
         self.move_mark(attributes);
+        self.move_object(attributes);
     }
 
     /// The first event of a revision keeps its documents, so that filtered decisions can be worked

@@ -54,6 +54,10 @@ pub enum Key {
     Delivery(EventKey),
     /// Up to which slot a schedule is said.
     Mark(Ingress),
+    /// What was last said of an object of the cluster: its kind and its uid.
+    Rollout(Ingress, String),
+    /// Since when a kind is watched in a namespace, or everywhere: `*`.
+    Watched(Ingress, String),
     /// Verdicts that wait for others: a join, and a hash of its key.
     Hold(Ingress, String),
     /// Runs of a trigger that were started lately, for a value of its rate limit's key.
@@ -72,7 +76,7 @@ pub enum Key {
 
 impl Key {
     /// Prefixes that start-up folds into the machine's memory.
-    pub const OPEN: [&'static str; 13] = [
+    pub const OPEN: [&'static str; 15] = [
         "cursor",
         "debounce/",
         "held/",
@@ -85,7 +89,9 @@ impl Key {
         "rate/",
         "report/",
         "revision/",
+        "rollout/",
         "series/",
+        "watched/",
     ];
 }
 
@@ -103,6 +109,8 @@ impl fmt::Display for Key {
             Self::Revision(hash) => write!(f, "revision/{hash}"),
             Self::Delivery(key) => write!(f, "delivery/{key}"),
             Self::Mark(ingress) => write!(f, "mark/{ingress}"),
+            Self::Rollout(ingress, uid) => write!(f, "rollout/{ingress}/{uid}"),
+            Self::Watched(ingress, scope) => write!(f, "watched/{ingress}/{scope}"),
             Self::Hold(ingress, hash) => write!(f, "hold/{ingress}/{hash}"),
             Self::Rate(trigger, hash) => write!(f, "rate/{trigger}/{hash}"),
             Self::Report(number) => write!(f, "report/{number:020}"),
@@ -114,6 +122,9 @@ impl fmt::Display for Key {
     }
 }
 
+/// A key of something that belongs to a `T`, and has a name there.
+type Of<T> = fn(T, String) -> Key;
+
 impl Key {
     /// Reads the stored form.
     pub fn parse(text: &str) -> Option<Self> {
@@ -124,10 +135,14 @@ impl Key {
             return Some(Self::Mark(Ingress::parse(ingress)?));
         }
         let (prefix, id) = text.rsplit_once('/')?;
-        if let Some(ingress) = prefix.strip_prefix("hold/") {
-            return Some(Self::Hold(Ingress::parse(ingress)?, id.to_owned()));
+        let of_ingress: [(&str, Of<Ingress>); 3] =
+            [("hold/", Self::Hold), ("rollout/", Self::Rollout), ("watched/", Self::Watched)];
+        for (kind, key) in of_ingress {
+            if let Some(ingress) = prefix.strip_prefix(kind) {
+                return Some(key(Ingress::parse(ingress)?, id.to_owned()));
+            }
         }
-        let of_trigger: [(&str, fn(ObjectName, String) -> Self); 3] =
+        let of_trigger: [(&str, Of<ObjectName>); 3] =
             [("debounce/", Self::Debounce), ("rate/", Self::Rate), ("series/", Self::Series)];
         for (kind, key) in of_trigger {
             if let Some(trigger) = prefix.strip_prefix(kind) {

@@ -14,7 +14,7 @@ use super::key::{Key, Write};
 use super::plan::Refusal;
 use super::record::{Decision, DecisionKind, Record};
 use super::report::{Report, WINDOW};
-use super::state::Turn;
+use super::state::{Machine, Turn};
 use super::types::Order;
 use crate::engine::event::Millis;
 use crate::engine::ids::ObjectName;
@@ -51,6 +51,30 @@ impl Parked {
     }
 }
 
+impl Machine {
+    /// A result's record, or the one beside it, comes or goes. In whatever order: one that is set aside is not to be
+    /// published.
+    pub(super) fn learn_result(&mut self, key: &Key, there: bool) {
+        let set_aside = |machine: &Self, number| machine.parked.contains(number);
+        match (key, there) {
+            (Key::Report(number), true) if !set_aside(self, number) => drop(self.reports.insert(*number)),
+            (Key::Report(number), false) => {
+                self.reports.remove(number);
+                self.parked.remove(number);
+            }
+            (Key::Parked(number), true) => {
+                self.reports.remove(number);
+                self.parked.insert(*number);
+            }
+            (Key::Parked(number), false) if set_aside(self, number) => {
+                self.parked.remove(number);
+                self.reports.insert(*number);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Turn<'_> {
     /// The result under this number could not be published in time.
     pub(super) fn park(&mut self, number: u64, parked: Parked) {
@@ -76,7 +100,9 @@ impl Turn<'_> {
         // Those beyond the window follow as others go out.
         let next = self.machine.reports.iter().take(WINDOW).filter(|number| known.contains(number));
         let next: Vec<u64> = next.copied().collect();
-        next.into_iter().for_each(|number| self.order(Order::Report(number)));
+        for number in next {
+            self.order(Order::Report(number));
+        }
         let (kind, reason) = match known.len() {
             0 => (DecisionKind::Invalid, "no such result is parked".to_owned()),
             count => (DecisionKind::Redelivered, format!("{count} of {} are sent again", numbers.len())),

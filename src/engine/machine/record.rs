@@ -18,6 +18,7 @@ use crate::engine::definitions::config::WhenFull;
 use crate::engine::definitions::model::{Document, Retries};
 use crate::engine::event::{Attributes, Cause, Git, Millis};
 use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId, job_name};
+use crate::engine::rollout::Mark;
 use crate::engine::rules::Before;
 use crate::engine::verdict::{ExitCodes, Outcome};
 
@@ -43,6 +44,10 @@ pub enum Record {
     Delivery(Box<Delivery>),
     /// Under `mark/`: the last slot that was decided, or when the schedule was first seen.
     Mark(Millis),
+    /// Under `rollout/`.
+    Rollout(Box<Mark>),
+    /// Under `watched/`: since when.
+    Watched(Millis),
     /// Under `debounce/`.
     Debounced(Box<Debounced>),
     /// Under `hold/`.

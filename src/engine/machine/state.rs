@@ -11,6 +11,7 @@ use super::key::{Key, Write};
 use super::rate::Rate;
 use super::record::{Delivery, EventRecord, Firing, FiringState, Record, Run, RunState};
 use super::report::Results;
+use super::rollout::Known;
 use super::series::Series;
 use super::types::{Input, JobId, Order, Step};
 use crate::engine::definitions::Snapshot;
@@ -85,6 +86,8 @@ pub struct Machine {
     pub(super) parked: BTreeSet<u64>,
     /// Up to which slot each schedule is said.
     pub(super) marks: BTreeMap<Ingress, Millis>,
+    /// Of the objects of a cluster.
+    pub(super) rollouts: Known,
     /// Revisions that are recorded, with the hashes of their documents.
     pub(super) revisions: BTreeMap<String, Vec<String>>,
     /// The time of the last step; 0 before the first, so that the first looks for clock jumps.
@@ -156,6 +159,7 @@ impl Machine {
             reports: BTreeSet::new(),
             parked: BTreeSet::new(),
             marks: BTreeMap::new(),
+            rollouts: Known::default(),
             revisions: BTreeMap::new(),
             last_now: 0,
         }
@@ -249,30 +253,14 @@ impl Machine {
             (key @ Key::Hold(..), None) => self.forget_hold(key),
             (key @ Key::Rate(..), Some(Record::Rate(rate))) => self.learn_rate(key, rate),
             (key @ Key::Rate(..), None) => self.drop_rate(key),
-            (Key::Report(number), Some(_)) => {
-                if !self.parked.contains(number) {
-                    self.reports.insert(*number);
-                }
-            }
-            (Key::Report(number), None) => {
-                self.reports.remove(number);
-                self.parked.remove(number);
-            }
-            (Key::Parked(number), Some(_)) => {
-                self.reports.remove(number);
-                self.parked.insert(*number);
-            }
-            (Key::Parked(number), None) => {
-                if self.parked.remove(number) {
-                    self.reports.insert(*number);
-                }
-            }
+            (key @ (Key::Report(_) | Key::Parked(_)), value) => self.learn_result(key, value.is_some()),
             (Key::Mark(ingress), Some(Record::Mark(mark))) => {
                 self.marks.insert(ingress.clone(), *mark);
             }
             (Key::Mark(ingress), None) => {
                 self.marks.remove(ingress);
             }
+            (key @ (Key::Rollout(..) | Key::Watched(..)), value) => self.learn_rollout(key, value.as_ref()),
             (Key::Revision(revision), Some(Record::Revision(documents))) => {
                 self.revisions.insert(revision.clone(), documents.clone());
             }
@@ -379,6 +367,7 @@ impl Machine {
             Input::Listed(jobs) => turn.listed(&jobs),
             Input::Settled { job, settled } => turn.settled(&job, settled),
             Input::Parked(number, parked) => turn.park(number, *parked),
+            Input::Rollouts(seen) => turn.rollouts(*seen),
             Input::Published(number) => turn.published(number),
             Input::Delivered(key) => turn.put(Write::delete(Key::Delivery(key))),
             Input::Pruned(runs) => turn.pruned(runs),

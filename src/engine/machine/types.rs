@@ -9,6 +9,7 @@ use super::parked::Parked;
 use crate::engine::event::{Event, Millis};
 use crate::engine::ids::{EventKey, FiringId, RunId};
 use crate::engine::manual::Subject;
+use crate::engine::rollout::Rollouts;
 use crate::engine::verdict::Finished;
 
 /// One attempt of a run: what becomes one Job.
@@ -73,6 +74,8 @@ pub enum Input {
     Published(u64),
     /// The result under this number could not be published in time.
     Parked(u64, Box<Parked>),
+    /// A watch of the cluster saw what fires nothing.
+    Rollouts(Box<Rollouts>),
     /// Retention removed what is kept outside the records of these ended runs.
     Pruned(Vec<RunId>),
     /// Retention found these to be of no use any more.

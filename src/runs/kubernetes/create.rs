@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::Site;
-use super::api::{CallError, escape, words};
 use super::board::id_of;
 use crate::engine::pod::Job;
+use crate::outside::kubernetes::api::{CallError, escape, words};
 use crate::runs::executor::{Created, ExecutorError, JobSpec};
 
 /// A queue of Kueue, which lets a Job begin by ending its suspension.

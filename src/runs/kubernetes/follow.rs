@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Site;
-use super::api::{CallError, escape};
 use super::board::Entry;
 use super::spool::{Part, SourceId};
 use super::stamped::Beyond;
 use crate::engine::machine::JobId;
 use crate::engine::pod::{ContainerFacts, PodFacts};
+use crate::outside::kubernetes::api::{CallError, escape};
 
 /// Containers that are followed at once; further ones when a place is free.
 const MOST: usize = 512;

@@ -19,9 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::api::{Api, CallError, escape};
 use crate::engine::lease::{EVERY, Found, Holder, LASTS, RELIED_ON, Turn, micro_time, turn};
 use crate::outside::clock::Clock;
+use crate::outside::kubernetes::api::{Api, CallError, escape};
 use crate::runs::executor::ExecutorError;
 
 /// The longest that reading or writing it may take.

@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-use super::api::{CallError, Page, escape};
 use super::board::{Act, Entry, id_of};
 use super::{Site, job_path, path_of};
 use crate::engine::machine::{JobId, JobState, Place};
 use crate::engine::pod::{Job, Pod};
+use crate::outside::kubernetes::api::{CallError, Page, escape};
 use crate::runs::executor::{ExecutorError, JobRef};
 
 /// A core Event, of which two versions have the same text.

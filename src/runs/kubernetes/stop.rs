@@ -7,11 +7,11 @@
 
 use serde_json::json;
 
-use super::api::{CallError, escape};
 use super::board::Entry;
 use super::{Site, job_path};
 use crate::engine::machine::JobId;
 use crate::engine::pod::PodFacts;
+use crate::outside::kubernetes::api::{CallError, escape};
 use crate::runs::executor::{Deleted, ExecutorError, JobRef};
 
 /// How long beyond its grace period a pod may take to end.

@@ -18,14 +18,14 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::api::CallError;
 use super::board::Act;
-use super::feed::{News, Selection, Versioned, feed};
 use super::follow;
 use super::{AGAIN_MS, Site};
 use crate::engine::machine::{JobId, JobState};
 use crate::engine::pod::{Job, Pod};
 use crate::engine::verdict::{Ended, Finished};
+use crate::outside::kubernetes::api::CallError;
+use crate::outside::kubernetes::feed::{News, Selection, Versioned, feed};
 use crate::runs::executor::{ExecutorError, Seen};
 
 /// Calls of the watch's own under way at once.

@@ -73,6 +73,9 @@ fn came_in_for(principal: &Principal, attributes: &Attributes) -> bool {
             principal.sees(&name.namespace)
         }
         Ingress::Manual(by) => principal.sees_all() || *by == principal.name,
-        Ingress::Verdict | Ingress::JetStream { .. } | Ingress::Nats { .. } => principal.sees_all(),
+        // What it is about is no namespace of definitions.
+        Ingress::Verdict | Ingress::JetStream { .. } | Ingress::Nats { .. } | Ingress::Kubernetes { .. } => {
+            principal.sees_all()
+        }
     }
 }

@@ -66,5 +66,6 @@ fn one(principal: &Principal, state: &WebState, name: &ObjectName) -> Result<Res
 }
 
 fn view<'a>(it: &'a Trigger, state: &WebState) -> TriggerView<'a> {
-    trigger(it, &state.instance, state.deaf.of(it), state.clock.now())
+    let trouble = [state.deaf.of(it), state.blind.of(it)].concat();
+    trigger(it, &state.instance, trouble, state.clock.now())
 }

@@ -128,7 +128,7 @@ fn what_a_later_version_has_is_unknown() {
   gate: {}
   runs: []
 "), @r"
-        a.yaml:5:14: spec.sources[0].kubernetesEvent: unknown field; the fields here are nats, schedule, verdict, webhook
+        a.yaml:5:14: spec.sources[0].kubernetesEvent: unknown field; the fields here are kubernetes, nats, schedule, verdict, webhook (did you mean kubernetes?)
         a.yaml:6:3: spec.gate: unknown field; the fields here are git, match, policy, runs, series, sources, suspend
         a.yaml:7:9: spec.runs: needs at least 1 entry
         ");

@@ -48,12 +48,15 @@ fn the_account_may_do_what_is_listed_and_no_more() {
         ("", "pods", &["get", "list", "patch", "watch"]),
         ("", "pods/log", &["get"]),
         ("", "events", &["list"]),
+        ("apps", "deployments", &["list", "watch"]),
+        ("apps", "statefulsets", &["list", "watch"]),
+        ("apps", "daemonsets", &["list", "watch"]),
     ];
     let needed = needed.iter().flat_map(|(group, resource, verbs)| {
         verbs.iter().map(|verb| ((*group).to_owned(), (*resource).to_owned(), (*verb).to_owned()))
     });
     let needed: BTreeSet<_> = needed.collect();
-    assert_eq!(needed.len(), 12);
+    assert_eq!(needed.len(), 18);
     let lease = ["create", "get", "update"]
         .map(|verb| ("coordination.k8s.io".to_owned(), "leases".to_owned(), verb.to_owned()));
     let lease = BTreeSet::from(lease);

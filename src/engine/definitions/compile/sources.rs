@@ -62,6 +62,9 @@ pub(super) fn sources(
             SourceConfig::Nats(config) => {
                 super::nats::nats(config, &format!("{field}.nats"), &sources, findings)
             }
+            SourceConfig::Kubernetes(config) => {
+                super::kubernetes::kubernetes(config, &format!("{field}.kubernetes"), findings)
+            }
         };
         sources.extend(compiled);
     }
@@ -84,11 +87,7 @@ fn webhook(
             let message = format!("a webhook of provider {} tells of no repository", provider.name());
             findings.push(Finding::key(format!("{field}.{name}"), message));
         }
-        Globs::compile(texts).unwrap_or_else(|problems| {
-            let finding = |(at, message)| Finding::value(format!("{field}.{name}[{at}]"), message);
-            findings.extend(problems.into_iter().map(finding));
-            Globs::default()
-        })
+        self::globs(&format!("{field}.{name}"), texts, findings)
     };
     let clause = Clause::Webhook(WebhookSource {
         webhook: webhook.name.clone(),
@@ -99,6 +98,15 @@ fn webhook(
         paths: globs("paths", &config.paths),
     });
     Source { ingress: Ingress::Webhook(webhook.name.clone()), clause }
+}
+
+/// Compiles globs; what is wrong with any goes to `findings`.
+pub(super) fn globs(field: &str, texts: &[String], findings: &mut Vec<Finding>) -> Globs {
+    Globs::compile(texts).unwrap_or_else(|problems| {
+        let finding = |(at, message)| Finding::value(format!("{field}[{at}]"), message);
+        findings.extend(problems.into_iter().map(finding));
+        Globs::default()
+    })
 }
 
 fn verdict(

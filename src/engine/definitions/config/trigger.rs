@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kubernetes::KubernetesSourceConfig;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::schedule::Missed;
 use crate::engine::verdict::Outcome;
@@ -53,6 +54,8 @@ pub enum SourceConfig {
     Verdict(VerdictSourceConfig),
     /// Messages of NATS.
     Nats(NatsSourceConfig),
+    /// Changes of objects of the cluster.
+    Kubernetes(KubernetesSourceConfig),
 }
 
 /// Verdicts of other triggers.

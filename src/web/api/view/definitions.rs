@@ -7,7 +7,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::engine::definitions::config::{ParamType, Provider};
-use crate::engine::definitions::{Clause, JobTemplate, Leg, NatsFrom, NatsSource, Source, Trigger, Webhook};
+use crate::engine::definitions::{
+    Clause, JobTemplate, KubernetesSource, Leg, NatsFrom, NatsSource, Source, Trigger, Webhook,
+};
 use crate::engine::event::Millis;
 use crate::engine::render::ParamSchema;
 use crate::engine::schedule::Missed;
@@ -36,6 +38,7 @@ enum SourceView<'a> {
     Schedule(ScheduleView<'a>),
     Verdict(VerdictView<'a>),
     Nats(NatsSourceView<'a>),
+    Kubernetes(KubernetesSourceView<'a>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -87,6 +90,22 @@ struct NatsSourceView<'a> {
     consumer: Option<String>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     types: &'a [String],
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct KubernetesSourceView<'a> {
+    /// The kind whose objects it watches.
+    kubernetes: &'static str,
+    api_version: &'static str,
+    change: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    names: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    namespaces: &'a [String],
+    /// Labels that an object must have, with their values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -154,6 +173,7 @@ fn view<'a>(source: &'a Source, instance: &str, trigger: &Trigger, now: Millis) 
             outcomes: verdict.outcomes.iter().copied().collect(),
             within_seconds: verdict.join.as_ref().map(|join| join.within_ms / 1_000),
         }),
+        Clause::Kubernetes(source) => SourceView::Kubernetes(kubernetes(source)),
         // Told by the verdicts that it waits for.
         Clause::Joined => return None,
         Clause::Nats(nats) => {
@@ -168,6 +188,17 @@ fn view<'a>(source: &'a Source, instance: &str, trigger: &Trigger, now: Millis) 
             SourceView::Nats(NatsSourceView { subject, queue, stream, consumer, types: &nats.types })
         }
     })
+}
+
+fn kubernetes(source: &KubernetesSource) -> KubernetesSourceView<'_> {
+    KubernetesSourceView {
+        kubernetes: source.kind.as_str(),
+        api_version: source.kind.api_version(),
+        change: source.changes.iter().map(|change| change.as_str()).collect(),
+        names: source.names.texts(),
+        namespaces: source.namespaces.texts(),
+        labels: &source.labels.equal,
+    }
 }
 
 fn plan(leg: &Leg) -> PlanView<'_> {

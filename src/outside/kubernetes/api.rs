@@ -21,44 +21,51 @@ const CALL: Duration = Duration::from_secs(30);
 
 /// Asks the API server. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Api {
+pub struct Api {
     client: Client,
 }
 
 /// Why a call did not do it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub enum CallError {
     /// The API server said so.
     #[error("{}", words(.0))]
     Said(Box<Status>),
     /// It was not reached, or its answer was not whole.
     #[error("the API server can't be reached: {0}")]
     Unreachable(String),
+    /// It did not answer in time.
     #[error("the API server did not answer within {} s", CALL.as_secs())]
     TimedOut,
+    /// What it answered is not what was asked for.
     #[error("the API server's answer can't be read: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 
 /// One page of a list, each item as it is.
 #[derive(Debug, Deserialize)]
-pub(super) struct Page<T> {
-    pub(super) metadata: PageMeta,
+pub struct Page<T> {
+    /// Where the list stands.
+    pub metadata: PageMeta,
+    /// The items.
     #[serde(default = "Vec::new")]
-    pub(super) items: Vec<T>,
+    pub items: Vec<T>,
 }
 
+/// Where a list stands.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct PageMeta {
-    pub(super) resource_version: String,
+pub struct PageMeta {
+    /// From where on a watch goes on.
+    pub resource_version: String,
+    /// Asks for the next page, where there is one.
     #[serde(rename = "continue")]
-    pub(super) more: Option<String>,
+    pub more: Option<String>,
 }
 
 impl CallError {
     /// The status code, where the API server answered.
-    pub(super) fn code(&self) -> Option<u16> {
+    pub fn code(&self) -> Option<u16> {
         match self {
             Self::Said(status) => Some(status.code),
             _ => None,
@@ -67,7 +74,7 @@ impl CallError {
 }
 
 /// The API server's own words.
-pub(super) fn words(status: &Status) -> String {
+pub fn words(status: &Status) -> String {
     match (status.message.is_empty(), status.reason.is_empty()) {
         (false, _) => status.message.clone(),
         (true, false) => format!("{} (status {})", status.reason, status.code),
@@ -76,46 +83,47 @@ pub(super) fn words(status: &Status) -> String {
 }
 
 impl Api {
-    pub(super) fn new(client: Client) -> Self {
+    /// Asks through this client.
+    pub fn new(client: Client) -> Self {
         Self { client }
     }
 
     /// A GET.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         Ok(serde_json::from_str(&self.text(Method::GET, path, "", Vec::new()).await?)?)
     }
 
     /// The same, as it is sent.
-    pub(super) async fn get_text(&self, path: &str) -> Result<String, CallError> {
+    pub async fn get_text(&self, path: &str) -> Result<String, CallError> {
         self.text(Method::GET, path, "", Vec::new()).await
     }
 
     /// A POST.
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
         let body = serde_json::to_vec(body)?;
         Ok(serde_json::from_str(&self.text(Method::POST, path, "application/json", body).await?)?)
     }
 
     /// A PUT.
-    pub(super) async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
         let body = serde_json::to_vec(body)?;
         Ok(serde_json::from_str(&self.text(Method::PUT, path, "application/json", body).await?)?)
     }
 
     /// A DELETE with its options.
-    pub(super) async fn delete(&self, path: &str, options: &Value) -> Result<(), CallError> {
+    pub async fn delete(&self, path: &str, options: &Value) -> Result<(), CallError> {
         let body = serde_json::to_vec(options)?;
         self.text(Method::DELETE, path, "application/json", body).await.map(drop)
     }
 
     /// A PATCH that merges.
-    pub(super) async fn merge(&self, path: &str, change: &Value) -> Result<(), CallError> {
+    pub async fn merge(&self, path: &str, change: &Value) -> Result<(), CallError> {
         let body = serde_json::to_vec(change)?;
         self.text(Method::PATCH, path, "application/merge-patch+json", body).await.map(drop)
     }
 
     /// What is sent for as long as there is something; only the beginning has 30 seconds.
-    pub(super) async fn stream(&self, path: &str) -> Result<impl AsyncBufRead + use<>, CallError> {
+    pub async fn stream(&self, path: &str) -> Result<impl AsyncBufRead + use<>, CallError> {
         let mut request = request(Method::GET, path, "", Vec::new())?;
         // Newer servers compress each event of a watch by itself.
         let identity = http::HeaderValue::from_static("identity");
@@ -154,6 +162,6 @@ impl From<kube::Error> for CallError {
 }
 
 /// A value as part of a path or of a query.
-pub(super) fn escape(value: &str) -> PercentEncode<'_> {
+pub fn escape(value: &str) -> PercentEncode<'_> {
     utf8_percent_encode(value, RESERVED)
 }

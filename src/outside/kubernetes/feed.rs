@@ -33,7 +33,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 
 /// What a feed tells.
 #[derive(Debug)]
-pub(super) enum News<T> {
+pub enum News<T> {
     /// A list begins.
     Listing,
     /// An object as it is now.
@@ -50,11 +50,11 @@ pub(super) enum News<T> {
 
 /// Which objects.
 #[derive(Debug, Clone)]
-pub(super) struct Selection {
+pub struct Selection {
     /// Path of the collection.
-    pub(super) path: String,
+    pub path: String,
     /// Which labels they have.
-    pub(super) labels: String,
+    pub labels: String,
 }
 
 enum State {
@@ -108,13 +108,13 @@ struct VersionMeta {
 }
 
 /// Objects whose version a feed takes note of.
-pub(super) trait Versioned: DeserializeOwned + Send + 'static {
+pub trait Versioned: DeserializeOwned + Send + 'static {
     /// `metadata.resourceVersion`.
     fn version(&self) -> &str;
 }
 
 /// Feeds what is selected.
-pub(super) fn feed<T: Versioned>(api: Api, selection: Selection) -> impl Stream<Item = News<T>> + Send {
+pub fn feed<T: Versioned>(api: Api, selection: Selection) -> impl Stream<Item = News<T>> + Send {
     let feed = Feed {
         api,
         selection,

@@ -1,0 +1,318 @@
+//! Rollouts: whether what an object's spec asks for is there, and which of its revisions that is.
+//!
+//! The order of questions is that of `kubectl rollout status`: what the controller has not observed yet says
+//! nothing. Waits alone do not tell a rollout from a scale or from pods that come and go, so each state has a
+//! [`Revision`], and only a revision that was not there before is a rollout; [`mark`] decides that.
+//!
+//! A `kubectl rollout restart` changes the template, so it is a rollout; pods that are deleted are none.
+//! Nothing here trusts an object: what is missing or of another type counts as not there.
+
+pub mod mark;
+mod reduce;
+mod view;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::event::Ingress;
+use super::ids::h_hex;
+pub use mark::{Fires, Found, Mark, Rollouts, Subject, look, marked};
+pub use reduce::event;
+pub use view::{Told, View, Wanted};
+
+/// Type of the event of a rollout that is complete.
+pub const ROLLED_OUT: &str = "dev.kickoff.kubernetes.rolledout";
+/// Type of the event of a rollout that failed.
+pub const ROLLOUT_FAILED: &str = "dev.kickoff.kubernetes.rolloutfailed";
+
+/// The API group of all kinds here.
+const GROUP: &str = "apps";
+/// Its version.
+const API_VERSION: &str = "apps/v1";
+/// Where a Deployment has its revision.
+const REVISION: &str = "deployment.kubernetes.io/revision";
+/// Where a DaemonSet has a number that the API server counts up with each change of its template.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+/// Longest name of a revision.
+const LONGEST: usize = 253;
+
+/// Kinds whose rollouts are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Of `apps/v1`.
+    DaemonSet,
+    /// Of `apps/v1`.
+    Deployment,
+    /// Of `apps/v1`.
+    StatefulSet,
+}
+
+/// What can become of an object.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+pub enum Change {
+    /// A rollout is complete.
+    RolledOut,
+    /// A rollout of a Deployment did not get on within its `progressDeadlineSeconds`.
+    RolloutFailed,
+}
+
+/// What is rolled out, or is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// A number that grows, or a name.
+    pub name: String,
+    /// Hash of the pods' template.
+    pub template: String,
+}
+
+/// How far a rollout is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not over.
+    Waiting {
+        /// For what.
+        why: String,
+        /// The revision, where the status says that it was complete before: what is away now was there.
+        was: Option<Revision>,
+    },
+    /// Everything is there.
+    Complete(Revision),
+    /// The cluster has given up waiting.
+    Failed {
+        /// Of what.
+        revision: Revision,
+        /// The cluster's own words.
+        reason: String,
+        /// Since when, as the cluster writes it.
+        since: String,
+    },
+    /// The object does not say.
+    Unknown(String),
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::DaemonSet, Self::Deployment, Self::StatefulSet];
+
+    /// The kind that a definition names.
+    pub fn find(api_version: &str, kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| api_version == API_VERSION && known.as_str() == kind)
+    }
+
+    /// As manifests write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DaemonSet => "DaemonSet",
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+        }
+    }
+
+    /// Group and version, as manifests write them.
+    pub const fn api_version(self) -> &'static str {
+        API_VERSION
+    }
+
+    /// The API group.
+    pub const fn group(self) -> &'static str {
+        GROUP
+    }
+
+    /// As paths and Roles write it.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::DaemonSet => "daemonsets",
+            Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+        }
+    }
+
+    /// Where its events come in: of each kind one place, whoever asks for them.
+    pub fn ingress(self) -> Ingress {
+        Ingress::Kubernetes { group: GROUP.to_owned(), kind: self.as_str().to_owned() }
+    }
+
+    /// The kind whose events come in there.
+    pub fn of(ingress: &Ingress) -> Option<Self> {
+        match ingress {
+            Ingress::Kubernetes { group, kind } if group == GROUP => {
+                Self::ALL.into_iter().find(|known| known.as_str() == kind)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Change {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::RolledOut, Self::RolloutFailed];
+
+    /// As definitions write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RolledOut => "RolledOut",
+            Self::RolloutFailed => "RolloutFailed",
+        }
+    }
+
+    /// Type of its events.
+    pub const fn event_type(self) -> &'static str {
+        match self {
+            Self::RolledOut => ROLLED_OUT,
+            Self::RolloutFailed => ROLLOUT_FAILED,
+        }
+    }
+}
+
+impl Revision {
+    /// Whether it is another rollout than `before` was.
+    ///
+    /// Numbers grow with each rollout, also with one back to an older template. One that is lower is a
+    /// rollout only with another template: a copy of an old manifest brings an old number along for a moment.
+    /// Of names any other is one. A template alone decides only where nothing better is known of both: a
+    /// newer API server may add fields to all of them.
+    pub fn is_after(&self, before: &Self) -> bool {
+        match (self.number(), before.number()) {
+            (Some(now), Some(then)) => now > then || (now < then && self.template != before.template),
+            (None, None) => self.name != before.name,
+            _ => self.template != before.template,
+        }
+    }
+
+    fn number(&self) -> Option<u64> {
+        self.name.parse().ok()
+    }
+}
+
+impl Standing {
+    fn waiting(why: impl Into<String>) -> Self {
+        Self::Waiting { why: why.into(), was: None }
+    }
+}
+
+/// How far the rollout of an object is.
+pub fn standing(kind: Kind, object: &Value) -> Standing {
+    if object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()) {
+        return Standing::waiting("it is being deleted");
+    }
+    let generation = count(object, "/metadata/generation");
+    let observed = count(object, "/status/observedGeneration");
+    if generation == 0 {
+        return Standing::Unknown("it has no generation".to_owned());
+    }
+    if observed < generation {
+        return Standing::waiting(format!("generation {generation} has not been observed yet"));
+    }
+    match kind {
+        Kind::Deployment => deployment(object),
+        Kind::StatefulSet => rolling(object).unwrap_or_else(|| stateful_set(object)),
+        Kind::DaemonSet => rolling(object).unwrap_or_else(|| daemon_set(object)),
+    }
+}
+
+fn deployment(object: &Value) -> Standing {
+    let number = annotation(object, REVISION).and_then(|text| text.parse::<u64>().ok());
+    let Some(number) = number else { return Standing::waiting("it has no revision yet") };
+    let revision = Revision { name: number.to_string(), template: template(object) };
+    let progressing = condition(object, "Progressing");
+    let reason = progressing.and_then(|it| it["reason"].as_str()).unwrap_or_default();
+    if reason == "ProgressDeadlineExceeded" {
+        let words = progressing.and_then(|it| it["message"].as_str()).filter(|words| !words.is_empty());
+        let reason = words.unwrap_or("it exceeded its progress deadline");
+        let since = progressing.and_then(|it| it["lastUpdateTime"].as_str()).unwrap_or_default();
+        let (reason, since) = (reason.chars().take(1_000).collect(), since.chars().take(64).collect());
+        return Standing::Failed { revision, reason, since };
+    }
+    // It stays when pods go away later.
+    let was = (reason == "NewReplicaSetAvailable").then(|| revision.clone());
+    let waiting = |why: String| Standing::Waiting { why, was: was.clone() };
+    let updated = count(object, "/status/updatedReplicas");
+    let all = count(object, "/status/replicas");
+    let available = count(object, "/status/availableReplicas");
+    match wanted(object) {
+        Some(wanted) if updated < wanted => waiting(format!("{updated} of {wanted} replicas are updated")),
+        _ if all > updated => waiting(format!("{} old replicas are to go", all - updated)),
+        _ if available < updated => waiting(format!("{available} of {updated} replicas are available")),
+        _ => Standing::Complete(revision),
+    }
+}
+
+fn stateful_set(object: &Value) -> Standing {
+    let name = object.pointer("/status/updateRevision").and_then(Value::as_str).unwrap_or_default();
+    if name.is_empty() || name.len() > LONGEST {
+        return Standing::waiting("it has no revision yet");
+    }
+    let revision = Revision { name: name.to_owned(), template: template(object) };
+    let ready = count(object, "/status/readyReplicas");
+    let updated = count(object, "/status/updatedReplicas");
+    let wanted = wanted(object).unwrap_or(1);
+    let current = object.pointer("/status/currentRevision").and_then(Value::as_str);
+    if ready < wanted {
+        return Standing::waiting(format!("{ready} of {wanted} replicas are ready"));
+    }
+    if object.pointer("/spec/updateStrategy/rollingUpdate").is_some_and(Value::is_object) {
+        let partition = count(object, "/spec/updateStrategy/rollingUpdate/partition");
+        let part = wanted.saturating_sub(partition);
+        return match part {
+            // kubectl calls it complete, though nothing of it is out.
+            0 if wanted > 0 && current != Some(name) => Standing::waiting("its partition holds all back"),
+            _ if updated < part => Standing::waiting(format!("{updated} of {part} replicas are updated")),
+            _ => Standing::Complete(revision),
+        };
+    }
+    if current != Some(name) {
+        return Standing::waiting(format!("{updated} of {wanted} replicas are updated"));
+    }
+    Standing::Complete(revision)
+}
+
+fn daemon_set(object: &Value) -> Standing {
+    let template = template(object);
+    let number = annotation(object, TEMPLATE_GENERATION).and_then(|text| text.parse::<u64>().ok());
+    let name = number.map_or_else(|| format!("template-{template}"), |number| number.to_string());
+    let desired = count(object, "/status/desiredNumberScheduled");
+    let updated = count(object, "/status/updatedNumberScheduled");
+    let available = count(object, "/status/numberAvailable");
+    if updated < desired {
+        return Standing::waiting(format!("{updated} of {desired} pods are updated"));
+    }
+    if available < desired {
+        return Standing::waiting(format!("{available} of {desired} pods are available"));
+    }
+    Standing::Complete(Revision { name, template })
+}
+
+/// Of an object that is not updated step by step nobody can say how far it is.
+fn rolling(object: &Value) -> Option<Standing> {
+    let strategy = object.pointer("/spec/updateStrategy/type").and_then(Value::as_str);
+    match strategy {
+        None | Some("RollingUpdate") => None,
+        Some(_) => Some(Standing::Unknown("only a rolling update tells how far it is".to_owned())),
+    }
+}
+
+/// A count; one that is missing or makes no sense is 0.
+fn count(object: &Value, path: &str) -> u64 {
+    object.pointer(path).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn wanted(object: &Value) -> Option<u64> {
+    object.pointer("/spec/replicas").and_then(Value::as_u64)
+}
+
+fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get("metadata")?.get("annotations")?.get(name)?.as_str()
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    conditions.iter().find(|condition| condition["type"] == kind)
+}
+
+/// Hash of the pods' template: the keys of objects are sorted, so it does not depend on their order.
+fn template(object: &Value) -> String {
+    let text = object.pointer("/spec/template").map(Value::to_string).unwrap_or_default();
+    h_hex("pod template", &[text.as_bytes()], 16)
+}

@@ -1,0 +1,88 @@
+//! What of the cluster is watched, and what of it is not seen, with the reason.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::engine::definitions::{Snapshot, Trigger};
+use crate::engine::rollout::Kind;
+use crate::sources::trouble::Troubles;
+
+/// A kind in a namespace, or in all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Watched {
+    pub(super) kind: Kind,
+    pub(super) namespace: Option<String>,
+}
+
+/// What is not seen. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Blind {
+    /// The only namespaces that are served; empty for all.
+    namespaces: Arc<[String]>,
+    troubles: Troubles<Watched>,
+}
+
+impl Blind {
+    /// Of a server of these namespaces, or of all where there are none; nothing is known yet.
+    pub fn new(namespaces: &[String]) -> Self {
+        Self { namespaces: namespaces.into(), troubles: Troubles::new() }
+    }
+
+    /// Everything that is wrong, each as a sentence.
+    pub fn told(&self) -> watch::Receiver<Vec<String>> {
+        self.troubles.told()
+    }
+
+    /// What this trigger does not see.
+    pub fn of(&self, trigger: &Trigger) -> Vec<String> {
+        let mut wanted = BTreeSet::new();
+        let mut sentences = BTreeSet::new();
+        for source in trigger.kubernetes() {
+            let reached = |namespace: &String| source.reaches(namespace);
+            if !self.namespaces.is_empty() && !self.namespaces.iter().any(reached) {
+                let served = self.namespaces.join(", ");
+                sentences.insert(format!("{}: the server serves only namespace {served}", source.title()));
+            }
+            let scopes = self.scopes(source.kind);
+            wanted.extend(scopes.filter(|scope| scope.namespace.as_ref().is_none_or(reached)));
+        }
+        let mut told = self.troubles.of(&wanted, false);
+        told.extend(sentences);
+        told
+    }
+
+    /// What all triggers want.
+    pub(super) fn all_of(&self, snapshot: &Snapshot) -> BTreeSet<Watched> {
+        let wanted = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
+        let kinds: BTreeSet<Kind> = wanted.map(|source| source.kind).collect();
+        kinds.into_iter().flat_map(|kind| self.scopes(kind)).collect()
+    }
+
+    fn scopes(&self, kind: Kind) -> impl Iterator<Item = Watched> {
+        let everywhere = self.namespaces.is_empty().then_some(Watched { kind, namespace: None });
+        let here = move |namespace: &String| Watched { kind, namespace: Some(namespace.clone()) };
+        everywhere.into_iter().chain(self.namespaces.iter().map(here))
+    }
+
+    /// Nothing is seen, or again what each says for itself.
+    pub(super) fn all(&self, why: Option<String>) {
+        self.troubles.all(why);
+    }
+
+    /// One thing is not seen, or is; whether that is new.
+    pub(super) fn one(&self, watched: &Watched, why: Option<String>) -> bool {
+        self.troubles.one(watched, why)
+    }
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}s of namespace {namespace}", self.kind.as_str()),
+            None => write!(f, "{}s of all namespaces", self.kind.as_str()),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! One watch: all objects of a kind in a scope, then each change of them, for as long as it is wanted.
+//!
+//! What follows from an object is decided in [`View`]; here it is stored. An event is appended, however long
+//! that takes, and its mark becomes durable in the commit that decides it: if we die before the append, the
+//! object is listed again and the same event is made; if we die after, it is made again under the same key,
+//! and is known. What fires nothing goes to the machine as a fact: if that is lost, the next list tells it
+//! again. A list that broke off notes nothing wrong, since the baseline is complete only with the list.
+//!
+//! Marks are read once what was stored before is decided: from an older mark the same change would be another event.
+//!
+//! A disconnect, a 410 or a list every ten minutes is the feed's own matter: all states are levels here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::blind::{Blind, Watched};
+use crate::engine::definitions::Snapshot;
+use crate::engine::event::Event;
+use crate::engine::machine::{Input, Key, Record};
+use crate::engine::rollout::{Change, Told, View};
+use crate::outside::clock::Clock;
+use crate::outside::kubernetes::api::{Api, escape};
+use crate::outside::kubernetes::feed::{News, Selection, Versioned, feed};
+use crate::sources::append_all;
+use crate::store::inbox::Inbox;
+use crate::store::records::{Records, RecordsError};
+
+/// How much is taken at once, where it is there at once.
+const AT_ONCE: usize = 64;
+/// How often is looked whether what was stored before is decided.
+const LOOK: Duration = Duration::from_millis(50);
+/// Between two tries to read the marks, or to append.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often the log may tell the same.
+const TELL: Duration = Duration::from_mins(1);
+
+/// What a watch works with.
+pub(super) struct Watch {
+    pub(super) watched: Watched,
+    pub(super) api: Api,
+    pub(super) inbox: Arc<dyn Inbox>,
+    pub(super) arrived: watch::Receiver<u64>,
+    pub(super) records: Arc<dyn Records>,
+    pub(super) facts: mpsc::Sender<Input>,
+    pub(super) clock: Clock,
+    pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) blind: Blind,
+    /// When the log was told last that nothing is seen, until it is told that it is.
+    pub(super) told_at: Option<Instant>,
+}
+
+/// An object as it is sent.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Object(Value);
+
+impl Versioned for Object {
+    fn version(&self) -> &str {
+        self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+    }
+}
+
+impl Watch {
+    /// Follows until `cancel`.
+    pub(super) async fn follow(self, cancel: CancellationToken) {
+        cancel.run_until_cancelled(Box::pin(self.run())).await;
+    }
+
+    async fn run(mut self) {
+        let Watched { kind, namespace } = &self.watched;
+        let mut view = View::new(*kind, namespace.as_deref(), self.records().await);
+        let mut news = feed::<Object>(self.api.clone(), self.selection()).ready_chunks(AT_ONCE).boxed();
+        while let Some(news) = news.next().await {
+            let snapshot = self.snapshots.borrow().clone();
+            let mut told = view.told();
+            for news in news {
+                self.hear(news, &snapshot, &mut view, &mut told);
+            }
+            self.store(told).await;
+        }
+    }
+
+    fn selection(&self) -> Selection {
+        let Watched { kind, namespace } = &self.watched;
+        let place = namespace.as_ref().map(|name| format!("/namespaces/{}", escape(name)));
+        let (version, place) = (kind.api_version(), place.unwrap_or_default());
+        Selection { path: format!("/apis/{version}{place}/{}", kind.resource()), labels: String::new() }
+    }
+
+    /// What the machine has of these objects, once it can be read: an event that is stored and not decided yet has
+    /// not moved its mark, and would be made again from the mark before, under another id.
+    async fn records(&self) -> Vec<(Key, Record)> {
+        let stored = *self.arrived.borrow();
+        while self.decided().await < stored {
+            sleep(LOOK).await;
+        }
+        let mut known = Vec::new();
+        for prefix in View::prefixes(self.watched.kind) {
+            known.extend(self.scan(&prefix).await);
+        }
+        known
+    }
+
+    /// Up to which position of the inbox everything is decided.
+    async fn decided(&self) -> u64 {
+        match self.scan(&Key::Cursor.to_string()).await.first() {
+            Some((_, Record::Cursor(position))) => *position,
+            _ => 0,
+        }
+    }
+
+    async fn scan(&self, prefix: &str) -> Vec<(Key, Record)> {
+        loop {
+            match self.records.scan(prefix).await {
+                Ok(records) => return records,
+                // Dispatch ends the process over it.
+                Err(error @ RecordsError::Corrupt { .. }) => {
+                    warn!(%error, watched = %self.watched, "the marks can't be read");
+                    std::future::pending::<()>().await;
+                }
+                Err(error) => warn!(%error, watched = %self.watched, "can't read the marks, trying again"),
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    fn hear(&mut self, news: News<Object>, snapshot: &Snapshot, view: &mut View, told: &mut Told) {
+        match news {
+            News::Listing => view.listing(),
+            News::Item(Object(object)) => {
+                let kind = self.watched.kind;
+                let wanted = |change: Change, namespace: &str, name: &str| {
+                    let sources = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
+                    let mut sources = sources.filter(|source| source.kind == kind);
+                    sources.any(|source| source.may_take(change, namespace, name))
+                };
+                if let Err(why) = view.item(object, &wanted, self.clock.now(), told) {
+                    warn!(watched = %self.watched, why, "an object makes no sense, and is left out");
+                }
+            }
+            News::Gone(Object(object)) => view.gone(&object, told),
+            News::Listed => {
+                view.listed(told);
+                if told.rollouts.listed.is_some() {
+                    info!(watched = %self.watched, "watched for the first time: what is there fires nothing");
+                }
+                self.sees();
+            }
+            News::Trouble(why) => self.is_blind(&why),
+            News::Well => self.sees(),
+        }
+    }
+
+    async fn store(&self, told: Told) {
+        let notes = told.has_notes();
+        if !told.events.is_empty() {
+            self.append(told.events).await;
+        }
+        if notes && self.facts.send(Input::Rollouts(Box::new(told.rollouts))).await.is_err() {
+            // Dispatch is gone: everything stops.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Appends events, however long it takes.
+    async fn append(&self, events: Vec<Event>) {
+        loop {
+            match append_all(&*self.inbox, events.clone()).await {
+                Ok(_) => {
+                    self.blind.one(&self.watched, None);
+                    return;
+                }
+                Err(error) => {
+                    if self.blind.one(&self.watched, Some(error.to_string())) {
+                        warn!(%error, watched = %self.watched, "changes of the cluster wait to be stored");
+                    }
+                }
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// It can't be seen what happens, and why; told in the log where it is new, once a minute.
+    fn is_blind(&mut self, why: &str) {
+        let why = self.words(why);
+        let new = self.blind.one(&self.watched, Some(why.clone()));
+        if new && self.told_at.is_none_or(|at| at.elapsed() >= TELL) {
+            warn!(watched = %self.watched, why, "changes of the cluster are not seen, and it is tried again");
+            self.told_at = Some(Instant::now());
+        }
+    }
+
+    /// It can.
+    fn sees(&mut self) {
+        self.blind.one(&self.watched, None);
+        if self.told_at.take().is_some() {
+            info!(watched = %self.watched, "changes of the cluster are seen again");
+        }
+    }
+
+    /// The API server's own words, with what to do about them.
+    fn words(&self, why: &str) -> String {
+        if !why.contains("forbidden") {
+            return why.to_owned();
+        }
+        let Watched { kind, namespace } = &self.watched;
+        let place = match namespace {
+            Some(namespace) => format!("in namespace {namespace}"),
+            None => "in all namespaces, or name those that are served with --namespaces".to_owned(),
+        };
+        format!("{why}; grant list and watch on {} ({}) {place}", kind.resource(), kind.group())
+    }
+}

@@ -1,0 +1,304 @@
+//! A watch, the inbox and the machine together, with crashes between any two steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kickoff::engine::definitions::Snapshot;
+use kickoff::engine::event::Event;
+use kickoff::engine::ids::EventKey;
+use kickoff::engine::machine::{Input, Key, Machine, MachineConfig, Record, Write};
+use kickoff::engine::rollout::{Kind, Rollouts, Told, View};
+use serde_json::{Value, json};
+
+use super::super::definitions::{TEMPLATE, snapshot};
+
+const TRIGGER: &str = "
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {name: after-rollout}
+spec:
+  sources: [{kubernetes: {apiVersion: apps/v1, kind: Deployment, change: [RolledOut]}}]
+  runs: [{template: smoke, environment: staging}]
+";
+
+fn definitions(trigger: &str) -> Arc<Snapshot> {
+    let snapshot = snapshot(&[("a.yaml", &format!("{TEMPLATE}---{trigger}"))], None);
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+    snapshot
+}
+
+/// What survives a crash.
+#[derive(Default)]
+struct Disk {
+    inbox: Vec<Event>,
+    keys: BTreeSet<EventKey>,
+    records: BTreeMap<Key, Record>,
+}
+
+/// What does not.
+struct Process {
+    machine: Machine,
+    view: View,
+    /// Facts that the machine has not taken yet.
+    facts: Vec<Rollouts>,
+}
+
+impl Disk {
+    fn commit(&mut self, writes: Vec<Write>) {
+        for Write { key, value } in writes {
+            match value {
+                Some(value) => drop(self.records.insert(key, value)),
+                None => drop(self.records.remove(&key)),
+            }
+        }
+    }
+
+    fn start(&mut self, snapshot: &Snapshot) -> Process {
+        let config = MachineConfig { max_running: Some(0), ..MachineConfig::new("kickoff") };
+        let mut machine = Machine::new(config);
+        for (key, record) in &self.records {
+            machine.apply(&Write::put(key.clone(), record.clone()));
+        }
+        self.commit(machine.step(snapshot, Input::Definitions, 0).writes);
+        let view = |disk: &Self| {
+            let known = disk.records.iter().map(|(key, record)| (key.clone(), record.clone())).collect();
+            View::new(Kind::Deployment, None, known)
+        };
+        let mut process = Process { machine, view: view(self), facts: Vec::new() };
+        // As the watch does: marks are read once what was stored before is decided.
+        self.decide(&mut process, snapshot, true);
+        process.view = view(self);
+        process
+    }
+
+    fn append(&mut self, process: &mut Process, told: Told) {
+        for event in told.events {
+            if self.keys.insert(event.attributes.key.clone()) {
+                self.inbox.push(event);
+            }
+        }
+        process.facts.push(told.rollouts);
+    }
+
+    /// The machine takes in what is there: facts before events, or after them.
+    fn decide(&mut self, process: &mut Process, snapshot: &Snapshot, facts_first: bool) {
+        let facts: Vec<Rollouts> = std::mem::take(&mut process.facts);
+        let mut facts: Vec<Input> = facts.into_iter().map(|facts| Input::Rollouts(Box::new(facts))).collect();
+        let cursor = process.machine.cursor();
+        let new = (1_u64..).zip(self.inbox.clone()).filter(|(position, _)| *position > cursor);
+        let mut events: Vec<Input> = new
+            .map(|(position, event)| Input::Event { position, event: Box::new(event), subject: None })
+            .collect();
+        let inputs = if facts_first {
+            facts.append(&mut events);
+            facts
+        } else {
+            events.append(&mut facts);
+            events
+        };
+        for input in inputs {
+            let writes = process.machine.step(snapshot, input, 0).writes;
+            self.commit(writes);
+        }
+    }
+
+    fn ids(&self) -> Vec<&str> {
+        self.inbox.iter().map(|event| event.attributes.id.as_str()).collect()
+    }
+
+    fn marks(&self) -> usize {
+        self.records.keys().filter(|key| matches!(key, Key::Rollout(..))).count()
+    }
+}
+
+/// A Deployment as the cluster has it.
+#[derive(Clone)]
+struct Object {
+    uid: String,
+    name: String,
+    generation: u64,
+    revision: u64,
+    complete: bool,
+}
+
+impl Object {
+    fn new(name: u8, uid: u32) -> Self {
+        Self { uid: format!("u{uid}"), name: format!("d{name}"), generation: 1, revision: 1, complete: false }
+    }
+
+    fn value(&self) -> Value {
+        let updated = u8::from(self.complete);
+        json!({
+            "metadata": {
+                "uid": self.uid, "namespace": "shop", "name": self.name, "generation": self.generation,
+                "annotations": {"deployment.kubernetes.io/revision": self.revision.to_string()},
+            },
+            "spec": {"replicas": 1, "template": {"revision": self.revision}},
+            "status": {
+                "observedGeneration": self.generation, "replicas": 1, "updatedReplicas": updated,
+                "availableReplicas": updated,
+            },
+        })
+    }
+}
+
+fn list(process: &mut Process, cluster: &BTreeMap<u8, Object>) -> Told {
+    let mut told = process.view.told();
+    process.view.listing();
+    for object in cluster.values() {
+        process.view.item(object.value(), &|_, _, _| true, 0, &mut told).unwrap();
+    }
+    process.view.listed(&mut told);
+    told
+}
+
+/// Changes one object in some way; gives what a watch would see of it, and of one that is gone.
+fn change(
+    random: &mut fastrand::Rng,
+    cluster: &mut BTreeMap<u8, Object>,
+    uids: &mut u32,
+) -> (Option<Object>, Option<Object>) {
+    let name = random.u8(0..4);
+    let Some(object) = cluster.get_mut(&name) else {
+        *uids += 1;
+        let object = Object::new(name, *uids);
+        cluster.insert(name, object.clone());
+        return (Some(object), None);
+    };
+    match random.u8(0..10) {
+        0 => {
+            let gone = cluster.remove(&name);
+            return (None, gone);
+        }
+        // A new template.
+        1..=3 => {
+            object.generation += 1;
+            object.revision += 1;
+            object.complete = false;
+        }
+        // A scale, or a pod that is away for a moment.
+        4 => object.generation += 1,
+        5 => object.complete = false,
+        _ => object.complete = true,
+    }
+    (Some(object.clone()), None)
+}
+
+#[test]
+fn crashes_between_any_steps_miss_no_newest_rollout_and_double_none() {
+    let snapshot = definitions(TRIGGER);
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut disk, mut cluster, mut uids) = (Disk::default(), BTreeMap::new(), 0);
+        for _ in 0..20 {
+            change(&mut random, &mut cluster, &mut uids);
+        }
+        let before: BTreeSet<(String, u64)> =
+            cluster.values().filter(|it| it.complete).map(|it| (it.uid.clone(), it.revision)).collect();
+        // The baseline is whole before anything changes: what is complete then is old.
+        let mut process = disk.start(&snapshot);
+        let told = list(&mut process, &cluster);
+        assert!(told.events.is_empty(), "seed {seed}");
+        disk.append(&mut process, told);
+        disk.decide(&mut process, &snapshot, true);
+        for _ in 0..150 {
+            let (item, gone) = change(&mut random, &mut cluster, &mut uids);
+            let mut told = process.view.told();
+            if let Some(object) = item {
+                process.view.item(object.value(), &|_, _, _| true, 0, &mut told).unwrap();
+            }
+            if let Some(object) = gone {
+                process.view.gone(&object.value(), &mut told);
+            }
+            // Dies before the append, between it and the decision, or after; or not.
+            let step = random.u8(0..9);
+            if step != 0 {
+                disk.append(&mut process, told);
+            }
+            if step > 1 {
+                disk.decide(&mut process, &snapshot, random.bool());
+            }
+            if step < 3 {
+                for _ in 0..random.u8(0..5) {
+                    change(&mut random, &mut cluster, &mut uids);
+                }
+                process = disk.start(&snapshot);
+                let told = list(&mut process, &cluster);
+                disk.append(&mut process, told);
+            }
+        }
+        disk.decide(&mut process, &snapshot, true);
+        let fired: Vec<(String, u64)> = disk.inbox.iter().map(fired).collect();
+        let once: BTreeSet<_> = fired.iter().cloned().collect();
+        assert_eq!(once.len(), fired.len(), "seed {seed}: {:?}", disk.ids());
+        assert!(once.is_disjoint(&before), "seed {seed}: {once:?} has some of {before:?}");
+        for object in cluster.values().filter(|object| object.complete) {
+            let newest = (object.uid.clone(), object.revision);
+            assert!(once.contains(&newest) || before.contains(&newest), "seed {seed}: {newest:?} is missing");
+        }
+        // Of those that are gone nothing is kept, once a list was whole.
+        process = disk.start(&snapshot);
+        let told = list(&mut process, &cluster);
+        disk.append(&mut process, told);
+        disk.decide(&mut process, &snapshot, true);
+        assert!(disk.marks() <= cluster.len(), "seed {seed}: {} marks", disk.marks());
+    }
+}
+
+fn fired(event: &Event) -> (String, u64) {
+    let parts: Vec<&str> = event.attributes.id.split('.').collect();
+    (parts[0].to_owned(), parts[3].parse().unwrap())
+}
+
+#[test]
+fn a_baseline_that_broke_off_is_made_again() {
+    let snapshot = definitions(TRIGGER);
+    let mut disk = Disk::default();
+    let mut object = Object::new(0, 1);
+    object.complete = true;
+    // Half a list, then the end.
+    let mut process = disk.start(&snapshot);
+    let mut told = process.view.told();
+    process.view.listing();
+    process.view.item(object.value(), &|_, _, _| true, 0, &mut told).unwrap();
+    disk.append(&mut process, told);
+    disk.decide(&mut process, &snapshot, true);
+    assert_eq!(disk.marks(), 1);
+    let mut other = Object::new(1, 2);
+    other.complete = true;
+    let cluster = BTreeMap::from([(0, object), (1, other)]);
+    let mut process = disk.start(&snapshot);
+    let told = list(&mut process, &cluster);
+    disk.append(&mut process, told);
+    disk.decide(&mut process, &snapshot, true);
+    assert_eq!((disk.ids(), disk.marks()), (vec![], 2));
+}
+
+#[test]
+fn a_kind_that_nobody_wants_any_more_begins_anew() {
+    let (wanted, unwanted) =
+        (definitions(TRIGGER), definitions(&TRIGGER.replace("Deployment", "StatefulSet")));
+    let mut disk = Disk::default();
+    let mut object = Object::new(0, 1);
+    object.complete = true;
+    let cluster = BTreeMap::from([(0, object.clone())]);
+    let mut process = disk.start(&wanted);
+    let told = list(&mut process, &cluster);
+    disk.append(&mut process, told);
+    disk.decide(&mut process, &wanted, true);
+    assert_eq!(disk.marks(), 1);
+    disk.commit(process.machine.step(&unwanted, Input::Definitions, 0).writes);
+    assert_eq!(disk.marks(), 0);
+    // What the watch still says comes too late.
+    let told = list(&mut process, &cluster);
+    disk.append(&mut process, told);
+    disk.decide(&mut process, &unwanted, true);
+    object.revision += 1;
+    object.generation += 1;
+    let cluster = BTreeMap::from([(0, object)]);
+    let mut process = disk.start(&wanted);
+    let told = list(&mut process, &cluster);
+    disk.append(&mut process, told);
+    disk.decide(&mut process, &wanted, true);
+    assert_eq!((disk.ids(), disk.marks()), (vec![], 1));
+}
