@@ -8,6 +8,7 @@ pub mod definitions;
 pub mod event;
 pub mod explain;
 pub mod fixture;
+pub mod glob;
 pub mod ids;
 pub mod lease;
 pub mod machine;

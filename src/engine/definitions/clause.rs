@@ -10,13 +10,12 @@ mod nats;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobMatcher};
-
 pub use self::kubernetes::{KubernetesSource, Label, Labels};
 pub use self::nats::{NatsFrom, NatsSource};
 use super::config::Forks;
 use super::model::Trigger;
 use crate::engine::event::{Attributes, Git, Ingress, Millis};
+use crate::engine::glob::Glob;
 use crate::engine::ids::ObjectName;
 use crate::engine::nats::UNREADABLE;
 use crate::engine::render::Text;
@@ -115,7 +114,7 @@ pub struct Globs {
 #[derive(Debug, Clone)]
 enum Pattern {
     Plain(String),
-    Glob(GlobMatcher),
+    Glob(Glob),
 }
 
 impl PartialEq for Globs {
@@ -131,11 +130,17 @@ impl Globs {
     pub fn compile(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
         let (mut problems, mut patterns) = (Vec::new(), Vec::new());
         for (at, text) in texts.iter().enumerate() {
-            match GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build() {
-                _ if text.is_empty() => problems.push((at, "is empty".to_owned())),
-                Ok(_) if is_plain(text) => patterns.push(Pattern::Plain(text.clone())),
-                Ok(glob) => patterns.push(Pattern::Glob(glob.compile_matcher())),
-                Err(error) => problems.push((at, format!("is not a glob: {}", error.kind()))),
+            if text.is_empty() {
+                problems.push((at, "is empty".to_owned()));
+                continue;
+            }
+            if is_plain(text) {
+                patterns.push(Pattern::Plain(text.clone()));
+                continue;
+            }
+            match Glob::compile(text) {
+                Ok(glob) => patterns.push(Pattern::Glob(glob)),
+                Err(message) => problems.push((at, message)),
             }
         }
         if problems.is_empty() { Ok(Self { texts: texts.to_vec(), patterns }) } else { Err(problems) }

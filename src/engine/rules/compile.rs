@@ -1,6 +1,5 @@
 //! From what is read to rules that can't fail: every problem, with its field.
 
-use globset::GlobBuilder;
 use regex::RegexBuilder;
 
 use super::cel::Cel;
@@ -8,6 +7,7 @@ use super::operator::Operator;
 use super::path::Path;
 use super::{Node, RuleProblem, Test};
 use crate::engine::definitions::config::RuleConfig;
+use crate::engine::glob::Glob;
 
 /// Largest compiled regular expression, bytes.
 const REGEX_SIZE: usize = 1 << 20;
@@ -146,9 +146,8 @@ fn operator(rule: &RuleConfig) -> Result<Option<Operator>, (&'static str, String
         return Ok(Some(Operator::Matches(text.clone(), regex)));
     }
     if let Some(text) = &rule.glob {
-        let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build();
-        let glob = glob.map_err(|error| ("glob", format!("is not a glob: {}", error.kind())))?;
-        return Ok(Some(Operator::Glob(text.clone(), glob.compile_matcher())));
+        let glob = Glob::compile(text).map_err(|message| ("glob", message))?;
+        return Ok(Some(Operator::Glob(text.clone(), glob)));
     }
     if let Some((name, _)) = [("in", &rule.is_in), ("notIn", &rule.not_in)]
         .iter()

@@ -1,10 +1,10 @@
 //! Typed operators: `1` is `1.0` and not `"1"`; expressions match the whole string.
 
-use globset::GlobMatcher;
 use regex::Regex;
 use serde_json::{Number, Value, json};
 
 use super::needed;
+use crate::engine::glob::Glob;
 
 /// A compiled operator with what it wants.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) enum Operator {
     NotIn(Vec<Value>),
     Exists(bool),
     Matches(String, Regex),
-    Glob(String, GlobMatcher),
+    Glob(String, Glob),
     StartsWith(String),
     Contains(Value),
     Gt(Number),
@@ -80,7 +80,7 @@ impl Operator {
     pub(super) fn needed(&self) -> Vec<Vec<u8>> {
         match self {
             Self::Matches(pattern, _) => needed::of_regex(pattern),
-            Self::Glob(_, glob) => needed::of_regex(glob.glob().regex()),
+            Self::Glob(_, glob) => needed::of_regex(glob.expression()),
             Self::StartsWith(text) if !text.is_empty() => vec![text.as_bytes().to_vec()],
             _ => Vec::new(),
         }
