@@ -31,6 +31,7 @@ mod retention;
 mod rollout;
 pub mod series;
 pub mod state;
+mod timed;
 pub mod types;
 
 pub use command::unreplayable;

@@ -13,7 +13,8 @@ use super::key::{Key, Write};
 use super::place::Places;
 use super::plan::{Plan, Refusal};
 use super::record::{Decision, DecisionKind, EventRecord, Record};
-use super::state::{Machine, Timer, Turn};
+use super::state::{Timer, Turn};
+use super::timed::Waits;
 use crate::engine::definitions::model::Debounce;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::event::{Attributes, Millis, rfc3339};
@@ -41,12 +42,18 @@ pub struct Debounced {
     pub max_wait_ms: Millis,
 }
 
-impl Debounced {
+impl Waits for Debounced {
     /// When it fires, where nothing more comes.
-    fn due(&self) -> Millis {
+    fn until(&self) -> Millis {
         self.last.saturating_add(self.quiet_ms).min(self.first.saturating_add(self.max_wait_ms))
     }
 
+    fn timer(key: Key) -> Timer {
+        Timer::Quiet(key)
+    }
+}
+
+impl Debounced {
     /// It began no later than `now`: a clock that was ahead made it wait longer than it may.
     fn mended(self, now: Millis) -> Self {
         Self { first: self.first.min(now), last: self.last.min(now), ..self }
@@ -67,7 +74,7 @@ impl Turn<'_> {
         let series = plan.series.clone().unwrap_or_default();
         let key = Key::Debounce(trigger.clone(), series);
         // Whoever was held up, or down, when it was time makes no difference.
-        if self.machine.debounced.get(&key).is_some_and(|before| before.due() <= self.now) {
+        if self.machine.debounced.get(&key).is_some_and(|before| before.until() <= self.now) {
             self.quiet(key.clone());
         }
         let before = self.machine.debounced.get(&key).cloned();
@@ -89,7 +96,7 @@ impl Turn<'_> {
         let reason = format!(
             "waits for {}: until {}, and no longer than {}",
             wanted(quiet_ms),
-            rfc3339(held.due()),
+            rfc3339(held.until()),
             rfc3339(first.saturating_add(max_wait_ms)),
         );
         self.put(Write::put(key, Record::Debounced(Box::new(held))));
@@ -153,20 +160,6 @@ impl Turn<'_> {
     fn drop_manifests(&mut self, plan: &Plan) {
         for manifest in manifests(plan) {
             self.put(Write::delete(manifest));
-        }
-    }
-}
-
-impl Machine {
-    pub(super) fn learn_debounced(&mut self, key: &Key, held: &Debounced) {
-        self.forget_debounced(key);
-        self.timers.insert((held.due(), Timer::Quiet(key.clone())));
-        self.debounced.insert(key.clone(), held.clone());
-    }
-
-    pub(super) fn forget_debounced(&mut self, key: &Key) {
-        if let Some(old) = self.debounced.remove(key) {
-            self.timers.remove(&(old.due(), Timer::Quiet(key.clone())));
         }
     }
 }

@@ -15,6 +15,7 @@ use super::key::{Key, Write};
 use super::plan::Refusal;
 use super::record::{Decision, DecisionKind, Delivery, Record};
 use super::state::{Timer, Turn, append};
+use super::timed::Waits;
 use crate::engine::definitions::clause::{Join, VerdictSource};
 use crate::engine::definitions::model::Trigger;
 use crate::engine::event::{Attributes, Cause, Git, Ingress, Millis, rfc3339};
@@ -56,12 +57,17 @@ pub struct Part {
     pub data: Value,
 }
 
-impl Hold {
-    /// When it is over.
-    pub(super) fn until(&self) -> Millis {
+impl Waits for Hold {
+    fn until(&self) -> Millis {
         self.since.saturating_add(self.within_ms)
     }
 
+    fn timer(key: Key) -> Timer {
+        Timer::Hold(key)
+    }
+}
+
+impl Hold {
     fn missing(&self) -> Vec<&str> {
         self.all.iter().map(String::as_str).filter(|name| !self.parts.contains_key(*name)).collect()
     }
@@ -184,19 +190,5 @@ impl Turn<'_> {
         self.order(append(&delivery));
         let key = Key::Delivery(delivery.attributes.key.clone());
         self.put(Write::put(key, Record::Delivery(Box::new(delivery))));
-    }
-}
-
-impl super::state::Machine {
-    pub(super) fn learn_hold(&mut self, key: &Key, hold: &Hold) {
-        self.forget_hold(key);
-        self.timers.insert((hold.until(), Timer::Hold(key.clone())));
-        self.holds.insert(key.clone(), hold.clone());
-    }
-
-    pub(super) fn forget_hold(&mut self, key: &Key) {
-        if let Some(old) = self.holds.remove(key) {
-            self.timers.remove(&(old.until(), Timer::Hold(key.clone())));
-        }
     }
 }

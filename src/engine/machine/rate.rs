@@ -9,7 +9,8 @@ use super::event::refused;
 use super::key::{Key, Write};
 use super::plan::{Plan, Refusal};
 use super::record::{Decision, DecisionKind, Record};
-use super::state::{Machine, Timer, Turn};
+use super::state::{Timer, Turn};
+use super::timed::Waits;
 use crate::engine::event::{Millis, rfc3339};
 use crate::engine::ids::{ObjectName, h_hex};
 
@@ -37,10 +38,14 @@ pub struct Rate {
     pub per_ms: Millis,
 }
 
-impl Rate {
+impl Waits for Rate {
     /// When the last of it is of no use any more.
     fn until(&self) -> Millis {
         self.started.last().map_or(0, |(at, _)| at.saturating_add(self.per_ms))
+    }
+
+    fn timer(key: Key) -> Timer {
+        Timer::Rate(key)
     }
 }
 
@@ -114,19 +119,5 @@ impl Turn<'_> {
         let known = self.machine.rates.get(&slot.record());
         let fresh = |(at, _): &&(Millis, u32)| at.saturating_add(slot.per_ms) > self.now;
         known.into_iter().flat_map(|rate| rate.started.iter().filter(fresh).copied()).collect()
-    }
-}
-
-impl Machine {
-    pub(super) fn learn_rate(&mut self, key: &Key, rate: &Rate) {
-        self.drop_rate(key);
-        self.timers.insert((rate.until(), Timer::Rate(key.clone())));
-        self.rates.insert(key.clone(), rate.clone());
-    }
-
-    pub(super) fn drop_rate(&mut self, key: &Key) {
-        if let Some(old) = self.rates.remove(key) {
-            self.timers.remove(&(old.until(), Timer::Rate(key.clone())));
-        }
     }
 }

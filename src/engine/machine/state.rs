@@ -13,6 +13,7 @@ use super::record::{Delivery, EventRecord, Firing, FiringState, Record, Run, Run
 use super::report::Results;
 use super::rollout::Known;
 use super::series::Series;
+use super::timed::Timed;
 use super::types::{Input, JobId, Order, Step};
 use crate::engine::definitions::Snapshot;
 use crate::engine::event::{Event, Ingress, Millis};
@@ -73,13 +74,13 @@ pub struct Machine {
     /// The same keys, the one without an event for longest first.
     pub(super) series_ages: BTreeSet<(Millis, Key)>,
     /// Events that wait until their series is quiet.
-    pub(super) debounced: HashMap<Key, Debounced>,
+    pub(super) debounced: Timed<Debounced>,
     /// What is decided so far about these events.
     pub(super) held: HashMap<EventKey, EventRecord>,
     /// Verdicts that wait for others.
-    pub(super) holds: HashMap<Key, Hold>,
+    pub(super) holds: Timed<Hold>,
     /// Runs that were started lately, for rate limits.
-    pub(super) rates: HashMap<Key, Rate>,
+    pub(super) rates: Timed<Rate>,
     /// Results that are to be published, by number.
     pub(super) reports: BTreeSet<u64>,
     /// Results that are set aside.
@@ -152,10 +153,10 @@ impl Machine {
             deliveries: BTreeMap::new(),
             series: HashMap::new(),
             series_ages: BTreeSet::new(),
-            debounced: HashMap::new(),
+            debounced: Timed::new(),
             held: HashMap::new(),
-            holds: HashMap::new(),
-            rates: HashMap::new(),
+            holds: Timed::new(),
+            rates: Timed::new(),
             reports: BTreeSet::new(),
             parked: BTreeSet::new(),
             marks: BTreeMap::new(),
@@ -241,18 +242,24 @@ impl Machine {
                     self.series.insert(key.clone(), (**series).clone());
                 }
             }
-            (key @ Key::Debounce(..), Some(Record::Debounced(held))) => self.learn_debounced(key, held),
-            (key @ Key::Debounce(..), None) => self.forget_debounced(key),
+            (key @ Key::Debounce(..), Some(Record::Debounced(held))) => {
+                self.debounced.set(&mut self.timers, key, Some(held));
+            }
+            (key @ Key::Debounce(..), None) => self.debounced.set(&mut self.timers, key, None),
             (Key::Held(key), Some(Record::Event(record))) => {
                 self.held.insert(key.clone(), (**record).clone());
             }
             (Key::Held(key), None) => {
                 self.held.remove(key);
             }
-            (key @ Key::Hold(..), Some(Record::Hold(hold))) => self.learn_hold(key, hold),
-            (key @ Key::Hold(..), None) => self.forget_hold(key),
-            (key @ Key::Rate(..), Some(Record::Rate(rate))) => self.learn_rate(key, rate),
-            (key @ Key::Rate(..), None) => self.drop_rate(key),
+            (key @ Key::Hold(..), Some(Record::Hold(hold))) => {
+                self.holds.set(&mut self.timers, key, Some(hold));
+            }
+            (key @ Key::Hold(..), None) => self.holds.set(&mut self.timers, key, None),
+            (key @ Key::Rate(..), Some(Record::Rate(rate))) => {
+                self.rates.set(&mut self.timers, key, Some(rate));
+            }
+            (key @ Key::Rate(..), None) => self.rates.set(&mut self.timers, key, None),
             (key @ (Key::Report(_) | Key::Parked(_)), value) => self.learn_result(key, value.is_some()),
             (Key::Mark(ingress), Some(Record::Mark(mark))) => {
                 self.marks.insert(ingress.clone(), *mark);
