@@ -41,6 +41,17 @@ pub(super) async fn give(
     Ok(id)
 }
 
+/// Gives a command, and waits for what is decided about it.
+pub(super) async fn carry_out(
+    state: &WebState,
+    principal: &Principal,
+    key: &str,
+    command: &Command,
+) -> Result<EventRecord, ApiError> {
+    let event = give(state, principal, key, command).await?;
+    decided(&state.history, &event).await
+}
+
 /// What was decided about the event, once it is.
 pub(super) async fn decided(history: &History, event: &EventKey) -> Result<EventRecord, ApiError> {
     let mut changes = history.changes();

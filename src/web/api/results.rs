@@ -103,8 +103,9 @@ pub(super) async fn redeliver(
         return Err(ApiError::Conflict("no result is parked".to_owned()));
     }
     let count = results.len();
-    let event = command::give(&state, &principal, &key, &Command::Redeliver { results }).await?;
-    let record = command::decided(&state.history, &event).await?;
+    let redeliver = Command::Redeliver { results };
+    let record = command::carry_out(&state, &principal, &key, &redeliver).await?;
+    let event = record.attributes.key;
     match record.decisions.first() {
         Some(decision) if decision.decision == DecisionKind::Redelivered => {
             Ok((StatusCode::ACCEPTED, Json(Redelivered { event, results: count })).into_response())

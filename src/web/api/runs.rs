@@ -141,7 +141,7 @@ pub(super) async fn rerun(
     if !run.state.has_ended() {
         return Err(ApiError::Conflict(format!("run {id} has not ended: wait for it, or cancel it")));
     }
-    let event = command::give(&state, &principal, &key, &Command::Rerun { run: run.id }).await?;
-    let record = command::decided(&state.history, &event).await?;
+    let rerun = Command::Rerun { run: run.id };
+    let record = command::carry_out(&state, &principal, &key, &rerun).await?;
     start::answer(&state, &record).await
 }

@@ -69,9 +69,8 @@ pub(super) async fn start(
     known(&snapshot, &target, &principal)?;
     let Wanted { params, environment, .. } = wanted;
     no_secret(&snapshot, &target, &params)?;
-    let event =
-        command::give(&state, &principal, &key, &Command::Run { target, params, environment }).await?;
-    let record = command::decided(&state.history, &event).await?;
+    let run = Command::Run { target, params, environment };
+    let record = command::carry_out(&state, &principal, &key, &run).await?;
     answer(&state, &record).await
 }
 

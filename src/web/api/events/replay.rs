@@ -66,10 +66,10 @@ pub(in crate::web::api) async fn replay(
     // What it was compared with when it was decided is part of what is replayed.
     command::decided(&state.history, &root).await?;
     let command = command_of(&state, &principal, root.clone(), by)?;
-    let event = command::give(&state, &principal, &idempotency_key, &command).await?;
-    let record = command::decided(&state.history, &event).await?;
+    let record = command::carry_out(&state, &principal, &idempotency_key, &command).await?;
     let decisions = seen(&principal, &record, &record.decisions).into_iter().map(decision).collect();
-    let replayed = Replayed { event: &event, root: &root, decisions, filtered: record.filtered };
+    let replayed =
+        Replayed { event: &record.attributes.key, root: &root, decisions, filtered: record.filtered };
     Ok((StatusCode::ACCEPTED, Json(replayed)).into_response())
 }
 
