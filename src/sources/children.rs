@@ -3,11 +3,17 @@
 //! Nothing here is durable: what a death of a task does stands with the task.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Display;
 use std::future::Future;
 use std::hash::Hash;
+use std::time::Duration;
 
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// Until one that ended by itself is started again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Tasks by what they are for.
 pub(super) struct Children<K> {
@@ -27,24 +33,38 @@ pub(super) enum Ended<K> {
     Replaced,
 }
 
+impl<K: Display> Ended<K> {
+    /// One that was not told to end may be started again after a moment; `kind` is what it was. The last that one said
+    /// which was told to is of no interest any more, and the caller is to `forget` it.
+    pub(super) async fn settle(self, kind: &str, forget: impl Fn(&K)) {
+        match self {
+            Self::ByItself(key) => {
+                warn!(of = %key, "{kind} ended by itself, starting it again");
+                tokio::time::sleep(AGAIN).await;
+            }
+            Self::AsTold(key) => forget(&key),
+            Self::Replaced => {}
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash + Ord> Children<K> {
     pub(super) fn new() -> Self {
         Self { tasks: JoinSet::new(), of: HashMap::new(), known: HashMap::new() }
     }
 
-    /// Tells those to end that are not wanted any more; gives what they are for.
-    pub(super) fn end_all_but(&mut self, wanted: &BTreeSet<K>) -> Vec<K> {
-        let ending: Vec<K> = self.known.keys().filter(|key| !wanted.contains(key)).cloned().collect();
-        for key in &ending {
-            if let Some((_, cancel)) = self.known.remove(key) {
+    /// Tells those to end that are not wanted any more, of which the caller is to `forget` what they said; gives those
+    /// that are missing.
+    pub(super) fn reconcile(&mut self, wanted: BTreeSet<K>, forget: impl Fn(&K)) -> Vec<K> {
+        self.known.retain(|key, (_, cancel)| {
+            let stays = wanted.contains(key);
+            if !stays {
                 cancel.cancel();
+                forget(key);
             }
-        }
-        ending
-    }
-
-    pub(super) fn has(&self, key: &K) -> bool {
-        self.known.contains_key(key)
+            stays
+        });
+        wanted.into_iter().filter(|key| !self.known.contains_key(key)).collect()
     }
 
     /// Starts one.

@@ -13,25 +13,21 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 pub use self::blind::Blind;
 use self::blind::Watched;
 use self::watch::Watch;
-use super::children::{Children, Ended};
+use super::children::Children;
+use super::trouble;
 use crate::engine::definitions::Snapshot;
 use crate::engine::machine::Input;
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::Api;
 use crate::store::inbox::Inbox;
 use crate::store::records::Records;
-
-/// Until a watch that ended is started again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Watches what the definitions in force want of the cluster.
 pub struct Kubernetes {
@@ -63,22 +59,10 @@ impl Kubernetes {
     }
 
     /// There is no cluster: who waits for it is told so.
-    async fn without(mut self, cancel: CancellationToken) {
-        loop {
-            let waits = !self.wanted().is_empty();
-            self.blind.all(waits.then(|| {
-                let why =
-                    "triggers watch a cluster, and the server was started without --executor kubernetes";
-                warn!("{why}");
-                why.to_owned()
-            }));
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                changed = self.snapshots.changed() => if changed.is_err() {
-                    return cancel.cancelled().await;
-                },
-            }
-        }
+    async fn without(self, cancel: CancellationToken) {
+        let why = "triggers watch a cluster, and the server was started without --executor kubernetes";
+        let waits = |snapshot: &Snapshot| !self.blind.all_of(snapshot).is_empty();
+        trouble::without(self.snapshots, waits, |why| self.blind.all(why), why, cancel).await;
     }
 
     async fn with(mut self, api: &Api, cancel: CancellationToken) {
@@ -88,11 +72,17 @@ impl Kubernetes {
             tokio::select! {
                 () = cancel.cancelled() => break,
                 changed = self.snapshots.changed() => if changed.is_err() { break },
-                Some(ended) = watches.next() => self.ended(ended).await,
+                Some(ended) = watches.next() => {
+                    ended.settle("a watch of the cluster", |watched| self.forget(watched)).await;
+                }
             }
         }
         watches.stop().await;
         cancel.cancelled().await;
+    }
+
+    fn forget(&self, watched: &Watched) {
+        self.blind.one(watched, None);
     }
 
     fn wanted(&mut self) -> BTreeSet<Watched> {
@@ -103,11 +93,7 @@ impl Kubernetes {
     /// Ends watches that nobody needs any more, and starts those that are missing.
     fn follow(&mut self, watches: &mut Children<Watched>, api: &Api) {
         let wanted = self.wanted();
-        for watched in watches.end_all_but(&wanted) {
-            self.blind.one(&watched, None);
-        }
-        let missing: Vec<Watched> = wanted.into_iter().filter(|watched| !watches.has(watched)).collect();
-        for watched in missing {
+        for watched in watches.reconcile(wanted, |watched| self.forget(watched)) {
             watches.start(watched.clone(), |cancel| {
                 let watch = Watch {
                     watched,
@@ -123,19 +109,6 @@ impl Kubernetes {
                 };
                 watch.follow(cancel)
             });
-        }
-    }
-
-    /// One that was not told to end is started again.
-    async fn ended(&self, ended: Ended<Watched>) {
-        match ended {
-            Ended::ByItself(watched) => {
-                warn!(%watched, "a watch of the cluster ended by itself, starting it again");
-                tokio::time::sleep(AGAIN).await;
-            }
-            // The last that it said of itself is of no interest any more.
-            Ended::AsTold(watched) => drop(self.blind.one(&watched, None)),
-            Ended::Replaced => {}
         }
     }
 }

@@ -29,7 +29,8 @@ use tracing::{info, warn};
 pub use self::deaf::Deaf;
 use self::reader::Reader;
 use self::reading::Reading;
-use super::children::{Children, Ended};
+use super::children::Children;
+use super::trouble;
 use crate::engine::definitions::Snapshot;
 use crate::outside::clock::Clock;
 use crate::outside::metrics::Metrics;
@@ -40,8 +41,6 @@ use crate::store::inbox::Inbox;
 const TELL: Duration = Duration::from_mins(1);
 /// How often the connection itself is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// Until a reader that ended is started again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Reads what the definitions in force want of NATS.
 pub struct Nats {
@@ -69,21 +68,10 @@ impl Nats {
     }
 
     /// No NATS is named: who waits for it is told so.
-    async fn without(mut self, cancel: CancellationToken) {
-        loop {
-            let waits = !self.wanted().is_empty();
-            self.deaf.all(waits.then(|| {
-                let why = "triggers listen to NATS, and the server was started without --nats URL";
-                warn!("{why}");
-                why.to_owned()
-            }));
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                changed = self.snapshots.changed() => if changed.is_err() {
-                    return cancel.cancelled().await;
-                },
-            }
-        }
+    async fn without(self, cancel: CancellationToken) {
+        let why = "triggers listen to NATS, and the server was started without --nats URL";
+        let waits = |snapshot: &Snapshot| !Reading::all(snapshot, self.deaf.instance()).is_empty();
+        trouble::without(self.snapshots, waits, |why| self.deaf.all(why), why, cancel).await;
     }
 
     async fn with(mut self, connection: Connection, cancel: CancellationToken) {
@@ -101,7 +89,9 @@ impl Nats {
                 () = cancel.cancelled() => break,
                 changed = self.snapshots.changed() => if changed.is_err() { break },
                 changed = standing.changed() => if changed.is_err() { break },
-                Some(ended) = readers.next() => self.ended(ended).await,
+                Some(ended) = readers.next() => {
+                    ended.settle("a reader of NATS", |reading| self.forget(reading)).await;
+                }
                 _ = looks.tick() => {
                     connection.look();
                     let dropped = connection.dropped();
@@ -114,6 +104,10 @@ impl Nats {
         cancel.cancelled().await;
     }
 
+    fn forget(&self, reading: &Reading) {
+        self.deaf.one(reading, None);
+    }
+
     fn wanted(&mut self) -> std::collections::BTreeSet<Reading> {
         let snapshot = self.snapshots.borrow_and_update().clone();
         Reading::all(&snapshot, self.deaf.instance())
@@ -122,10 +116,7 @@ impl Nats {
     /// Ends readers that nobody needs any more, and starts those that are missing.
     fn follow(&mut self, readers: &mut Children<Reading>, connection: &Connection) {
         let wanted = self.wanted();
-        for reading in readers.end_all_but(&wanted) {
-            self.deaf.one(&reading, None);
-        }
-        for reading in wanted.into_iter().filter(|reading| !readers.has(reading)).collect::<Vec<_>>() {
+        for reading in readers.reconcile(wanted, |reading| self.forget(reading)) {
             let reader = |cancel| Reader {
                 reading: reading.clone(),
                 connection: connection.clone(),
@@ -143,19 +134,6 @@ impl Nats {
                     readers.start(reading.clone(), |cancel| stream::read(reader(cancel)));
                 }
             }
-        }
-    }
-
-    /// One that was not told to end is started again.
-    async fn ended(&self, ended: Ended<Reading>) {
-        match ended {
-            Ended::ByItself(reading) => {
-                warn!(%reading, "a reader of NATS ended by itself, starting it again");
-                tokio::time::sleep(AGAIN).await;
-            }
-            // The last that it said of itself is of no interest any more.
-            Ended::AsTold(reading) => drop(self.deaf.one(&reading, None)),
-            Ended::Replaced => {}
         }
     }
 }

@@ -5,6 +5,10 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::engine::definitions::Snapshot;
 
 /// What does not come in of all that is named by a `K`. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -75,6 +79,29 @@ impl<K: Ord + Clone + Display> Troubles<K> {
             self.told.send_replace(self.known.borrow().sentences());
         }
         changed
+    }
+}
+
+/// Where there is nothing that anything could come from: tells `why` for as long as somebody waits, until `cancel`.
+pub(super) async fn without(
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    waits: impl Fn(&Snapshot) -> bool,
+    tell: impl Fn(Option<String>),
+    why: &str,
+    cancel: CancellationToken,
+) {
+    loop {
+        let snapshot = snapshots.borrow_and_update().clone();
+        tell(waits(&snapshot).then(|| {
+            warn!("{why}");
+            why.to_owned()
+        }));
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            changed = snapshots.changed() => if changed.is_err() {
+                return cancel.cancelled().await;
+            },
+        }
     }
 }
 
