@@ -2,6 +2,7 @@
 
 mod cdevents;
 mod definitions;
+mod disk;
 mod explain;
 mod fixture;
 mod nats;

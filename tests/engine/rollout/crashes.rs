@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::Event;
-use kickoff::engine::ids::EventKey;
-use kickoff::engine::machine::{Input, Key, Machine, MachineConfig, Record, Write};
+use kickoff::engine::machine::{Input, Key, Machine};
 use kickoff::engine::rollout::{Kind, Rollouts, Told, View};
 use serde_json::{Value, json};
 
 use super::super::definitions::{TEMPLATE, snapshot};
+use super::super::disk::Disk;
 
 const TRIGGER: &str = "
 apiVersion: kickoff.dev/v1alpha1
@@ -27,15 +27,7 @@ fn definitions(trigger: &str) -> Arc<Snapshot> {
     snapshot
 }
 
-/// What survives a crash.
-#[derive(Default)]
-struct Disk {
-    inbox: Vec<Event>,
-    keys: BTreeSet<EventKey>,
-    records: BTreeMap<Key, Record>,
-}
-
-/// What does not.
+/// What does not survive a crash.
 struct Process {
     machine: Machine,
     view: View,
@@ -43,52 +35,31 @@ struct Process {
     facts: Vec<Rollouts>,
 }
 
-impl Disk {
-    fn commit(&mut self, writes: Vec<Write>) {
-        for Write { key, value } in writes {
-            match value {
-                Some(value) => drop(self.records.insert(key, value)),
-                None => drop(self.records.remove(&key)),
-            }
-        }
-    }
-
-    fn start(&mut self, snapshot: &Snapshot) -> Process {
-        let config = MachineConfig { max_running: Some(0), ..MachineConfig::new("kickoff") };
-        let mut machine = Machine::new(config);
-        for (key, record) in &self.records {
-            machine.apply(&Write::put(key.clone(), record.clone()));
-        }
-        self.commit(machine.step(snapshot, Input::Definitions, 0).writes);
-        let view = |disk: &Self| {
+impl Process {
+    fn start(disk: &mut Disk, snapshot: &Snapshot) -> Self {
+        let mut machine = disk.fold();
+        disk.commit(machine.step(snapshot, Input::Definitions, 0).writes);
+        let view = |disk: &Disk| {
             let known = disk.records.iter().map(|(key, record)| (key.clone(), record.clone())).collect();
             View::new(Kind::Deployment, None, known)
         };
-        let mut process = Process { machine, view: view(self), facts: Vec::new() };
+        let mut process = Self { machine, view: view(disk), facts: Vec::new() };
         // As the watch does: marks are read once what was stored before is decided.
-        self.decide(&mut process, snapshot, true);
-        process.view = view(self);
+        process.decide(disk, snapshot, true);
+        process.view = view(disk);
         process
     }
 
-    fn append(&mut self, process: &mut Process, told: Told) {
-        for event in told.events {
-            if self.keys.insert(event.attributes.key.clone()) {
-                self.inbox.push(event);
-            }
-        }
-        process.facts.push(told.rollouts);
+    fn append(&mut self, disk: &mut Disk, told: Told) {
+        disk.append(told.events);
+        self.facts.push(told.rollouts);
     }
 
     /// The machine takes in what is there: facts before events, or after them.
-    fn decide(&mut self, process: &mut Process, snapshot: &Snapshot, facts_first: bool) {
-        let facts: Vec<Rollouts> = std::mem::take(&mut process.facts);
+    fn decide(&mut self, disk: &mut Disk, snapshot: &Snapshot, facts_first: bool) {
+        let facts: Vec<Rollouts> = std::mem::take(&mut self.facts);
         let mut facts: Vec<Input> = facts.into_iter().map(|facts| Input::Rollouts(Box::new(facts))).collect();
-        let cursor = process.machine.cursor();
-        let new = (1_u64..).zip(self.inbox.clone()).filter(|(position, _)| *position > cursor);
-        let mut events: Vec<Input> = new
-            .map(|(position, event)| Input::Event { position, event: Box::new(event), subject: None })
-            .collect();
+        let mut events = disk.undecided(&self.machine);
         let inputs = if facts_first {
             facts.append(&mut events);
             facts
@@ -97,18 +68,14 @@ impl Disk {
             events
         };
         for input in inputs {
-            let writes = process.machine.step(snapshot, input, 0).writes;
-            self.commit(writes);
+            let writes = self.machine.step(snapshot, input, 0).writes;
+            disk.commit(writes);
         }
     }
+}
 
-    fn ids(&self) -> Vec<&str> {
-        self.inbox.iter().map(|event| event.attributes.id.as_str()).collect()
-    }
-
-    fn marks(&self) -> usize {
-        self.records.keys().filter(|key| matches!(key, Key::Rollout(..))).count()
-    }
+fn marks(disk: &Disk) -> usize {
+    disk.records.keys().filter(|key| matches!(key, Key::Rollout(..))).count()
 }
 
 /// A Deployment as the cluster has it.
@@ -196,11 +163,11 @@ fn crashes_between_any_steps_miss_no_newest_rollout_and_double_none() {
         let before: BTreeSet<(String, u64)> =
             cluster.values().filter(|it| it.complete).map(|it| (it.uid.clone(), it.revision)).collect();
         // The baseline is whole before anything changes: what is complete then is old.
-        let mut process = disk.start(&snapshot);
+        let mut process = Process::start(&mut disk, &snapshot);
         let told = list(&mut process, &cluster);
         assert!(told.events.is_empty(), "seed {seed}");
-        disk.append(&mut process, told);
-        disk.decide(&mut process, &snapshot, true);
+        process.append(&mut disk, told);
+        process.decide(&mut disk, &snapshot, true);
         for _ in 0..150 {
             let (item, gone) = change(&mut random, &mut cluster, &mut uids);
             let mut told = process.view.told();
@@ -213,21 +180,21 @@ fn crashes_between_any_steps_miss_no_newest_rollout_and_double_none() {
             // Dies before the append, between it and the decision, or after; or not.
             let step = random.u8(0..9);
             if step != 0 {
-                disk.append(&mut process, told);
+                process.append(&mut disk, told);
             }
             if step > 1 {
-                disk.decide(&mut process, &snapshot, random.bool());
+                process.decide(&mut disk, &snapshot, random.bool());
             }
             if step < 3 {
                 for _ in 0..random.u8(0..5) {
                     change(&mut random, &mut cluster, &mut uids);
                 }
-                process = disk.start(&snapshot);
+                process = Process::start(&mut disk, &snapshot);
                 let told = list(&mut process, &cluster);
-                disk.append(&mut process, told);
+                process.append(&mut disk, told);
             }
         }
-        disk.decide(&mut process, &snapshot, true);
+        process.decide(&mut disk, &snapshot, true);
         let fired: Vec<(String, u64)> = disk.inbox.iter().map(fired).collect();
         let once: BTreeSet<_> = fired.iter().cloned().collect();
         assert_eq!(once.len(), fired.len(), "seed {seed}: {:?}", disk.ids());
@@ -237,11 +204,11 @@ fn crashes_between_any_steps_miss_no_newest_rollout_and_double_none() {
             assert!(once.contains(&newest) || before.contains(&newest), "seed {seed}: {newest:?} is missing");
         }
         // Of those that are gone nothing is kept, once a list was whole.
-        process = disk.start(&snapshot);
+        process = Process::start(&mut disk, &snapshot);
         let told = list(&mut process, &cluster);
-        disk.append(&mut process, told);
-        disk.decide(&mut process, &snapshot, true);
-        assert!(disk.marks() <= cluster.len(), "seed {seed}: {} marks", disk.marks());
+        process.append(&mut disk, told);
+        process.decide(&mut disk, &snapshot, true);
+        assert!(marks(&disk) <= cluster.len(), "seed {seed}: {} marks", marks(&disk));
     }
 }
 
@@ -257,21 +224,21 @@ fn a_baseline_that_broke_off_is_made_again() {
     let mut object = Object::new(0, 1);
     object.complete = true;
     // Half a list, then the end.
-    let mut process = disk.start(&snapshot);
+    let mut process = Process::start(&mut disk, &snapshot);
     let mut told = process.view.told();
     process.view.listing();
     process.view.item(object.value(), &|_, _, _| true, 0, &mut told).unwrap();
-    disk.append(&mut process, told);
-    disk.decide(&mut process, &snapshot, true);
-    assert_eq!(disk.marks(), 1);
+    process.append(&mut disk, told);
+    process.decide(&mut disk, &snapshot, true);
+    assert_eq!(marks(&disk), 1);
     let mut other = Object::new(1, 2);
     other.complete = true;
     let cluster = BTreeMap::from([(0, object), (1, other)]);
-    let mut process = disk.start(&snapshot);
+    let mut process = Process::start(&mut disk, &snapshot);
     let told = list(&mut process, &cluster);
-    disk.append(&mut process, told);
-    disk.decide(&mut process, &snapshot, true);
-    assert_eq!((disk.ids(), disk.marks()), (vec![], 2));
+    process.append(&mut disk, told);
+    process.decide(&mut disk, &snapshot, true);
+    assert_eq!((disk.ids(), marks(&disk)), (vec![], 2));
 }
 
 #[test]
@@ -282,23 +249,23 @@ fn a_kind_that_nobody_wants_any_more_begins_anew() {
     let mut object = Object::new(0, 1);
     object.complete = true;
     let cluster = BTreeMap::from([(0, object.clone())]);
-    let mut process = disk.start(&wanted);
+    let mut process = Process::start(&mut disk, &wanted);
     let told = list(&mut process, &cluster);
-    disk.append(&mut process, told);
-    disk.decide(&mut process, &wanted, true);
-    assert_eq!(disk.marks(), 1);
+    process.append(&mut disk, told);
+    process.decide(&mut disk, &wanted, true);
+    assert_eq!(marks(&disk), 1);
     disk.commit(process.machine.step(&unwanted, Input::Definitions, 0).writes);
-    assert_eq!(disk.marks(), 0);
+    assert_eq!(marks(&disk), 0);
     // What the watch still says comes too late.
     let told = list(&mut process, &cluster);
-    disk.append(&mut process, told);
-    disk.decide(&mut process, &unwanted, true);
+    process.append(&mut disk, told);
+    process.decide(&mut disk, &unwanted, true);
     object.revision += 1;
     object.generation += 1;
     let cluster = BTreeMap::from([(0, object)]);
-    let mut process = disk.start(&wanted);
+    let mut process = Process::start(&mut disk, &wanted);
     let told = list(&mut process, &cluster);
-    disk.append(&mut process, told);
-    disk.decide(&mut process, &wanted, true);
-    assert_eq!((disk.ids(), disk.marks()), (vec![], 1));
+    process.append(&mut disk, told);
+    process.decide(&mut disk, &wanted, true);
+    assert_eq!((disk.ids(), marks(&disk)), (vec![], 1));
 }

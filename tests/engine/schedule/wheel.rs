@@ -1,15 +1,15 @@
 //! Clock, inbox and machine together in virtual time: crashes at any step, pauses, a clock that jumps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kickoff::engine::definitions::Snapshot;
-use kickoff::engine::event::{Event, Ingress, Millis};
-use kickoff::engine::ids::EventKey;
-use kickoff::engine::machine::{DecisionKind, Input, Key, Machine, MachineConfig, Record, Write};
+use kickoff::engine::event::{Ingress, Millis};
+use kickoff::engine::machine::{DecisionKind, Input, Key, Machine, Record};
 use kickoff::engine::schedule::Wheel;
 
 use super::super::definitions::{TEMPLATE, snapshot};
+use super::super::disk::Disk;
 use super::{at, slots};
 
 const HOUR: Millis = 3_600_000;
@@ -28,81 +28,43 @@ spec: {{sources: [{{schedule: {schedule}}}], runs: [{{template: smoke, environme
     snapshot
 }
 
-/// What survives a crash.
-#[derive(Default)]
-struct Disk {
-    inbox: Vec<Event>,
-    keys: BTreeSet<EventKey>,
-    records: BTreeMap<Key, Record>,
-}
-
-/// What does not.
+/// What does not survive a crash.
 struct Process {
     wheel: Wheel,
     machine: Machine,
 }
 
-impl Disk {
-    fn commit(&mut self, writes: Vec<Write>) {
-        for Write { key, value } in writes {
-            match value {
-                Some(value) => drop(self.records.insert(key, value)),
-                None => drop(self.records.remove(&key)),
-            }
-        }
-    }
-
+impl Process {
     /// A start: the memory is folded, then the definitions are taken in.
-    fn start(&mut self, snapshot: &Snapshot, now: Millis) -> Process {
-        let config = MachineConfig { max_running: Some(0), ..MachineConfig::new("kickoff") };
-        let mut machine = Machine::new(config);
-        for (key, record) in &self.records {
-            machine.apply(&Write::put(key.clone(), record.clone()));
-        }
+    fn start(disk: &mut Disk, snapshot: &Snapshot, now: Millis) -> Self {
+        let mut machine = disk.fold();
         let marks: BTreeMap<Ingress, Millis> = machine.marks().clone();
         let mut wheel = Wheel::default();
         wheel.reconcile(snapshot, &marks, now);
-        self.commit(machine.step(snapshot, Input::Definitions, now).writes);
-        Process { wheel, machine }
+        disk.commit(machine.step(snapshot, Input::Definitions, now).writes);
+        Self { wheel, machine }
     }
 
-    fn append(&mut self, events: Vec<Event>) {
-        for event in events {
-            if self.keys.insert(event.attributes.key.clone()) {
-                self.inbox.push(event);
-            }
+    fn decide(&mut self, disk: &mut Disk, snapshot: &Snapshot, now: Millis) {
+        for input in disk.undecided(&self.machine) {
+            disk.commit(self.machine.step(snapshot, input, now).writes);
         }
     }
+}
 
-    fn decide(&mut self, process: &mut Process, snapshot: &Snapshot, now: Millis) {
-        for (position, event) in (1_u64..).zip(self.inbox.clone()) {
-            if position > process.machine.cursor() {
-                let event = Box::new(event);
-                let step =
-                    process.machine.step(snapshot, Input::Event { position, event, subject: None }, now);
-                self.commit(step.writes);
-            }
-        }
-    }
-
-    fn slots(&self) -> Vec<&str> {
-        self.inbox.iter().map(|event| event.attributes.id.as_str()).collect()
-    }
-
-    fn decisions(&self) -> Vec<DecisionKind> {
-        let decided = self.records.values().filter_map(|record| match record {
-            Record::Event(event) => Some(event.decisions.iter().map(|decision| decision.decision)),
-            _ => None,
-        });
-        decided.flatten().collect()
-    }
+fn decisions(disk: &Disk) -> Vec<DecisionKind> {
+    let decided = disk.records.values().filter_map(|record| match record {
+        Record::Event(event) => Some(event.decisions.iter().map(|decision| decision.decision)),
+        _ => None,
+    });
+    decided.flatten().collect()
 }
 
 /// Looks, appends and decides once at `now`.
 fn tick(disk: &mut Disk, process: &mut Process, snapshot: &Snapshot, now: Millis) {
     let events = process.wheel.take(now, 500).events;
     disk.append(events);
-    disk.decide(process, snapshot, now);
+    process.decide(disk, snapshot, now);
 }
 
 #[test]
@@ -115,7 +77,7 @@ fn crashes_at_any_step_lose_no_slot_and_double_none() {
         let mut random = fastrand::Rng::with_seed(seed);
         let (begin, mut disk) = (at("2026-10-24T20:00:00Z"), Disk::default());
         let mut now = begin;
-        let mut process = disk.start(&snapshot, now);
+        let mut process = Process::start(&mut disk, &snapshot, now);
         while now < begin + 12 * HOUR {
             now += random.i64(1..=20 * 60_000);
             // Dies before the append, between append and decision, after it, or not at all.
@@ -127,11 +89,11 @@ fn crashes_at_any_step_lose_no_slot_and_double_none() {
                 disk.append(events);
             }
             if step > 1 {
-                disk.decide(&mut process, &snapshot, now);
+                process.decide(&mut disk, &snapshot, now);
             }
             if step < 3 {
                 now += random.i64(0..=2 * HOUR);
-                process = disk.start(&snapshot, now);
+                process = Process::start(&mut disk, &snapshot, now);
             }
         }
         tick(&mut disk, &mut process, &snapshot, now);
@@ -142,8 +104,8 @@ fn crashes_at_any_step_lose_no_slot_and_double_none() {
             wanted.push(jiff::Timestamp::from_millisecond(at).unwrap().to_string());
             slot = all.after(at);
         }
-        assert_eq!(disk.slots(), wanted, "seed {seed}");
-        assert_eq!(disk.decisions(), vec![DecisionKind::Fired; wanted.len()], "seed {seed}");
+        assert_eq!(disk.ids(), wanted, "seed {seed}");
+        assert_eq!(decisions(&disk), vec![DecisionKind::Fired; wanted.len()], "seed {seed}");
     }
 }
 
@@ -158,17 +120,17 @@ fn a_pause_of_a_day_gives_what_the_policy_says_once() {
         let schedule = format!("{{cron: \"0 * * * *\", missed: {missed}, startingDeadline: {deadline}}}");
         let snapshot = definitions(&schedule, "");
         let mut disk = Disk::default();
-        let mut process = disk.start(&snapshot, at("2026-05-04T09:10:00Z"));
+        let mut process = Process::start(&mut disk, &snapshot, at("2026-05-04T09:10:00Z"));
         tick(&mut disk, &mut process, &snapshot, at("2026-05-04T10:00:00Z"));
-        assert_eq!(disk.slots(), ["2026-05-04T10:00:00Z"]);
+        assert_eq!(disk.ids(), ["2026-05-04T10:00:00Z"]);
         // Twice, and it dies in between.
         for _ in 0..2 {
-            process = disk.start(&snapshot, at("2026-05-05T09:50:00Z"));
+            process = Process::start(&mut disk, &snapshot, at("2026-05-05T09:50:00Z"));
             tick(&mut disk, &mut process, &snapshot, at("2026-05-05T09:50:01Z"));
         }
-        assert_eq!(disk.slots()[1..], wanted, "{missed} within {deadline}");
+        assert_eq!(disk.ids()[1..], wanted, "{missed} within {deadline}");
         tick(&mut disk, &mut process, &snapshot, at("2026-05-05T10:00:00Z"));
-        assert_eq!(disk.slots().last(), Some(&"2026-05-05T10:00:00Z"), "{missed}: it goes on");
+        assert_eq!(disk.ids().last(), Some(&"2026-05-05T10:00:00Z"), "{missed}: it goes on");
     }
 }
 
@@ -176,7 +138,7 @@ fn a_pause_of_a_day_gives_what_the_policy_says_once() {
 fn a_clock_that_jumps_fires_nothing_twice_and_silences_nothing() {
     let snapshot = definitions("{cron: \"0 * * * *\", missed: All, startingDeadline: 2h}", "");
     let mut disk = Disk::default();
-    let mut process = disk.start(&snapshot, at("2026-05-04T09:10:00Z"));
+    let mut process = Process::start(&mut disk, &snapshot, at("2026-05-04T09:10:00Z"));
     let times = [
         "2026-05-04T10:00:00Z",
         // A week ahead, with a restart there, and back.
@@ -191,11 +153,11 @@ fn a_clock_that_jumps_fires_nothing_twice_and_silences_nothing() {
     ];
     for (restart, time) in (0..).zip(times) {
         if restart % 2 == 1 {
-            process = disk.start(&snapshot, at(time));
+            process = Process::start(&mut disk, &snapshot, at(time));
         }
         tick(&mut disk, &mut process, &snapshot, at(time));
     }
-    let mut slots = disk.slots();
+    let mut slots = disk.ids();
     slots.sort_unstable();
     assert_eq!(
         slots,
@@ -215,11 +177,11 @@ fn a_suspended_trigger_lets_its_slots_pass() {
     let schedule = "{cron: \"0 * * * *\"}";
     let (on, off) = (definitions(schedule, ""), definitions(schedule, ", suspend: true"));
     let mut disk = Disk::default();
-    let mut process = disk.start(&off, at("2026-05-04T09:10:00Z"));
+    let mut process = Process::start(&mut disk, &off, at("2026-05-04T09:10:00Z"));
     tick(&mut disk, &mut process, &off, at("2026-05-04T10:00:00Z"));
-    process = disk.start(&on, at("2026-05-04T10:10:00Z"));
+    process = Process::start(&mut disk, &on, at("2026-05-04T10:10:00Z"));
     tick(&mut disk, &mut process, &on, at("2026-05-04T10:20:00Z"));
-    assert_eq!(disk.decisions(), [DecisionKind::Suspended], "it is not run later");
+    assert_eq!(decisions(&disk), [DecisionKind::Suspended], "it is not run later");
 }
 
 #[test]
@@ -233,7 +195,7 @@ fn marks_come_and_go_with_their_schedules() {
             .collect::<Vec<_>>()
     };
     let mut disk = Disk::default();
-    let mut process = disk.start(&hourly, at("2026-05-04T09:10:00Z"));
+    let mut process = Process::start(&mut disk, &hourly, at("2026-05-04T09:10:00Z"));
     let [mark] = &marks(&disk)[..] else { panic!("{:?}", marks(&disk)) };
     assert_eq!(Key::parse(mark).map(|key| key.to_string()).as_ref(), Some(mark));
     disk.commit(process.machine.step(&daily, Input::Definitions, at("2026-05-04T09:30:00Z")).writes);
@@ -241,7 +203,7 @@ fn marks_come_and_go_with_their_schedules() {
     assert_ne!(marks(&disk)[0], *mark);
     // The hourly one comes back: what came while it was gone is not missed.
     process.wheel.reconcile(&daily, &BTreeMap::new(), at("2026-05-04T09:30:00Z"));
-    process = disk.start(&hourly, at("2026-05-04T12:30:00Z"));
+    process = Process::start(&mut disk, &hourly, at("2026-05-04T12:30:00Z"));
     tick(&mut disk, &mut process, &hourly, at("2026-05-04T12:40:00Z"));
-    assert!(disk.slots().is_empty(), "{:?}", disk.slots());
+    assert!(disk.ids().is_empty(), "{:?}", disk.ids());
 }
