@@ -138,10 +138,13 @@ impl Reporter {
         let (mut pause, mut told) = (PAUSE, None::<Instant>);
         let mut report = None;
         loop {
-            let why = match self.try_to_send(number, &mut report, streams).await {
+            let failed = match self.try_to_send(number, &mut report, streams).await {
                 Ok(()) => return Fate::Published,
-                Err(why) => why.to_string(),
+                Err(failed) => failed,
             };
+            // That the bus is away is told once, by who owns the connection.
+            let away = matches!(failed, SendError::Away(_));
+            let why = failed.to_string();
             let now = self.clock.now();
             match report.take() {
                 Some(late) if now.saturating_sub(late.at) >= self.retry_ms => {
@@ -149,7 +152,7 @@ impl Reporter {
                 }
                 other => report = other,
             }
-            if told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            if !away && told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
                 warn!(reason = why, "results wait to be published");
                 told = Some(Instant::now());
             }
