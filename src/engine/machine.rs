@@ -16,6 +16,7 @@ mod cdevents;
 mod command;
 pub mod debounce;
 mod event;
+mod held;
 mod job;
 pub mod join;
 mod key;
