@@ -1,5 +1,6 @@
 //! The engine as a whole.
 
+mod address;
 mod cdevents;
 mod definitions;
 mod disk;
