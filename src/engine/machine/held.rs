@@ -17,11 +17,15 @@ impl Turn<'_> {
     pub(super) fn set_manifests_aside(&mut self, plan: &mut Plan) {
         for run in &mut plan.runs {
             let manifest = std::mem::take(&mut run.rendered.manifest);
+            // It waited for something else before.
+            if manifest.is_null() {
+                continue;
+            }
             self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
         }
     }
 
-    /// Gives a plan that waited its place; `why` it does now.
+    /// Gives a plan that waited its place, unless there is something else that it waits for; `why` it does now.
     pub(super) fn release(
         &mut self,
         runner: &Runner<'_>,
@@ -32,13 +36,12 @@ impl Turn<'_> {
         why: &str,
     ) -> Decision {
         let manifests: Vec<Key> = manifests(&plan).collect();
-        let mut decision = self.place(runner, firing, plan, origin, places);
-        if decision.decision == DecisionKind::Fired {
-            decision.reason = format!("{}; {why}", decision.reason);
-        } else {
-            for manifest in manifests {
-                self.put(Write::delete(manifest));
-            }
+        let mut decision = self.enter(runner, firing, plan, origin, places);
+        match decision.decision {
+            DecisionKind::Fired => decision.reason = format!("{}; {why}", decision.reason),
+            // It waits for its gate now, and keeps them.
+            DecisionKind::Held => {}
+            _ => manifests.into_iter().for_each(|manifest| self.put(Write::delete(manifest))),
         }
         decision
     }
