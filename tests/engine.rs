@@ -6,6 +6,7 @@ mod definitions;
 mod disk;
 mod explain;
 mod fixture;
+mod gate;
 mod nats;
 mod pod;
 mod render;

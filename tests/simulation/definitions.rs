@@ -34,6 +34,7 @@ fn triggers(edition: usize) -> String {
     let (shared, small) = LIMITS[edition];
     let suspend = edition == 1;
     let wanted = ["main", "main", "dev"][edition];
+    let timeout = ["5m", "1m", "5m"][edition];
     let browsers = ["[a, b]", "[a]", "[a, b, c]"][edition];
     format!(
         r#"
@@ -105,6 +106,24 @@ spec:
   series: "{{{{ event.data.ref }}}}"
   runs: [{{template: plain}}]
   policy: {{debounce: {{quiet: 2m, maxWait: 6m}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: gated}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  gate: {{http: [{{url: "http://web/healthz"}}, {{url: "http://web/ready", expectStatus: 204}}], timeout: {timeout}, every: 20s}}
+  runs: [{{template: plain, matrix: {{browser: {browsers}}}}}]
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: patient}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  series: "{{{{ event.data.ref }}}}"
+  gate: {{http: [{{url: "http://web/healthz"}}, {{url: "http://web/ready", expectStatus: 204}}], timeout: 3m, every: 30s}}
+  runs: [{{template: plain}}]
+  policy: {{debounce: {{quiet: 1m, maxWait: 3m}}}}
 ---
 apiVersion: kickoff.dev/v1alpha1
 kind: Trigger

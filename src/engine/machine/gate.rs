@@ -130,7 +130,8 @@ impl Gate {
             Some(Answer::Status(status)) if *status == question.expect_status => None,
             Some(Answer::Status(status)) => Some(format!("{} answered {status}", question.shown())),
             Some(Answer::Silence(why)) => {
-                let why: String = why.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect();
+                let plain = |c: char| if c.is_control() { ' ' } else { c };
+                let why: String = why.chars().take(LONGEST_REASON).map(plain).collect();
                 Some(format!("{} {why}", question.shown()))
             }
             None => Some(format!("{} was not asked", question.shown())),
