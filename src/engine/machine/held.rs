@@ -41,7 +41,11 @@ impl Turn<'_> {
             DecisionKind::Fired => decision.reason = format!("{}; {why}", decision.reason),
             // It waits for its gate now, and keeps them.
             DecisionKind::Held => {}
-            _ => manifests.into_iter().for_each(|manifest| self.put(Write::delete(manifest))),
+            _ => {
+                for manifest in manifests {
+                    self.put(Write::delete(manifest));
+                }
+            }
         }
         decision
     }
