@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::definitions::snapshot;
 use super::disk::Disk;
 
-const DEFINITIONS: &str = r#"
+const DEFINITIONS: &str = r"
 apiVersion: kickoff.dev/v1alpha1
 kind: Webhook
 metadata: {name: hub}
@@ -33,7 +33,7 @@ apiVersion: kickoff.dev/v1alpha1
 kind: Trigger
 metadata: {name: gated}
 spec: {sources: [{webhook: {name: hub}}], runs: [{template: plain}], SPEC}
-"#;
+";
 
 const GATE: &str = r#"gate: {http: [{url: "http://web/healthz"}], timeout: 20s, every: 8s}"#;
 const BEGUN: Millis = 1_750_000_000_000;
@@ -246,7 +246,7 @@ fn all_questions_must_be_answered_as_they_should() {
         match said {
             None => assert_eq!(kind, DecisionKind::Fired, "{reason}"),
             Some(said) => {
-                assert!(kind == DecisionKind::Held && reason.contains(said), "{answers:?}: {reason}")
+                assert!(kind == DecisionKind::Held && reason.contains(said), "{answers:?}: {reason}");
             }
         }
     }

@@ -72,6 +72,6 @@ impl Target {
             return;
         }
         // Until who asked hangs up.
-        while path == "/flood" && stream.write_all(&[b'x'; 65_536]).is_ok() {}
+        while path == "/flood" && stream.write_all(&[b'x'; 4_096]).is_ok() {}
     }
 }
