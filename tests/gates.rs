@@ -90,7 +90,14 @@ async fn decided(server: &Server, event: &str, wanted: &str, text: &str) -> Stri
     while Instant::now() < until {
         let answer = client().get(format!("{}/api/v1/events/{event}", server.url)).send().await.unwrap();
         if answer.status() == 200 {
-            last = answer.json::<Value>().await.unwrap()["decisions"][0].clone();
+            let event = answer.json::<Value>().await.unwrap();
+            // The other triggers listen too, and want another kind.
+            let decisions = event["decisions"].as_array().unwrap().iter();
+            last = decisions
+                .filter(|one| one["decision"] != "filtered")
+                .next_back()
+                .cloned()
+                .unwrap_or_default();
             let reason = last["reason"].as_str().unwrap_or_default();
             if last["decision"] == wanted && reason.contains(text) {
                 return reason.to_owned();
