@@ -11,4 +11,5 @@ mod render;
 mod rollout;
 mod rules;
 mod schedule;
+mod watch;
 mod webhook;

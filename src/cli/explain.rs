@@ -17,8 +17,8 @@ use kickoff::engine::event::{Event, Ingress};
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::machine::{FIRING_FINISHED, MachineConfig, series};
-use kickoff::engine::rollout::{Kind, ROLLED_OUT, ROLLOUT_FAILED};
 use kickoff::engine::schedule;
+use kickoff::engine::watch::{Kind, ROLLED_OUT, ROLLOUT_FAILED};
 use kickoff::outside::clock::Clock;
 use kickoff::outside::receipt::receipt;
 

@@ -2,61 +2,23 @@
 //!
 //! The order of questions is that of `kubectl rollout status`: what the controller has not observed yet says
 //! nothing. Waits alone do not tell a rollout from a scale or from pods that come and go, so each state has a
-//! [`Revision`], and only a revision that was not there before is a rollout; [`mark`] decides that.
+//! [`Revision`], and only a revision that was not there before is a rollout; [`super::watch::mark`] decides that.
 //!
 //! A `kubectl rollout restart` changes the template, so it is a rollout; pods that are deleted are none.
 //! Nothing here trusts an object: what is missing or of another type counts as not there.
 
-pub mod mark;
-mod reduce;
-mod view;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event::Ingress;
 use super::ids::h_hex;
-pub use mark::{Fires, Found, Mark, Rollouts, Subject, look, marked};
-pub use reduce::event;
-pub use view::{Told, View, Wanted};
+use super::watch::Kind;
 
-/// Type of the event of a rollout that is complete.
-pub const ROLLED_OUT: &str = "dev.kickoff.kubernetes.rolledout";
-/// Type of the event of a rollout that failed.
-pub const ROLLOUT_FAILED: &str = "dev.kickoff.kubernetes.rolloutfailed";
-
-/// The API group of all kinds here.
-const GROUP: &str = "apps";
-/// Its version.
-const API_VERSION: &str = "apps/v1";
 /// Where a Deployment has its revision.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 /// Where a DaemonSet has a number that the API server counts up with each change of its template.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 /// Longest name of a revision.
 const LONGEST: usize = 253;
-
-/// Kinds whose rollouts are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Of `apps/v1`.
-    DaemonSet,
-    /// Of `apps/v1`.
-    Deployment,
-    /// Of `apps/v1`.
-    StatefulSet,
-}
-
-/// What can become of an object.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
-pub enum Change {
-    /// A rollout is complete.
-    RolledOut,
-    /// A rollout of a Deployment did not get on within its `progressDeadlineSeconds`.
-    RolloutFailed,
-}
 
 /// What is rolled out, or is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,80 +52,6 @@ pub enum Standing {
     },
     /// The object does not say.
     Unknown(String),
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::DaemonSet, Self::Deployment, Self::StatefulSet];
-
-    /// The kind that a definition names.
-    pub fn find(api_version: &str, kind: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| api_version == API_VERSION && known.as_str() == kind)
-    }
-
-    /// As manifests write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DaemonSet => "DaemonSet",
-            Self::Deployment => "Deployment",
-            Self::StatefulSet => "StatefulSet",
-        }
-    }
-
-    /// Group and version, as manifests write them.
-    pub const fn api_version(self) -> &'static str {
-        API_VERSION
-    }
-
-    /// The API group.
-    pub const fn group(self) -> &'static str {
-        GROUP
-    }
-
-    /// As paths and Roles write it.
-    pub const fn resource(self) -> &'static str {
-        match self {
-            Self::DaemonSet => "daemonsets",
-            Self::Deployment => "deployments",
-            Self::StatefulSet => "statefulsets",
-        }
-    }
-
-    /// Where its events come in: of each kind one place, whoever asks for them.
-    pub fn ingress(self) -> Ingress {
-        Ingress::Kubernetes { group: GROUP.to_owned(), kind: self.as_str().to_owned() }
-    }
-
-    /// The kind whose events come in there.
-    pub fn of(ingress: &Ingress) -> Option<Self> {
-        match ingress {
-            Ingress::Kubernetes { group, kind } if group == GROUP => {
-                Self::ALL.into_iter().find(|known| known.as_str() == kind)
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Change {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::RolledOut, Self::RolloutFailed];
-
-    /// As definitions write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RolledOut => "RolledOut",
-            Self::RolloutFailed => "RolloutFailed",
-        }
-    }
-
-    /// Type of its events.
-    pub const fn event_type(self) -> &'static str {
-        match self {
-            Self::RolledOut => ROLLED_OUT,
-            Self::RolloutFailed => ROLLOUT_FAILED,
-        }
-    }
 }
 
 impl Revision {
@@ -294,7 +182,7 @@ fn rolling(object: &Value) -> Option<Standing> {
 }
 
 /// A count; one that is missing or makes no sense is 0.
-fn count(object: &Value, path: &str) -> u64 {
+pub(super) fn count(object: &Value, path: &str) -> u64 {
     object.pointer(path).and_then(Value::as_u64).unwrap_or(0)
 }
 

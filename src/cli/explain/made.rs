@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue};
 use kickoff::engine::definitions::{Snapshot, Trigger};
 use kickoff::engine::event::{Event, Millis};
 use kickoff::engine::machine::FIRING_FINISHED;
-use kickoff::engine::rollout::{ROLLED_OUT, ROLLOUT_FAILED};
 use kickoff::engine::schedule::SCHEDULE_DUE;
+use kickoff::engine::watch::{ROLLED_OUT, ROLLOUT_FAILED};
 
 use super::event::{self, CloudEvent, Read};
 use super::{ingress, message, webhook};

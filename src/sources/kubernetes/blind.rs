@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::engine::definitions::{Snapshot, Trigger};
-use crate::engine::rollout::Kind;
+use crate::engine::watch::Kind;
 use crate::sources::trouble::Troubles;
 
 /// A kind in a namespace, or in all.

@@ -25,7 +25,7 @@ use super::blind::{Blind, Watched};
 use crate::engine::definitions::Snapshot;
 use crate::engine::event::Event;
 use crate::engine::machine::{Input, Key, Record};
-use crate::engine::rollout::{Change, Told, View};
+use crate::engine::watch::{Change, Told, View};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, escape};
 use crate::outside::kubernetes::feed::{News, Selection, Versioned, feed};
@@ -149,7 +149,7 @@ impl Watch {
             News::Gone(Object(object)) => view.gone(&object, told),
             News::Listed => {
                 view.listed(told);
-                if told.rollouts.listed.is_some() {
+                if told.noted.listed.is_some() {
                     info!(watched = %self.watched, "watched for the first time: what is there fires nothing");
                 }
                 self.sees();
@@ -164,7 +164,7 @@ impl Watch {
         if !told.events.is_empty() {
             self.append(told.events).await;
         }
-        if notes && self.facts.send(Input::Rollouts(Box::new(told.rollouts))).await.is_err() {
+        if notes && self.facts.send(Input::Noted(Box::new(told.noted))).await.is_err() {
             // Dispatch is gone: everything stops.
             std::future::pending::<()>().await;
         }

@@ -2,7 +2,7 @@
 
 use kickoff::engine::event::Event;
 use kickoff::engine::machine::DecisionKind;
-use kickoff::engine::rollout::{Kind, View};
+use kickoff::engine::watch::{Kind, View};
 use serde_json::{Value, json};
 
 use super::problems::of_spec;

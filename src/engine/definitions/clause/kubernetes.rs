@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{Globs, cut, matching};
 use crate::engine::definitions::config::LabelOperator;
 use crate::engine::event::Attributes;
-use crate::engine::rollout::{Change, Kind};
 use crate::engine::values::Facts;
+use crate::engine::watch::{Change, Kind};
 
 /// Where an object's name stands in the root of values.
 pub(super) const NAME_PATH: &str = "event.data.object.metadata.name";

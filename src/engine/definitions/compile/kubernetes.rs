@@ -5,7 +5,7 @@ use crate::engine::definitions::clause::{Clause, KubernetesSource, Label, Labels
 use crate::engine::definitions::config::{KubernetesSourceConfig, LabelOperator, LabelSelectorConfig};
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::schema::Finding;
-use crate::engine::rollout::{Change, Kind};
+use crate::engine::watch::{Change, Kind};
 
 /// Compiles a clause; what is wrong with it goes to `findings`.
 pub(super) fn kubernetes(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::rollout::Change;
+use crate::engine::watch::Change;
 
 /// Changes of objects of the cluster that the server runs Jobs on: rollouts of Deployments, `StatefulSets` and
 /// `DaemonSets`. Each is one event, with the object at `event.data.object`; what was there before a kind was

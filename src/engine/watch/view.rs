@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::mark::look;
-use super::{Change, Found, Kind, Mark, Rollouts, Subject, event};
+use super::{Change, Found, Kind, Mark, Noted, Subject, event};
 use crate::engine::event::{Event, Millis};
 use crate::engine::machine::{Key, Record};
 
@@ -37,7 +37,7 @@ pub struct Told {
     /// One for each change that somebody may want.
     pub events: Vec<Event>,
     /// The rest.
-    pub rollouts: Rollouts,
+    pub noted: Noted,
 }
 
 /// Whether somebody may want a change of an object: its namespace and its name.
@@ -46,7 +46,7 @@ pub type Wanted<'a> = &'a dyn Fn(Change, &str, &str) -> bool;
 impl Told {
     /// Whether there is something for the machine besides events.
     pub fn has_notes(&self) -> bool {
-        let Rollouts { marks, gone, listed, .. } = &self.rollouts;
+        let Noted { marks, gone, listed, .. } = &self.noted;
         !marks.is_empty() || !gone.is_empty() || listed.is_some()
     }
 }
@@ -64,7 +64,7 @@ impl View {
         };
         for (key, record) in records {
             match (key, record) {
-                (Key::Rollout(of, uid), Record::Rollout(mark))
+                (Key::Object(of, uid), Record::Object(mark))
                     if of == ingress && namespace.is_none_or(|namespace| namespace == mark.namespace) =>
                 {
                     view.marks.insert(uid, *mark);
@@ -86,9 +86,8 @@ impl View {
 
     /// Nothing yet.
     pub fn told(&self) -> Told {
-        let rollouts =
-            Rollouts { ingress: self.kind.ingress(), marks: Vec::new(), gone: Vec::new(), listed: None };
-        Told { events: Vec::new(), rollouts }
+        let noted = Noted { ingress: self.kind.ingress(), marks: Vec::new(), gone: Vec::new(), listed: None };
+        Told { events: Vec::new(), noted }
     }
 
     /// A list begins.
@@ -112,11 +111,11 @@ impl View {
         let mark = match look(self.kind, &object, &subject, before, !self.baseline) {
             Found::Nothing => return Ok(()),
             Found::Note(mark) => {
-                told.rollouts.marks.push((subject.uid.clone(), mark.clone()));
+                told.noted.marks.push((subject.uid.clone(), mark.clone()));
                 mark
             }
             Found::Fires(fires) if !wanted(fires.change, &subject.namespace, &subject.name) => {
-                told.rollouts.marks.push((subject.uid.clone(), fires.mark.clone()));
+                told.noted.marks.push((subject.uid.clone(), fires.mark.clone()));
                 fires.mark
             }
             Found::Fires(fires) => {
@@ -132,7 +131,7 @@ impl View {
     pub fn gone(&mut self, object: &Value, told: &mut Told) {
         let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
         if self.marks.remove(uid).is_some() {
-            told.rollouts.gone.push(uid.to_owned());
+            told.noted.gone.push(uid.to_owned());
         }
     }
 
@@ -142,12 +141,12 @@ impl View {
         self.marks.retain(|uid, _| {
             let there = list.contains(uid);
             if !there {
-                told.rollouts.gone.push(uid.clone());
+                told.noted.gone.push(uid.clone());
             }
             there
         });
         if !std::mem::replace(&mut self.baseline, true) {
-            told.rollouts.listed = Some(self.namespace.clone().unwrap_or_else(|| ALL.to_owned()));
+            told.noted.listed = Some(self.namespace.clone().unwrap_or_else(|| ALL.to_owned()));
         }
     }
 }

@@ -13,8 +13,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Change, Kind, Revision, Standing, standing};
+use super::{Change, Kind};
 use crate::engine::event::{Attributes, Ingress};
+use crate::engine::rollout::{Revision, Standing, count, standing};
 
 /// The attribute that holds the mark to which an event leads.
 pub(super) const MARK: &str = "kickoffmark";
@@ -44,7 +45,7 @@ pub struct Mark {
 
 /// What was seen of objects of a kind, for the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rollouts {
+pub struct Noted {
     /// Of which kind.
     pub ingress: Ingress,
     /// Marks that no event leads to, by uid.
@@ -111,7 +112,7 @@ impl Subject {
             uid: text("uid")?,
             namespace: text("namespace")?,
             name: text("name")?,
-            generation: super::count(object, "/metadata/generation"),
+            generation: count(object, "/metadata/generation"),
         })
     }
 

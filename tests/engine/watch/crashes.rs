@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::Event;
 use kickoff::engine::machine::{Input, Key, Machine};
-use kickoff::engine::rollout::{Kind, Rollouts, Told, View};
+use kickoff::engine::watch::{Kind, Noted, Told, View};
 use serde_json::{Value, json};
 
 use super::super::definitions::{TEMPLATE, snapshot};
@@ -32,7 +32,7 @@ struct Process {
     machine: Machine,
     view: View,
     /// Facts that the machine has not taken yet.
-    facts: Vec<Rollouts>,
+    facts: Vec<Noted>,
 }
 
 impl Process {
@@ -52,13 +52,13 @@ impl Process {
 
     fn append(&mut self, disk: &mut Disk, told: Told) {
         disk.append(told.events);
-        self.facts.push(told.rollouts);
+        self.facts.push(told.noted);
     }
 
     /// The machine takes in what is there: facts before events, or after them.
     fn decide(&mut self, disk: &mut Disk, snapshot: &Snapshot, facts_first: bool) {
-        let facts: Vec<Rollouts> = std::mem::take(&mut self.facts);
-        let mut facts: Vec<Input> = facts.into_iter().map(|facts| Input::Rollouts(Box::new(facts))).collect();
+        let facts: Vec<Noted> = std::mem::take(&mut self.facts);
+        let mut facts: Vec<Input> = facts.into_iter().map(|facts| Input::Noted(Box::new(facts))).collect();
         let mut events = disk.undecided(&self.machine);
         let inputs = if facts_first {
             facts.append(&mut events);
@@ -75,7 +75,7 @@ impl Process {
 }
 
 fn marks(disk: &Disk) -> usize {
-    disk.records.keys().filter(|key| matches!(key, Key::Rollout(..))).count()
+    disk.records.keys().filter(|key| matches!(key, Key::Object(..))).count()
 }
 
 /// A Deployment as the cluster has it.
