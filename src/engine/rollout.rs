@@ -81,7 +81,7 @@ impl Standing {
 }
 
 /// How far the rollout of an object is.
-pub fn standing(kind: Kind, object: &Value) -> Standing {
+pub fn standing(kind: &Kind, object: &Value) -> Standing {
     if object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()) {
         return Standing::waiting("it is being deleted");
     }
@@ -93,10 +93,11 @@ pub fn standing(kind: Kind, object: &Value) -> Standing {
     if observed < generation {
         return Standing::waiting(format!("generation {generation} has not been observed yet"));
     }
-    match kind {
-        Kind::Deployment => deployment(object),
-        Kind::StatefulSet => rolling(object).unwrap_or_else(|| stateful_set(object)),
-        Kind::DaemonSet => rolling(object).unwrap_or_else(|| daemon_set(object)),
+    match (kind.group(), kind.as_str()) {
+        ("apps", "Deployment") => deployment(object),
+        ("apps", "StatefulSet") => rolling(object).unwrap_or_else(|| stateful_set(object)),
+        ("apps", "DaemonSet") => rolling(object).unwrap_or_else(|| daemon_set(object)),
+        _ => Standing::Unknown("a rollout is none of this kind".to_owned()),
     }
 }
 

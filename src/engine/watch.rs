@@ -3,22 +3,28 @@
 //! `mark` says what is kept of an object, `view` what one watch knows and makes of what it sees, `reduce` what
 //! of an object goes into an event. Nothing here trusts an object.
 
+mod builtin;
 mod kind;
 pub mod mark;
+mod own;
 mod reduce;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
-pub use kind::Kind;
+pub use kind::{Kind, Resource, Served, Wrong, not_served};
 pub use mark::{Fires, Found, Mark, Noted, Subject, look, marked};
+pub use own::is_own;
 pub use reduce::event;
 pub use view::{Told, View, Wanted};
 
-/// Type of the event of a rollout that is complete.
-pub const ROLLED_OUT: &str = "dev.kickoff.kubernetes.rolledout";
-/// Type of the event of a rollout that failed.
-pub const ROLLOUT_FAILED: &str = "dev.kickoff.kubernetes.rolloutfailed";
+/// What types of events of a cluster begin with.
+const TYPE: &str = "dev.kickoff.kubernetes.";
+
+/// Whether it is a type of events of a cluster.
+pub fn is_type(event_type: &str) -> bool {
+    event_type.starts_with(TYPE)
+}
 
 /// What can become of an object.
 #[derive(
@@ -46,8 +52,8 @@ impl Change {
     /// Type of its events.
     pub const fn event_type(self) -> &'static str {
         match self {
-            Self::RolledOut => ROLLED_OUT,
-            Self::RolloutFailed => ROLLOUT_FAILED,
+            Self::RolledOut => "dev.kickoff.kubernetes.rolledout",
+            Self::RolloutFailed => "dev.kickoff.kubernetes.rolloutfailed",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of objects of the cluster that runs become Jobs of: rollouts.
+//! Changes of objects of the cluster that runs become Jobs of.
 //!
 //! One task owns a watch for each kind that triggers want and each scope that the server serves, and follows
 //! the definitions as they change. Of all triggers that want the same kind there is one watch, and one event
@@ -105,6 +105,7 @@ impl Kubernetes {
                     clock: self.clock.clone(),
                     snapshots: self.snapshots.clone(),
                     blind: self.blind.clone(),
+                    resource: None,
                     told_at: None,
                 };
                 watch.follow(cancel)

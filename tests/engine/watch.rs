@@ -4,18 +4,18 @@ mod crashes;
 
 use kickoff::engine::event::Ingress;
 use kickoff::engine::machine::{Key, Record};
-use kickoff::engine::watch::{Change, Fires, Found, Kind, Mark, Subject, View, look, marked};
+use kickoff::engine::watch::{Change, Fires, Found, Mark, Subject, View, look, marked};
 use serde_json::{Value, json};
 
-use super::rollout::{deployment, merge, progressing, stateful_set};
+use super::rollout::{apps, deployment, merge, progressing, stateful_set};
 
 /// What of a Deployment's states fires, one after the other: `RolledOut 2`.
-fn fires(kind: Kind, baseline: bool, states: &[Value]) -> Vec<String> {
+fn fires(kind: &str, baseline: bool, states: &[Value]) -> Vec<String> {
     let mut mark: Option<Mark> = None;
     let mut fired = Vec::new();
     for (index, state) in states.iter().enumerate() {
         let subject = Subject::of(state).unwrap();
-        match look(kind, state, &subject, mark.as_ref(), baseline && index == 0) {
+        match look(&apps(kind), state, &subject, mark.as_ref(), baseline && index == 0) {
             Found::Nothing => {}
             Found::Note(next) => mark = Some(next),
             Found::Fires(Fires { change, revision, mark: next, .. }) => {
@@ -75,7 +75,7 @@ fn only_another_revision_is_a_rollout() {
         // The API server knows more fields than before.
         (true, vec![one, revision("1", "web:1 and a default")], vec![]),
     ] {
-        assert_eq!(fires(Kind::Deployment, baseline, &states), wanted, "{states:#?}");
+        assert_eq!(fires("Deployment", baseline, &states), wanted, "{states:#?}");
     }
 }
 
@@ -99,7 +99,7 @@ fn a_failure_that_is_still_said_of_the_next_rollout_is_not_its_own() {
         (vec![failed("2", "t1"), failed("3", "t1"), failed("3", "t2")], vec!["RolloutFailed 3"]),
         (vec![one, failed("2", ""), failed("3", "")], vec!["RolloutFailed 2", "RolloutFailed 3"]),
     ] {
-        assert_eq!(fires(Kind::Deployment, true, &states), wanted, "{states:#?}");
+        assert_eq!(fires("Deployment", true, &states), wanted, "{states:#?}");
     }
 }
 
@@ -107,8 +107,8 @@ fn a_failure_that_is_still_said_of_the_next_rollout_is_not_its_own() {
 fn a_stateful_set_that_goes_back_is_another_event() {
     let of = |name: &str| stateful_set(&json!({"status": {"updateRevision": name, "currentRevision": name}}));
     let states = [of("db-a"), of("db-b"), of("db-a"), of("db-a")];
-    assert_eq!(fires(Kind::StatefulSet, true, &states), ["RolledOut db-b", "RolledOut db-a"]);
-    let mut view = View::new(Kind::StatefulSet, None, Vec::new());
+    assert_eq!(fires("StatefulSet", true, &states), ["RolledOut db-b", "RolledOut db-a"]);
+    let mut view = View::new(apps("StatefulSet"), None, Vec::new());
     let mut told = view.told();
     view.listing();
     for (index, state) in [&of("db-a"), &of("db-b"), &of("db-a"), &of("db-b")].into_iter().enumerate() {
@@ -123,7 +123,7 @@ fn a_stateful_set_that_goes_back_is_another_event() {
 
 #[test]
 fn an_event_says_what_was_rolled_out_and_where() {
-    let mut view = View::new(Kind::Deployment, Some("shop"), Vec::new());
+    let mut view = View::new(apps("Deployment"), Some("shop"), Vec::new());
     let mut told = view.told();
     view.listing();
     view.item(revision("1", "web:1"), &|_, _, _| true, 0, &mut told).unwrap();
@@ -192,7 +192,7 @@ fn an_event_is_bounded_whatever_the_object_holds() {
         merge(&mut object, &change);
         let number = json!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}});
         merge(&mut object, &number);
-        let mut view = View::new(Kind::Deployment, None, Vec::new());
+        let mut view = View::new(apps("Deployment"), None, Vec::new());
         let mut told = view.told();
         view.listing();
         view.listed(&mut told);
@@ -219,7 +219,7 @@ fn an_object_that_no_cluster_has_is_left_out() {
 
 #[test]
 fn what_nobody_wants_is_only_noted() {
-    let mut view = View::new(Kind::Deployment, None, Vec::new());
+    let mut view = View::new(apps("Deployment"), None, Vec::new());
     let mut told = view.told();
     view.listing();
     view.listed(&mut told);
@@ -234,7 +234,7 @@ fn what_nobody_wants_is_only_noted() {
 
 #[test]
 fn marks_of_other_places_are_no_matter_of_a_watch() {
-    let ingress = Kind::Deployment.ingress();
+    let ingress = apps("Deployment").ingress();
     let mark = |namespace: &str| {
         let mark = json!({"namespace": namespace, "name": "web", "count": 1});
         Record::Object(Box::new(serde_json::from_value(mark).unwrap()))
@@ -247,13 +247,13 @@ fn marks_of_other_places_are_no_matter_of_a_watch() {
     for (key, _) in &records {
         assert_eq!(Key::parse(&key.to_string()).as_ref(), Some(key));
     }
-    let mut view = View::new(Kind::Deployment, Some("shop"), records.clone());
+    let mut view = View::new(apps("Deployment"), Some("shop"), records.clone());
     let mut told = view.told();
     view.listing();
     view.listed(&mut told);
     assert_eq!((told.noted.gone, told.noted.listed), (vec!["here".to_owned()], None));
     // All namespaces are watched for the first time.
-    let mut view = View::new(Kind::Deployment, None, records);
+    let mut view = View::new(apps("Deployment"), None, records);
     let mut told = view.told();
     view.listing();
     view.listed(&mut told);

@@ -13,6 +13,7 @@ mod nats;
 mod sources;
 mod template;
 mod trigger;
+mod versions;
 mod watches;
 mod webhook;
 
@@ -88,6 +89,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     further(loaded, &misnamed, &world, &mut problems);
     groups::check(&mut triggers, &mut problems);
     watches::check(&mut triggers, &mut problems);
+    versions::check(&mut triggers, &mut problems);
     chains::check(&mut triggers, loaded, &mut problems);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     compiled.extend(broken(loaded, previous, &problems, &compiled));

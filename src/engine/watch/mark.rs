@@ -61,7 +61,7 @@ pub struct Noted {
 pub struct Subject {
     /// Its uid.
     pub uid: String,
-    /// Its namespace.
+    /// Its namespace; empty where it is in none.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -108,12 +108,22 @@ impl Subject {
             let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
             (!text.is_empty() && text.len() <= 253 && text.chars().all(fits)).then(|| text.to_owned())
         };
+        let nowhere = object.get("metadata")?.get("namespace").is_none_or(Value::is_null);
         Some(Self {
             uid: text("uid")?,
-            namespace: text("namespace")?,
+            namespace: if nowhere { String::new() } else { text("namespace")? },
             name: text("name")?,
             generation: count(object, "/metadata/generation"),
         })
+    }
+
+    /// As the event's `subject` says it: `namespace/name`, or the name alone.
+    pub fn title(&self) -> String {
+        if self.namespace.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}/{}", self.namespace, self.name)
+        }
     }
 
     fn mark(&self) -> Mark {
@@ -126,7 +136,7 @@ impl Subject {
 
 /// What follows from an object's state, with the mark it has; `baseline` is whether it is seen while its kind is
 /// watched for the first time.
-pub fn look(kind: Kind, object: &Value, subject: &Subject, mark: Option<&Mark>, baseline: bool) -> Found {
+pub fn look(kind: &Kind, object: &Value, subject: &Subject, mark: Option<&Mark>, baseline: bool) -> Found {
     let next = || match mark {
         Some(mark) => Mark { count: mark.count.saturating_add(1), ..mark.clone() },
         None => Mark { count: 1, ..subject.mark() },

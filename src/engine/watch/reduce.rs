@@ -30,7 +30,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The event of a change. Its id follows from the object's uid, its mark, the change and the revision, so two
 /// processes that see it make one event.
-pub fn event(kind: Kind, object: Value, subject: &Subject, fires: &Fires, now: Millis) -> Event {
+pub fn event(kind: &Kind, object: Value, subject: &Subject, fires: &Fires, now: Millis) -> Event {
     let Fires { change, revision, previous, reason, mark } = fires;
     let images = images(&object);
     let (object, left_out) = reduced(kind, object);
@@ -49,15 +49,14 @@ pub fn event(kind: Kind, object: Value, subject: &Subject, fires: &Fires, now: M
     if !left_out.is_empty() {
         data["leftOut"] = json!(left_out);
     }
-    let source = format!("/kubernetes/{}/{}", kind.group(), kind.as_str());
     let extensions = BTreeMap::from([
         ("time".to_owned(), rfc3339(now).into()),
         (MARK.to_owned(), carried(&subject.uid, mark)),
     ]);
     let attributes = Attributes {
-        subject: Some(format!("{}/{}", subject.namespace, subject.name)),
+        subject: Some(subject.title()),
         extensions,
-        ..Attributes::new(kind.ingress(), source, id, change.event_type().to_owned(), now)
+        ..Attributes::new(kind.ingress(), kind.source(), id, change.event_type().to_owned(), now)
     };
     Event { attributes, body: Bytes::from(data.to_string()) }
 }
@@ -78,7 +77,7 @@ fn images(object: &Value) -> Vec<String> {
 }
 
 /// What of an object goes into its event, and what had to be left out.
-fn reduced(kind: Kind, mut object: Value) -> (Value, Vec<String>) {
+fn reduced(kind: &Kind, mut object: Value) -> (Value, Vec<String>) {
     // In a list items do not say what they are.
     if let Some(fields) = object.as_object_mut() {
         fields.insert("apiVersion".to_owned(), json!(kind.api_version()));

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::mark::look;
-use super::{Change, Found, Kind, Mark, Noted, Subject, event};
+use super::{Change, Found, Kind, Mark, Noted, Subject, event, is_own};
 use crate::engine::event::{Event, Millis};
 use crate::engine::machine::{Key, Record};
 
@@ -79,7 +79,7 @@ impl View {
     }
 
     /// The beginnings of the keys of what a watch begins with.
-    pub fn prefixes(kind: Kind) -> [String; 2] {
+    pub fn prefixes(kind: &Kind) -> [String; 2] {
         let ingress = kind.ingress();
         [format!("rollout/{ingress}/"), format!("watched/{ingress}/")]
     }
@@ -103,12 +103,15 @@ impl View {
         now: Millis,
         told: &mut Told,
     ) -> Result<(), &'static str> {
-        let subject = Subject::of(&object).ok_or("it has no uid, namespace or name")?;
+        let subject = Subject::of(&object).ok_or("it has no uid or name that an object can have")?;
         if let Some(list) = &mut self.list {
             list.insert(subject.uid.clone());
         }
+        if is_own(&object) {
+            return Ok(());
+        }
         let before = self.marks.get(&subject.uid);
-        let mark = match look(self.kind, &object, &subject, before, !self.baseline) {
+        let mark = match look(&self.kind, &object, &subject, before, !self.baseline) {
             Found::Nothing => return Ok(()),
             Found::Note(mark) => {
                 told.noted.marks.push((subject.uid.clone(), mark.clone()));
@@ -119,7 +122,7 @@ impl View {
                 fires.mark
             }
             Found::Fires(fires) => {
-                told.events.push(event(self.kind, object, &subject, &fires, now));
+                told.events.push(event(&self.kind, object, &subject, &fires, now));
                 fires.mark
             }
         };

@@ -46,7 +46,7 @@ impl Blind {
                 let served = self.namespaces.join(", ");
                 sentences.insert(format!("{}: the server serves only namespace {served}", source.title()));
             }
-            let scopes = self.scopes(source.kind);
+            let scopes = self.scopes(&source.kind);
             wanted.extend(scopes.filter(|scope| scope.namespace.as_ref().is_none_or(reached)));
         }
         let mut told = self.troubles.of(&wanted, false);
@@ -57,13 +57,13 @@ impl Blind {
     /// What all triggers want.
     pub(super) fn all_of(&self, snapshot: &Snapshot) -> BTreeSet<Watched> {
         let wanted = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
-        let kinds: BTreeSet<Kind> = wanted.map(|source| source.kind).collect();
+        let kinds: BTreeSet<&Kind> = wanted.map(|source| &source.kind).collect();
         kinds.into_iter().flat_map(|kind| self.scopes(kind)).collect()
     }
 
-    fn scopes(&self, kind: Kind) -> impl Iterator<Item = Watched> {
-        let everywhere = self.namespaces.is_empty().then_some(Watched { kind, namespace: None });
-        let here = move |namespace: &String| Watched { kind, namespace: Some(namespace.clone()) };
+    fn scopes<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = Watched> + 'a {
+        let everywhere = self.namespaces.is_empty().then(|| Watched { kind: kind.clone(), namespace: None });
+        let here = |namespace: &String| Watched { kind: kind.clone(), namespace: Some(namespace.clone()) };
         everywhere.into_iter().chain(self.namespaces.iter().map(here))
     }
 
@@ -81,8 +81,8 @@ impl Blind {
 impl fmt::Display for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
-            Some(namespace) => write!(f, "{}s of namespace {namespace}", self.kind.as_str()),
-            None => write!(f, "{}s of all namespaces", self.kind.as_str()),
+            Some(namespace) => write!(f, "{} of namespace {namespace}", self.kind.title()),
+            None => write!(f, "{} of all namespaces", self.kind.title()),
         }
     }
 }

@@ -8,7 +8,9 @@
 //!
 //! Marks are read once what was stored before is decided: from an older mark the same change would be another event.
 //!
-//! A disconnect, a 410 or a list every ten minutes is the feed's own matter: all states are levels here.
+//! A disconnect, a 410 or a list every ten minutes is the feed's own matter: all states are levels here. How a
+//! kind is served is asked of the cluster; one that is not served, or not any more, is asked for again, and what
+//! was known of it stays.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,7 @@ use super::blind::{Blind, Watched};
 use crate::engine::definitions::Snapshot;
 use crate::engine::event::Event;
 use crate::engine::machine::{Input, Key, Record};
-use crate::engine::watch::{Change, Told, View};
+use crate::engine::watch::{Change, Resource, Served, Told, View, not_served};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, escape};
 use crate::outside::kubernetes::feed::{News, Selection, Versioned, feed};
@@ -39,6 +41,8 @@ const AT_ONCE: usize = 64;
 const LOOK: Duration = Duration::from_millis(50);
 /// Between two tries to read the marks, or to append.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks for a kind that is not served.
+const SERVED: Duration = Duration::from_secs(5);
 /// How often the log may tell the same.
 const TELL: Duration = Duration::from_mins(1);
 
@@ -53,6 +57,8 @@ pub(super) struct Watch {
     pub(super) clock: Clock,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(super) blind: Blind,
+    /// How the cluster serves the kind, once that is known.
+    pub(super) resource: Option<Resource>,
     /// When the log was told last that nothing is seen, until it is told that it is.
     pub(super) told_at: Option<Instant>,
 }
@@ -76,23 +82,67 @@ impl Watch {
 
     async fn run(mut self) {
         let Watched { kind, namespace } = &self.watched;
-        let mut view = View::new(*kind, namespace.as_deref(), self.records().await);
-        let mut news = feed::<Object>(self.api.clone(), self.selection()).ready_chunks(AT_ONCE).boxed();
-        while let Some(news) = news.next().await {
-            let snapshot = self.snapshots.borrow().clone();
-            let mut told = view.told();
-            for news in news {
-                self.hear(news, &snapshot, &mut view, &mut told);
-            }
-            self.store(told).await;
+        let mut view = View::new(kind.clone(), namespace.as_deref(), self.records().await);
+        loop {
+            let resource = self.served().await;
+            let path = self.path(&resource);
+            self.resource = Some(resource);
+            self.watch(path, &mut view).await;
+            sleep(AGAIN).await;
         }
     }
 
-    fn selection(&self) -> Selection {
+    /// Watches until the API server does not serve the kind any more.
+    async fn watch(&mut self, path: String, view: &mut View) {
+        let selection = Selection { path, labels: String::new() };
+        let mut news = feed::<Object>(self.api.clone(), selection).ready_chunks(AT_ONCE).boxed();
+        while let Some(news) = news.next().await {
+            let snapshot = self.snapshots.borrow().clone();
+            let mut told = view.told();
+            let mut served = true;
+            for news in news {
+                served &= !matches!(news, News::NotServed(_));
+                self.hear(news, &snapshot, view, &mut told);
+            }
+            self.store(told).await;
+            if !served {
+                return;
+            }
+        }
+    }
+
+    fn path(&self, resource: &Resource) -> String {
         let Watched { kind, namespace } = &self.watched;
         let place = namespace.as_ref().map(|name| format!("/namespaces/{}", escape(name)));
-        let (version, place) = (kind.api_version(), place.unwrap_or_default());
-        Selection { path: format!("/apis/{version}{place}/{}", kind.resource()), labels: String::new() }
+        format!("{}{}/{}", kind.path(), place.unwrap_or_default(), escape(&resource.plural))
+    }
+
+    /// How the kind is served, once it is.
+    async fn served(&mut self) -> Resource {
+        loop {
+            match self.find().await {
+                Ok(resource) => return resource,
+                Err(why) => self.is_blind(&why),
+            }
+            sleep(SERVED).await;
+        }
+    }
+
+    async fn find(&self) -> Result<Resource, String> {
+        let Watched { kind, namespace } = &self.watched;
+        let served = match self.api.get::<Served>(&kind.path()).await {
+            Ok(served) => served,
+            Err(error) if error.code() == Some(404) => return Err(not_served(kind)),
+            Err(error) => return Err(error.to_string()),
+        };
+        let resource = served.find(kind)?;
+        if let Some(namespace) = namespace.as_ref().filter(|_| !resource.namespaced) {
+            let kinds = kind.title();
+            return Err(format!(
+                "{kinds} are in no namespace, and the server serves only some ({namespace})"
+            ));
+        }
+        Ok(resource)
     }
 
     /// What the machine has of these objects, once it can be read: an event that is stored and not decided yet has
@@ -103,7 +153,7 @@ impl Watch {
             sleep(LOOK).await;
         }
         let mut known = Vec::new();
-        for prefix in View::prefixes(self.watched.kind) {
+        for prefix in View::prefixes(&self.watched.kind) {
             known.extend(self.scan(&prefix).await);
         }
         known
@@ -136,10 +186,10 @@ impl Watch {
         match news {
             News::Listing => view.listing(),
             News::Item(Object(object)) => {
-                let kind = self.watched.kind;
+                let kind = &self.watched.kind;
                 let wanted = |change: Change, namespace: &str, name: &str| {
                     let sources = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
-                    let mut sources = sources.filter(|source| source.kind == kind);
+                    let mut sources = sources.filter(|source| source.kind == *kind);
                     sources.any(|source| source.may_take(change, namespace, name))
                 };
                 if let Err(why) = view.item(object, &wanted, self.clock.now(), told) {
@@ -155,6 +205,8 @@ impl Watch {
                 self.sees();
             }
             News::Trouble(why) => self.is_blind(&why),
+            // Said once the cluster was asked for the kind.
+            News::NotServed(_) => {}
             News::Well => self.sees(),
         }
     }
@@ -216,6 +268,8 @@ impl Watch {
             Some(namespace) => format!("in namespace {namespace}"),
             None => "in all namespaces, or name those that are served with --namespaces".to_owned(),
         };
-        format!("{why}; grant list and watch on {} ({}) {place}", kind.resource(), kind.group())
+        let known = self.resource.as_ref().map(|resource| resource.plural.clone());
+        let plural = known.unwrap_or_else(|| kind.guessed_plural());
+        format!("{why}; grant list and watch on {plural} ({}) {place}", kind.group_title())
     }
 }

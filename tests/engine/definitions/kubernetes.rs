@@ -14,16 +14,16 @@ fn what_can_not_be_watched_is_refused() {
   runs: [{template: smoke, environment: staging}]
   sources:
     - kubernetes: {apiVersion: apps/v1, kind: Deploymant, change: [RolledOut]}
-    - kubernetes: {apiVersion: apps/v2, kind: Deployment, change: [RolledOut]}
+    - kubernetes: {apiVersion: v1, kind: Deployment, change: [RolledOut]}
     - kubernetes: {apiVersion: v1, kind: Pod, change: [RolledOut]}
     - kubernetes: {apiVersion: apps/v1, kind: Deployment, change: []}
     - kubernetes: {apiVersion: apps/v1, kind: DaemonSet, change: [RolledOut, RolloutFailed]}
     - kubernetes: {apiVersion: apps/v1, kind: Deployment, change: [RolledOut], names: ['a[', ''], namespaces: ['']}
     - kubernetes: {apiVersion: apps/v1, kind: Deployment, change: [RolledOut], labelSelector: {matchExpressions: [{key: a, operator: In}, {key: b, operator: Exists, values: [c]}]}}
 "), @r#"
-        a.yaml:7:47: spec.sources[0].kubernetes.kind: "Deploymant" can't be watched: rollouts are of DaemonSet, Deployment, StatefulSet (apps/v1) (did you mean Deployment?)
-        a.yaml:8:32: spec.sources[1].kubernetes.apiVersion: "apps/v2" has no Deployment: write apps/v1
-        a.yaml:9:42: spec.sources[2].kubernetes.kind: "Pod" can't be watched: rollouts are of DaemonSet, Deployment, StatefulSet (apps/v1)
+        a.yaml:7:47: spec.sources[0].kubernetes.kind: apps/v1 has no kind "Deploymant" (did you mean Deployment?)
+        a.yaml:8:32: spec.sources[1].kubernetes.apiVersion: "v1" has no Deployment: write apps/v1
+        a.yaml:9:42: spec.sources[2].kubernetes.kind: a Pod has no rollouts: they are of DaemonSet, Deployment, StatefulSet (apps/v1)
         a.yaml:10:67: spec.sources[3].kubernetes.change: needs at least 1 entry
         a.yaml:11:66: spec.sources[4].kubernetes.change: a DaemonSet never says that a rollout failed: it has no deadline, as a Deployment has; leave RolloutFailed out
         a.yaml:12:88: spec.sources[5].kubernetes.names[0]: is not a glob: unclosed character class; missing ']'
@@ -64,7 +64,7 @@ fn rolled_out(labels: &Value) -> Event {
         },
         "spec": {"replicas": 0}, "status": {"observedGeneration": 1},
     });
-    let mut view = View::new(Kind::Deployment, None, Vec::new());
+    let mut view = View::new(Kind::parse("apps/v1", "Deployment").unwrap(), None, Vec::new());
     let mut told = view.told();
     view.listing();
     view.listed(&mut told);

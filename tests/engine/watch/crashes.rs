@@ -6,11 +6,12 @@ use std::sync::Arc;
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::Event;
 use kickoff::engine::machine::{Input, Key, Machine};
-use kickoff::engine::watch::{Kind, Noted, Told, View};
+use kickoff::engine::watch::{Noted, Told, View};
 use serde_json::{Value, json};
 
 use super::super::definitions::{TEMPLATE, snapshot};
 use super::super::disk::Disk;
+use super::super::rollout::apps;
 
 const TRIGGER: &str = "
 apiVersion: kickoff.dev/v1alpha1
@@ -41,7 +42,7 @@ impl Process {
         disk.commit(machine.step(snapshot, Input::Definitions, 0).writes);
         let view = |disk: &Disk| {
             let known = disk.records.iter().map(|(key, record)| (key.clone(), record.clone())).collect();
-            View::new(Kind::Deployment, None, known)
+            View::new(apps("Deployment"), None, known)
         };
         let mut process = Self { machine, view: view(disk), facts: Vec::new() };
         // As the watch does: marks are read once what was stored before is decided.

@@ -74,7 +74,7 @@ impl KubernetesSource {
             if globs.any() { String::new() } else { format!(" {what} {}", globs.wanted()) }
         };
         let (names, namespaces) = (of("called", &self.names), of("in namespace", &self.namespaces));
-        format!("{} of {}s{names}{namespaces}", changes.join(" or "), self.kind.as_str())
+        format!("{} of {}{names}{namespaces}", changes.join(" or "), self.kind.title())
     }
 
     /// Whether it may take this change of an object there, as far as the place tells.

@@ -3,9 +3,8 @@
 use super::sources::globs;
 use crate::engine::definitions::clause::{Clause, KubernetesSource, Label, Labels, Source};
 use crate::engine::definitions::config::{KubernetesSourceConfig, LabelOperator, LabelSelectorConfig};
-use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::schema::Finding;
-use crate::engine::watch::{Change, Kind};
+use crate::engine::watch::{Change, Kind, Wrong};
 
 /// Compiles a clause; what is wrong with it goes to `findings`.
 pub(super) fn kubernetes(
@@ -22,14 +21,8 @@ pub(super) fn kubernetes(
     if config.change.is_empty() {
         findings.push(Finding::value(format!("{field}.change"), "needs at least 1 entry"));
     }
-    if let Some(kind) = kind.filter(|kind| *kind != Kind::Deployment)
-        && config.change.contains(&Change::RolloutFailed)
-    {
-        let message = format!(
-            "a {} never says that a rollout failed: it has no deadline, as a Deployment has; leave RolloutFailed out",
-            kind.as_str()
-        );
-        findings.push(Finding::value(format!("{field}.change"), message));
+    if let Some(kind) = &kind {
+        changes(kind, config, field, findings);
     }
     let kind = kind.filter(|_| findings.len() == good)?;
     let source =
@@ -37,26 +30,33 @@ pub(super) fn kubernetes(
     Some(Source { ingress: kind.ingress(), clause: Clause::Kubernetes(source) })
 }
 
-fn kind(config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Finding>) -> Option<Kind> {
-    let found = Kind::find(&config.api_version, &config.kind);
-    if found.is_some() {
-        return found;
+/// What of its kind never happens.
+fn changes(kind: &Kind, config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Finding>) {
+    let title = kind.as_str();
+    if !["Deployment", "StatefulSet", "DaemonSet"].iter().any(|known| kind.is("apps", known)) {
+        let message =
+            format!("a {title} has no rollouts: they are of DaemonSet, Deployment, StatefulSet (apps/v1)");
+        findings.push(Finding::value(format!("{field}.kind"), message));
+    } else if config.change.contains(&Change::RolloutFailed) && !kind.is("apps", "Deployment") {
+        let message = format!(
+            "a {title} never says that a rollout failed: it has no deadline, as a Deployment has; leave RolloutFailed out"
+        );
+        findings.push(Finding::value(format!("{field}.change"), message));
     }
-    let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-    let by_name = Kind::ALL.into_iter().find(|kind| kind.as_str() == config.kind);
-    let finding = match by_name {
-        Some(kind) => Finding::value(
-            format!("{field}.apiVersion"),
-            format!("{:?} has no {}: write {}", config.api_version, config.kind, kind.api_version()),
-        ),
-        None => Finding::value(
-            format!("{field}.kind"),
-            format!("{:?} can't be watched: rollouts are of {} (apps/v1)", config.kind, known.join(", ")),
-        )
-        .near(nearest(&config.kind, known.iter().copied())),
-    };
-    findings.push(finding);
-    None
+}
+
+fn kind(config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Finding>) -> Option<Kind> {
+    match Kind::parse(&config.api_version, &config.kind) {
+        Ok(kind) => Some(kind),
+        Err(Wrong::ApiVersion(message)) => {
+            findings.push(Finding::value(format!("{field}.apiVersion"), message));
+            None
+        }
+        Err(Wrong::Kind(message, near)) => {
+            findings.push(Finding::value(format!("{field}.kind"), message).near(near));
+            None
+        }
+    }
 }
 
 fn labels(config: &LabelSelectorConfig, field: &str, findings: &mut Vec<Finding>) -> Labels {

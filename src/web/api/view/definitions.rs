@@ -96,8 +96,8 @@ struct NatsSourceView<'a> {
 #[serde(rename_all = "camelCase")]
 struct KubernetesSourceView<'a> {
     /// The kind whose objects it watches.
-    kubernetes: &'static str,
-    api_version: &'static str,
+    kubernetes: &'a str,
+    api_version: String,
     change: Vec<&'static str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     names: &'a [String],
