@@ -1,22 +1,29 @@
 //! What becomes of objects of a cluster: what was last said of each, and what is new.
 //!
-//! `mark` says what is kept of an object, `view` what one watch knows and makes of what it sees, `reduce` what
-//! of an object goes into an event. Nothing here trusts an object.
+//! `kind` is what is watched, `want` what sources want to hear of it, `mark` what is kept of an object, `look` what
+//! of a state is new by its mark, `view` what one watch knows and makes of what it sees, `reduce` what of an object
+//! goes into an event. Nothing here trusts an object.
 
 mod builtin;
 mod kind;
+mod look;
 pub mod mark;
 mod own;
 mod reduce;
+mod spec;
 mod view;
+mod want;
 
 use serde::{Deserialize, Serialize};
 
 pub use kind::{Kind, Resource, Served, Wrong, not_served};
-pub use mark::{Fires, Found, Mark, Noted, Subject, look, marked};
+pub use look::{Fires, Found, New, Sight, look};
+pub use mark::{Mark, Noted, Seen, Subject, marked};
 pub use own::is_own;
-pub use reduce::event;
-pub use view::{Told, View, Wanted};
+pub use reduce::{event, with_namespace};
+pub use spec::{Changed, Spec};
+pub use view::{Asked, Told, View};
+pub use want::{CLAUSE, Condition, Field, Want, Wants, What};
 
 /// What types of events of a cluster begin with.
 const TYPE: &str = "dev.kickoff.kubernetes.";
@@ -31,29 +38,49 @@ pub fn is_type(event_type: &str) -> bool {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
 pub enum Change {
+    /// It is new.
+    Created,
+    /// Its spec was changed; of a kind that counts no generations, anything but its status.
+    Updated,
+    /// It is gone.
+    Deleted,
     /// A rollout is complete.
     RolledOut,
-    /// A rollout of a Deployment did not get on within its `progressDeadlineSeconds`.
+    /// A rollout failed.
     RolloutFailed,
+    /// The condition that `condition` names begins to hold.
+    Condition,
+    /// The field that `field` names has another value.
+    Field,
 }
 
 impl Change {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::RolledOut, Self::RolloutFailed];
+    pub const ALL: [Self; 7] = [
+        Self::Created,
+        Self::Updated,
+        Self::Deleted,
+        Self::RolledOut,
+        Self::RolloutFailed,
+        Self::Condition,
+        Self::Field,
+    ];
 
     /// As definitions write it.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Created => "Created",
+            Self::Updated => "Updated",
+            Self::Deleted => "Deleted",
             Self::RolledOut => "RolledOut",
             Self::RolloutFailed => "RolloutFailed",
+            Self::Condition => "Condition",
+            Self::Field => "Field",
         }
     }
 
     /// Type of its events.
-    pub const fn event_type(self) -> &'static str {
-        match self {
-            Self::RolledOut => "dev.kickoff.kubernetes.rolledout",
-            Self::RolloutFailed => "dev.kickoff.kubernetes.rolloutfailed",
-        }
+    pub fn event_type(self) -> String {
+        format!("{TYPE}{}", self.as_str().to_ascii_lowercase())
     }
 }

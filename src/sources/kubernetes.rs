@@ -9,6 +9,7 @@
 //! are records, which the machine writes.
 
 mod blind;
+mod namespaces;
 mod watch;
 
 use std::collections::BTreeSet;

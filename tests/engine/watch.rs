@@ -1,31 +1,133 @@
 //! Watches: which state of an object is new, and what the event holds.
 
+mod changes;
+mod clauses;
 mod crashes;
 
-use kickoff::engine::event::Ingress;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kickoff::engine::event::{Event, Ingress};
 use kickoff::engine::machine::{Key, Record};
-use kickoff::engine::watch::{Change, Fires, Found, Mark, Subject, View, look, marked};
+use kickoff::engine::watch::{Asked, Change, Kind, Subject, Told, View, Want, Wants, What, marked};
 use serde_json::{Value, json};
 
 use super::rollout::{apps, deployment, merge, progressing, stateful_set};
 
-/// What of a Deployment's states fires, one after the other: `RolledOut 2`.
-fn fires(kind: &str, baseline: bool, states: &[Value]) -> Vec<String> {
-    let mut mark: Option<Mark> = None;
-    let mut fired = Vec::new();
-    for (index, state) in states.iter().enumerate() {
-        let subject = Subject::of(state).unwrap();
-        match look(&apps(kind), state, &subject, mark.as_ref(), baseline && index == 0) {
-            Found::Nothing => {}
-            Found::Note(next) => mark = Some(next),
-            Found::Fires(Fires { change, revision, mark: next, .. }) => {
-                assert!(mark.is_none_or(|mark| mark.count < next.count));
-                fired.push(format!("{} {}", change.as_str(), revision.name));
-                mark = Some(next);
+/// A change that is the same for all.
+pub(super) fn change(change: Change) -> Want {
+    Want::new(What::Change(change), None)
+}
+
+/// Rollouts that are complete, and that failed.
+pub(super) fn rollouts() -> Vec<Want> {
+    vec![change(Change::RolledOut), change(Change::RolloutFailed)]
+}
+
+pub(super) fn wants(all: Vec<Want>) -> Wants {
+    Wants::of(&all.into_iter().map(Arc::new).collect::<Vec<_>>())
+}
+
+/// A watch with its records, as if all that it tells were decided at once.
+pub(super) struct Watcher {
+    kind: Kind,
+    view: View,
+    pub(super) wants: Wants,
+    pub(super) records: BTreeMap<Key, Record>,
+}
+
+impl Watcher {
+    pub(super) fn new(kind: Kind, all: Vec<Want>) -> Self {
+        let view = View::new(kind.clone(), None, Vec::new());
+        Self { kind, view, wants: wants(all), records: BTreeMap::new() }
+    }
+
+    /// As after a crash.
+    pub(super) fn restart(&mut self) {
+        let records = self.records.iter().map(|(key, record)| (key.clone(), record.clone())).collect();
+        self.view = View::new(self.kind.clone(), None, records);
+    }
+
+    /// All objects that there are.
+    pub(super) fn list(&mut self, objects: &[&Value]) -> Vec<Event> {
+        self.tell(|view, asked, told| {
+            view.listing();
+            for object in objects {
+                view.item((*object).clone(), asked, told).unwrap();
+            }
+            view.listed(asked, told);
+        })
+    }
+
+    pub(super) fn sees(&mut self, object: &Value) -> Vec<Event> {
+        self.tell(|view, asked, told| view.item(object.clone(), asked, told).unwrap())
+    }
+
+    pub(super) fn loses(&mut self, object: &Value) -> Vec<Event> {
+        self.tell(|view, asked, told| view.gone(object.clone(), asked, told))
+    }
+
+    fn tell(&mut self, what: impl FnOnce(&mut View, &Asked<'_>, &mut Told)) -> Vec<Event> {
+        let asked = Asked { wants: &self.wants, wanted: &|_, _, _| true, now: 0 };
+        let mut told = self.view.told();
+        what(&mut self.view, &asked, &mut told);
+        let ingress = self.kind.ingress();
+        let of = |uid: String| Key::Object(ingress.clone(), uid);
+        for event in &told.events {
+            match marked(&event.attributes).unwrap() {
+                (uid, Some(mark)) => drop(self.records.insert(of(uid), Record::Object(Box::new(mark)))),
+                (uid, None) => drop(self.records.remove(&of(uid))),
             }
         }
+        for (uid, mark) in told.noted.marks {
+            self.records.insert(of(uid), Record::Object(Box::new(mark)));
+        }
+        for uid in told.noted.gone {
+            self.records.remove(&of(uid));
+        }
+        for scope in told.noted.listed {
+            self.records.insert(Key::Watched(ingress.clone(), scope), Record::Watched(1));
+        }
+        told.events
     }
-    fired
+}
+
+/// `RolledOut 2`, `Updated spec.replicas`, `Condition Ready=True`.
+pub(super) fn said(events: &[Event]) -> Vec<String> {
+    let one = |event: &Event| {
+        let data = event.data().unwrap();
+        let change = data["change"].as_str().unwrap().to_owned();
+        let condition = || {
+            Some(format!("{}={}", data["condition"]["type"].as_str()?, data["condition"]["status"].as_str()?))
+        };
+        let field = || {
+            data.get("field").map(|field| format!("{}={}", field["path"].as_str().unwrap(), field["value"]))
+        };
+        let changed = || {
+            let paths: Vec<&str> = data["changed"].as_array()?.iter().filter_map(Value::as_str).collect();
+            Some(paths.join(" "))
+        };
+        let revision = || data["revision"].as_str().map(str::to_owned);
+        let about = revision().or_else(condition).or_else(field).or_else(changed).unwrap_or_default();
+        format!("{change} {about}").trim().to_owned()
+    };
+    events.iter().map(one).collect()
+}
+
+/// What of the states of an object of `apps/v1` fires, one after the other: `RolledOut 2`.
+fn fires(kind: &str, baseline: bool, states: &[Value]) -> Vec<String> {
+    let mut watcher = Watcher::new(apps(kind), rollouts());
+    let (first, rest) = states.split_first().unwrap();
+    let mut fired = if baseline { watcher.list(&[first]) } else { watcher.list(&[]) };
+    if !baseline {
+        fired.extend(watcher.sees(first));
+    }
+    for state in rest {
+        fired.extend(watcher.sees(state));
+    }
+    let counts = fired.iter().map(|event| marked(&event.attributes).unwrap().1.unwrap().count);
+    assert!(counts.is_sorted_by(|one, next| one < next));
+    said(&fired)
 }
 
 fn revision(number: &str, image: &str) -> Value {
@@ -108,28 +210,26 @@ fn a_stateful_set_that_goes_back_is_another_event() {
     let of = |name: &str| stateful_set(&json!({"status": {"updateRevision": name, "currentRevision": name}}));
     let states = [of("db-a"), of("db-b"), of("db-a"), of("db-a")];
     assert_eq!(fires("StatefulSet", true, &states), ["RolledOut db-b", "RolledOut db-a"]);
-    let mut view = View::new(apps("StatefulSet"), None, Vec::new());
-    let mut told = view.told();
-    view.listing();
-    for (index, state) in [&of("db-a"), &of("db-b"), &of("db-a"), &of("db-b")].into_iter().enumerate() {
-        view.item(state.clone(), &|_, _, _| true, 0, &mut told).unwrap();
-        if index == 0 {
-            view.listed(&mut told);
-        }
-    }
-    let ids: Vec<&str> = told.events.iter().map(|event| event.attributes.id.as_str()).collect();
+    let mut watcher = Watcher::new(apps("StatefulSet"), rollouts());
+    assert!(watcher.list(&[&of("db-a")]).is_empty());
+    let events: Vec<Event> =
+        [of("db-b"), of("db-a"), of("db-b")].iter().flat_map(|state| watcher.sees(state)).collect();
+    let ids: Vec<&str> = events.iter().map(|event| event.attributes.id.as_str()).collect();
     assert_eq!(ids, ["u-2.5.rolledout.db-b", "u-2.6.rolledout.db-a", "u-2.7.rolledout.db-b"]);
 }
 
 #[test]
 fn an_event_says_what_was_rolled_out_and_where() {
+    let wants = wants(rollouts());
+    let asked = |now| Asked { wants: &wants, wanted: &|_, _, _| true, now };
     let mut view = View::new(apps("Deployment"), Some("shop"), Vec::new());
     let mut told = view.told();
     view.listing();
-    view.item(revision("1", "web:1"), &|_, _, _| true, 0, &mut told).unwrap();
-    view.listed(&mut told);
+    view.item(revision("1", "web:1"), &asked(0), &mut told).unwrap();
+    view.listed(&asked(0), &mut told);
     assert!(told.events.is_empty());
-    assert_eq!((told.noted.marks.len(), told.noted.listed.as_deref()), (1, Some("shop")));
+    assert_eq!(told.noted.marks.len(), 1);
+    assert_eq!(told.noted.listed, ["shop", "shop.objects"]);
     let mut next = revision("2", "web:2");
     merge(
         &mut next,
@@ -139,7 +239,7 @@ fn an_event_says_what_was_rolled_out_and_where() {
         }}),
     );
     let mut told = view.told();
-    view.item(next, &|_, _, _| true, 1_000, &mut told).unwrap();
+    view.item(next, &asked(1_000), &mut told).unwrap();
     let [event] = &told.events[..] else { panic!("{told:?}") };
     let attributes = &event.attributes;
     assert_eq!(
@@ -162,7 +262,7 @@ fn an_event_says_what_was_rolled_out_and_where() {
     );
     assert_eq!((&data["object"]["kind"], data.get("leftOut")), (&json!("Deployment"), None));
     let (uid, mark) = marked(attributes).unwrap();
-    assert_eq!((uid.as_str(), mark.rolled.unwrap().name.as_str()), ("u-1", "2"));
+    assert_eq!((uid.as_str(), mark.unwrap().rolled.unwrap().name.as_str()), ("u-1", "2"));
 }
 
 #[test]
@@ -192,12 +292,10 @@ fn an_event_is_bounded_whatever_the_object_holds() {
         merge(&mut object, &change);
         let number = json!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}});
         merge(&mut object, &number);
-        let mut view = View::new(apps("Deployment"), None, Vec::new());
-        let mut told = view.told();
-        view.listing();
-        view.listed(&mut told);
-        view.item(object, &|_, _, _| true, 0, &mut told).unwrap();
-        let [event] = &told.events[..] else { panic!("nothing fires") };
+        let mut watcher = Watcher::new(apps("Deployment"), rollouts());
+        watcher.list(&[]);
+        let events = watcher.sees(&object);
+        let [event] = &events[..] else { panic!("nothing fires") };
         assert!(event.body.len() < 256 * 1024, "{}", event.body.len());
         let data = event.data().unwrap();
         assert_eq!((&data["leftOut"], &data["object"]["metadata"]["name"]), (&left_out, &json!("web")));
@@ -219,16 +317,19 @@ fn an_object_that_no_cluster_has_is_left_out() {
 
 #[test]
 fn what_nobody_wants_is_only_noted() {
+    let wants = wants(rollouts());
     let mut view = View::new(apps("Deployment"), None, Vec::new());
     let mut told = view.told();
-    view.listing();
-    view.listed(&mut told);
     let elsewhere =
-        |change: Change, namespace: &str, _: &str| change == Change::RolledOut && namespace == "other";
-    view.item(revision("1", "web:1"), &elsewhere, 0, &mut told).unwrap();
+        |want: &Want, namespace: &str, _: &str| want.change() == Change::RolledOut && namespace == "other";
+    let asked = Asked { wants: &wants, wanted: &elsewhere, now: 0 };
+    view.listing();
+    view.listed(&asked, &mut told);
+    view.item(revision("1", "web:1"), &asked, &mut told).unwrap();
     assert!(told.events.is_empty() && told.noted.marks.len() == 1, "{told:?}");
     // Somebody wants it now: it is old.
-    view.item(revision("1", "web:1"), &|_, _, _| true, 0, &mut told).unwrap();
+    let asked = Asked { wants: &wants, wanted: &|_, _, _| true, now: 0 };
+    view.item(revision("1", "web:1"), &asked, &mut told).unwrap();
     assert!(told.events.is_empty(), "{told:?}");
 }
 
@@ -236,6 +337,7 @@ fn what_nobody_wants_is_only_noted() {
 fn marks_of_other_places_are_no_matter_of_a_watch() {
     let ingress = apps("Deployment").ingress();
     let mark = |namespace: &str| {
+        // As it was before there was more than rollouts.
         let mark = json!({"namespace": namespace, "name": "web", "count": 1});
         Record::Object(Box::new(serde_json::from_value(mark).unwrap()))
     };
@@ -247,15 +349,32 @@ fn marks_of_other_places_are_no_matter_of_a_watch() {
     for (key, _) in &records {
         assert_eq!(Key::parse(&key.to_string()).as_ref(), Some(key));
     }
+    let wants = wants(vec![change(Change::Created), change(Change::Deleted)]);
+    let asked = Asked { wants: &wants, wanted: &|_, _, _| true, now: 0 };
     let mut view = View::new(apps("Deployment"), Some("shop"), records.clone());
     let mut told = view.told();
     view.listing();
-    view.listed(&mut told);
-    assert_eq!((told.noted.gone, told.noted.listed), (vec!["here".to_owned()], None));
+    // One that was there all the time and had nothing to be noted is not new.
+    view.item(deployment(&json!({"status": null})), &asked, &mut told).unwrap();
+    view.listed(&asked, &mut told);
+    assert_eq!(told.noted.gone, ["here"]);
+    assert_eq!(told.noted.listed, ["shop.objects"]);
+    assert_eq!(said(&told.events), ["Deleted"]);
     // All namespaces are watched for the first time.
     let mut view = View::new(apps("Deployment"), None, records);
     let mut told = view.told();
     view.listing();
-    view.listed(&mut told);
-    assert_eq!(told.noted.listed.as_deref(), Some("*"));
+    view.listed(&asked, &mut told);
+    assert_eq!(told.noted.listed, ["*", "*.objects"]);
+}
+
+#[test]
+fn a_record_of_the_form_before_is_read() {
+    let stored = json!({"kind": "rollout", "value": {
+        "namespace": "shop", "name": "web", "rolled": {"name": "3", "template": "t"}, "count": 7,
+    }});
+    let record: Record = serde_json::from_value(stored.clone()).unwrap();
+    let Record::Object(mark) = &record else { panic!("{record:?}") };
+    assert_eq!((mark.rolled.as_ref().unwrap().name.as_str(), mark.count), ("3", 7));
+    assert_eq!(serde_json::to_value(&record).unwrap(), stored);
 }

@@ -13,7 +13,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use kubernetes::{KubernetesSourceConfig, LabelExpressionConfig, LabelOperator, LabelSelectorConfig};
+pub use kubernetes::{
+    ConditionConfig, ConditionStatus, FieldConfig, KubernetesSourceConfig, LabelExpressionConfig,
+    LabelOperator, LabelSelectorConfig,
+};
 pub use template::{
     AllowConfig, EnvironmentConfig, ExitCodesConfig, JobConfig, JobMetadataConfig, JobTemplateSpec,
     ParamConfig, ParamType, ResultsConfig, RetentionConfig, RetriesConfig,

@@ -47,22 +47,25 @@ impl Turn<'_> {
             self.mark_object(&ingress, uid, mark);
         }
         for uid in gone {
-            let key = Key::Object(ingress.clone(), uid);
-            if self.machine.objects.marks.contains_key(&key) {
-                self.put(Write::delete(key));
-            }
+            self.forget_object(&ingress, uid);
         }
-        let key = listed.map(|scope| Key::Watched(ingress, scope));
-        if let Some(key) = key.filter(|key| !self.machine.objects.watched.contains_key(key)) {
-            self.put(Write::put(key, Record::Watched(self.now)));
+        for scope in listed {
+            let key = Key::Watched(ingress.clone(), scope);
+            if !self.machine.objects.watched.contains_key(&key) {
+                self.put(Write::put(key, Record::Watched(self.now)));
+            }
         }
     }
 
     /// The event of an object was decided.
     pub(super) fn move_object(&mut self, event: &Attributes) {
         let Some((uid, mark)) = marked(event) else { return };
-        if self.snapshot.index.has(&event.ingress) {
-            self.mark_object(&event.ingress, uid, mark);
+        if !self.snapshot.index.has(&event.ingress) {
+            return;
+        }
+        match mark {
+            Some(mark) => self.mark_object(&event.ingress, uid, mark),
+            None => self.forget_object(&event.ingress, uid),
         }
     }
 
@@ -76,6 +79,13 @@ impl Turn<'_> {
         let keys: Vec<Key> =
             known.marks.keys().chain(known.watched.keys()).filter(unwanted).cloned().collect();
         for key in keys {
+            self.put(Write::delete(key));
+        }
+    }
+
+    fn forget_object(&mut self, ingress: &Ingress, uid: String) {
+        let key = Key::Object(ingress.clone(), uid);
+        if self.machine.objects.marks.contains_key(&key) {
             self.put(Write::delete(key));
         }
     }

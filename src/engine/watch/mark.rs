@@ -1,21 +1,24 @@
-//! Marks: what was last said of each object, and what follows from that for what it is now.
+//! Marks: what was last said of each object.
 //!
 //! A mark is a durable record, for each kind and uid, whichever triggers there are. An object's state is
-//! looked at as a level: it fires where its revision is another than that of its mark, however many states
-//! were not seen between. The mark that an event leads to travels with it, and becomes durable in the commit
-//! that decides it. If we die before the event is stored, the object is looked at again with the old mark; if
-//! we die after, the same event is made again under the same id, and is known.
+//! looked at as a level: it fires where it is another than its mark says, however many states were not seen
+//! between. The mark that an event leads to travels with it, and becomes durable in the commit that decides it.
+//! If we die before the event is stored, the object is looked at again with the old mark; if we die after, it
+//! is decided before the marks are read again.
 //!
 //! What is there when a kind is watched for the first time (the baseline) is noted and fires nothing. An
-//! object that comes later has no mark, so its first rollout fires; so does one that is made anew under the
-//! same name, which has another uid.
+//! object that comes later has no mark, so it is new, and its first rollout fires; so does one that is made anew
+//! under the same name, which has another uid. What a mark holds for a clause goes by the clause's text: an
+//! edited one begins with what is there.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Change, Kind};
+use super::spec::Spec;
 use crate::engine::event::{Attributes, Ingress};
-use crate::engine::rollout::{Revision, Standing, count, standing};
+use crate::engine::rollout::{Revision, count};
 
 /// The attribute that holds the mark to which an event leads.
 pub(super) const MARK: &str = "kickoffmark";
@@ -24,7 +27,7 @@ pub(super) const MARK: &str = "kickoffmark";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mark {
-    /// Where the object is.
+    /// Where the object is; empty where it is in no namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -38,9 +41,26 @@ pub struct Mark {
     /// already, with the time of the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_since: Option<String>,
-    /// Grows with each change of the mark, so that going back to an old revision is another event. It begins
+    /// Its spec, while somebody there wants to hear of updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<Spec>,
+    /// What was seen for each clause that is told by itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub seen: BTreeMap<String, Seen>,
+    /// Grows with each change of the mark, so that going back to an old state is another event. It begins
     /// above all that were there before for the same uid.
     pub count: u64,
+}
+
+/// What was seen for a clause.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Of a condition whether it held, of a field a hash of its value.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// A hash of the value that it fired for last.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub once: String,
 }
 
 /// What was seen of objects of a kind, for the machine.
@@ -52,8 +72,8 @@ pub struct Noted {
     pub marks: Vec<(String, Mark)>,
     /// Uids of objects that are gone.
     pub gone: Vec<String>,
-    /// The namespace, or `*` for all, whose baseline these marks complete.
-    pub listed: Option<String>,
+    /// What is watched from now on: a namespace, or `*` for all, whose baseline these marks complete.
+    pub listed: Vec<String>,
 }
 
 /// Which object.
@@ -65,39 +85,13 @@ pub struct Subject {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    generation: u64,
-}
-
-/// What follows from an object's state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing new.
-    Nothing,
-    /// It is noted, and fires nothing.
-    Note(Mark),
-    /// It is an event.
-    Fires(Fires),
-}
-
-/// A change that is new.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fires {
-    /// Which.
-    pub change: Change,
-    /// What it is about.
-    pub revision: Revision,
-    /// What was rolled out before.
-    pub previous: Option<Revision>,
-    /// Why it failed.
-    pub reason: Option<String>,
-    /// The object's mark from then on.
-    pub mark: Mark,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Carried {
     uid: String,
-    mark: Mark,
+    /// None: the object is gone, and so is its mark.
+    mark: Option<Mark>,
 }
 
 impl Subject {
@@ -113,7 +107,6 @@ impl Subject {
             uid: text("uid")?,
             namespace: if nowhere { String::new() } else { text("namespace")? },
             name: text("name")?,
-            generation: count(object, "/metadata/generation"),
         })
     }
 
@@ -125,58 +118,36 @@ impl Subject {
             format!("{}/{}", self.namespace, self.name)
         }
     }
-
-    fn mark(&self) -> Mark {
-        // Of each generation there are two events at most.
-        let count = self.generation.saturating_mul(2);
-        let (namespace, name) = (self.namespace.clone(), self.name.clone());
-        Mark { namespace, name, rolled: None, failed: None, failed_since: None, count }
-    }
 }
 
-/// What follows from an object's state, with the mark it has; `baseline` is whether it is seen while its kind is
-/// watched for the first time.
-pub fn look(kind: &Kind, object: &Value, subject: &Subject, mark: Option<&Mark>, baseline: bool) -> Found {
-    let next = || match mark {
-        Some(mark) => Mark { count: mark.count.saturating_add(1), ..mark.clone() },
-        None => Mark { count: 1, ..subject.mark() },
-    };
-    let previous = mark.and_then(|mark| mark.rolled.clone());
-    let after = |revision: &Revision, before: Option<&Revision>| {
-        before.is_none_or(|before| revision.is_after(before))
-    };
-    match (standing(kind, object), mark) {
-        (Standing::Complete(revision) | Standing::Waiting { was: Some(revision), .. }, None) if baseline => {
-            Found::Note(Mark { rolled: Some(revision), ..subject.mark() })
+impl Mark {
+    /// Of an object of which nothing is known; one that was there before may have had marks that are forgotten.
+    pub(super) fn first(subject: &Subject, object: &Value, was_there: bool) -> Self {
+        let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        let version = version.and_then(|version| version.parse().ok()).unwrap_or(0);
+        // Versions of a cluster grow with each write of any object.
+        let above = count(object, "/metadata/generation").saturating_mul(2).max(version);
+        Self {
+            namespace: subject.namespace.clone(),
+            name: subject.name.clone(),
+            rolled: None,
+            failed: None,
+            failed_since: None,
+            spec: None,
+            seen: BTreeMap::new(),
+            count: if was_there { above } else { 0 },
         }
-        (Standing::Failed { revision, since, .. }, None) if baseline => {
-            Found::Note(Mark { failed: Some(revision), failed_since: Some(since), ..subject.mark() })
-        }
-        (Standing::Complete(revision), _) if after(&revision, previous.as_ref()) => {
-            let mark = Mark { rolled: Some(revision.clone()), failed: None, failed_since: None, ..next() };
-            Found::Fires(Fires { change: Change::RolledOut, revision, previous, reason: None, mark })
-        }
-        (Standing::Failed { revision, reason, since }, mark)
-            if after(&revision, previous.as_ref())
-                && mark.is_none_or(|mark| since.is_empty() || mark.failed_since.as_ref() != Some(&since))
-                && after(&revision, mark.and_then(|mark| mark.failed.as_ref())) =>
-        {
-            let mark = Mark { failed: Some(revision.clone()), failed_since: Some(since), ..next() };
-            let reason = Some(reason);
-            Found::Fires(Fires { change: Change::RolloutFailed, revision, previous, reason, mark })
-        }
-        _ => Found::Nothing,
     }
 }
 
 /// The mark as an event carries it.
-pub(super) fn carried(uid: &str, mark: &Mark) -> Value {
-    let carried = Carried { uid: uid.to_owned(), mark: mark.clone() };
+pub(super) fn carried(uid: &str, mark: Option<&Mark>) -> Value {
+    let carried = Carried { uid: uid.to_owned(), mark: mark.cloned() };
     Value::String(serde_json::to_string(&carried).unwrap_or_default())
 }
 
-/// The mark that an event leads to, and whose.
-pub fn marked(event: &Attributes) -> Option<(String, Mark)> {
+/// The mark that an event leads to, and whose; none where the object is gone.
+pub fn marked(event: &Attributes) -> Option<(String, Option<Mark>)> {
     if !matches!(event.ingress, Ingress::Kubernetes { .. }) {
         return None;
     }

@@ -9,26 +9,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::mark::look;
-use super::{Change, Found, Kind, Mark, Noted, Subject, event, is_own};
+use super::look::{Fires, Found, New, Sight, look};
+use super::want::{Want, Wants};
+use super::{Change, Kind, Mark, Noted, Subject, event, is_own, spec};
 use crate::engine::event::{Event, Millis};
 use crate::engine::machine::{Key, Record};
 
 /// How the records name all namespaces.
 const ALL: &str = "*";
+/// Behind a scope in which each object has a mark, so that one without is new. No namespace has a dot.
+const OBJECTS: &str = ".objects";
 
 /// What is known of the objects of a kind in a scope.
 #[derive(Debug)]
 pub struct View {
     kind: Kind,
-    namespace: Option<String>,
+    scope: String,
     marks: BTreeMap<String, Mark>,
-    /// Whether what is there for the first time is new.
-    baseline: bool,
+    /// Whether the rollout of an object without a mark is new.
+    rollouts: bool,
+    /// Whether an object without a mark is new.
+    objects: bool,
     /// Uids of the list that is being read.
     list: Option<BTreeSet<String>>,
+}
+
+/// What is asked of what is seen.
+pub struct Asked<'a> {
+    /// What anybody wants of the kind.
+    pub wants: &'a Wants,
+    /// Whether somebody may want this of an object there: its namespace and its name.
+    pub wanted: &'a dyn Fn(&Want, &str, &str) -> bool,
+    /// The time.
+    pub now: Millis,
 }
 
 /// What follows, in the order in which it is to be stored: events, then what fires nothing.
@@ -40,28 +55,21 @@ pub struct Told {
     pub noted: Noted,
 }
 
-/// Whether somebody may want a change of an object: its namespace and its name.
-pub type Wanted<'a> = &'a dyn Fn(Change, &str, &str) -> bool;
-
 impl Told {
     /// Whether there is something for the machine besides events.
     pub fn has_notes(&self) -> bool {
         let Noted { marks, gone, listed, .. } = &self.noted;
-        !marks.is_empty() || !gone.is_empty() || listed.is_some()
+        !marks.is_empty() || !gone.is_empty() || !listed.is_empty()
     }
 }
 
 impl View {
     /// Of a kind in a namespace, or in all, as the records have it.
     pub fn new(kind: Kind, namespace: Option<&str>, records: Vec<(Key, Record)>) -> Self {
-        let (ingress, scope) = (kind.ingress(), namespace.unwrap_or(ALL));
-        let mut view = Self {
-            kind,
-            namespace: namespace.map(str::to_owned),
-            marks: BTreeMap::new(),
-            baseline: false,
-            list: None,
-        };
+        let (ingress, scope) = (kind.ingress(), namespace.unwrap_or(ALL).to_owned());
+        let objects = format!("{scope}{OBJECTS}");
+        let mut view =
+            Self { kind, scope, marks: BTreeMap::new(), rollouts: false, objects: false, list: None };
         for (key, record) in records {
             match (key, record) {
                 (Key::Object(of, uid), Record::Object(mark))
@@ -69,8 +77,9 @@ impl View {
                 {
                     view.marks.insert(uid, *mark);
                 }
-                (Key::Watched(of, known), Record::Watched(_)) if of == ingress && known == scope => {
-                    view.baseline = true;
+                (Key::Watched(of, known), Record::Watched(_)) if of == ingress => {
+                    view.rollouts |= known == view.scope;
+                    view.objects |= known == objects;
                 }
                 _ => {}
             }
@@ -86,7 +95,8 @@ impl View {
 
     /// Nothing yet.
     pub fn told(&self) -> Told {
-        let noted = Noted { ingress: self.kind.ingress(), marks: Vec::new(), gone: Vec::new(), listed: None };
+        let ingress = self.kind.ingress();
+        let noted = Noted { ingress, marks: Vec::new(), gone: Vec::new(), listed: Vec::new() };
         Told { events: Vec::new(), noted }
     }
 
@@ -98,9 +108,8 @@ impl View {
     /// An object as it is; an error where it is none that a cluster would have.
     pub fn item(
         &mut self,
-        object: Value,
-        wanted: Wanted<'_>,
-        now: Millis,
+        mut object: Value,
+        asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<(), &'static str> {
         let subject = Subject::of(&object).ok_or("it has no uid or name that an object can have")?;
@@ -110,46 +119,78 @@ impl View {
         if is_own(&object) {
             return Ok(());
         }
-        let before = self.marks.get(&subject.uid);
-        let mark = match look(&self.kind, &object, &subject, before, !self.baseline) {
-            Found::Nothing => return Ok(()),
-            Found::Note(mark) => {
-                told.noted.marks.push((subject.uid.clone(), mark.clone()));
-                mark
-            }
-            Found::Fires(fires) if !wanted(fires.change, &subject.namespace, &subject.name) => {
-                told.noted.marks.push((subject.uid.clone(), fires.mark.clone()));
-                fires.mark
-            }
-            Found::Fires(fires) => {
-                told.events.push(event(&self.kind, object, &subject, &fires, now));
-                fires.mark
-            }
+        hide(&self.kind, &mut object);
+        let wanted = |want: &Want| (asked.wanted)(want, &subject.namespace, &subject.name);
+        let sight = Sight {
+            kind: &self.kind,
+            object: &object,
+            subject: &subject,
+            wants: asked.wants,
+            wanted: &wanted,
+            rollouts: self.rollouts,
+            objects: self.objects,
         };
+        let Found { fires, mark, noted } = look(&sight, self.marks.get(&subject.uid));
+        for fires in &fires {
+            told.events.push(event(&self.kind, object.clone(), &subject, fires, asked.now));
+        }
+        if noted {
+            told.noted.marks.push((subject.uid.clone(), mark.clone()));
+        }
         self.marks.insert(subject.uid, mark);
         Ok(())
     }
 
-    /// An object is gone.
-    pub fn gone(&mut self, object: &Value, told: &mut Told) {
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-        if self.marks.remove(uid).is_some() {
-            told.noted.gone.push(uid.to_owned());
+    /// An object is gone: as it was last.
+    pub fn gone(&mut self, mut object: Value, asked: &Asked<'_>, told: &mut Told) {
+        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(mark) = self.marks.remove(&uid) {
+            hide(&self.kind, &mut object);
+            self.deleted(uid, &mark, Some(object), asked, told);
         }
     }
 
     /// The list is whole.
-    pub fn listed(&mut self, told: &mut Told) {
+    pub fn listed(&mut self, asked: &Asked<'_>, told: &mut Told) {
         let Some(list) = self.list.take() else { return };
-        self.marks.retain(|uid, _| {
-            let there = list.contains(uid);
-            if !there {
-                told.noted.gone.push(uid.clone());
+        let gone: Vec<String> = self.marks.keys().filter(|uid| !list.contains(*uid)).cloned().collect();
+        for uid in gone {
+            if let Some(mark) = self.marks.remove(&uid) {
+                self.deleted(uid, &mark, None, asked, told);
             }
-            there
-        });
-        if !std::mem::replace(&mut self.baseline, true) {
-            told.noted.listed = Some(self.namespace.clone().unwrap_or_else(|| ALL.to_owned()));
         }
+        if !std::mem::replace(&mut self.rollouts, true) {
+            told.noted.listed.push(self.scope.clone());
+        }
+        if !std::mem::replace(&mut self.objects, true) {
+            told.noted.listed.push(format!("{}{OBJECTS}", self.scope));
+        }
+    }
+
+    /// Tells that an object is gone; of one that vanished while nobody watched only what its mark knows.
+    fn deleted(&self, uid: String, mark: &Mark, object: Option<Value>, asked: &Asked<'_>, told: &mut Told) {
+        let (namespace, name) = (mark.namespace.clone(), mark.name.clone());
+        let want = asked.wants.shared(Change::Deleted);
+        if let Some(want) = want.filter(|want| (asked.wanted)(want, &namespace, &name)) {
+            let mut metadata = json!({ "name": name, "uid": uid });
+            if !namespace.is_empty() {
+                metadata["namespace"] = json!(namespace);
+            }
+            let seen = object.is_some();
+            let object = object.unwrap_or_else(|| json!({ "metadata": metadata }));
+            let count = mark.count.saturating_add(1);
+            let fires = Fires { want: want.clone(), what: New::Deleted { seen }, mark: None, count };
+            let subject = Subject { uid: uid.clone(), namespace, name };
+            told.events.push(event(&self.kind, object, &subject, &fires, asked.now));
+        }
+        told.noted.gone.push(uid);
+    }
+}
+
+/// Takes away what nobody may see, before anything looks at it.
+fn hide(kind: &Kind, object: &mut Value) {
+    if let Some(fields) = object.as_object_mut().filter(|_| spec::is_secret(kind)) {
+        fields.remove("data");
+        fields.remove("stringData");
     }
 }

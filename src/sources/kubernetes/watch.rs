@@ -2,15 +2,16 @@
 //!
 //! What follows from an object is decided in [`View`]; here it is stored. An event is appended, however long
 //! that takes, and its mark becomes durable in the commit that decides it: if we die before the append, the
-//! object is listed again and the same event is made; if we die after, it is made again under the same key,
-//! and is known. What fires nothing goes to the machine as a fact: if that is lost, the next list tells it
+//! object is listed again and the same event is made; if we die after, it is decided before the marks are read.
+//! What fires nothing goes to the machine as a fact: if that is lost, the next list tells it
 //! again. A list that broke off notes nothing wrong, since the baseline is complete only with the list.
 //!
 //! Marks are read once what was stored before is decided: from an older mark the same change would be another event.
 //!
 //! A disconnect, a 410 or a list every ten minutes is the feed's own matter: all states are levels here. How a
 //! kind is served is asked of the cluster; one that is not served, or not any more, is asked for again, and what
-//! was known of it stays.
+//! was known of it stays. Where triggers want something else of the kind, all is listed anew, so that what they
+//! want begins with what is there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +25,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::blind::{Blind, Watched};
-use crate::engine::definitions::Snapshot;
+use super::namespaces::Namespaces;
+use crate::engine::definitions::{KubernetesSource, Snapshot};
 use crate::engine::event::Event;
 use crate::engine::machine::{Input, Key, Record};
-use crate::engine::watch::{Change, Resource, Served, Told, View, not_served};
+use crate::engine::watch::{Asked, Resource, Served, Told, View, Want, Wants, not_served};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, escape};
 use crate::outside::kubernetes::feed::{News, Selection, Versioned, feed};
@@ -88,27 +90,69 @@ impl Watch {
             let path = self.path(&resource);
             self.resource = Some(resource);
             self.watch(path, &mut view).await;
-            sleep(AGAIN).await;
         }
     }
 
-    /// Watches until the API server does not serve the kind any more.
+    /// Watches until the API server does not serve the kind any more, or triggers want something else of it.
     async fn watch(&mut self, path: String, view: &mut View) {
         let selection = Selection { path, labels: String::new() };
         let mut news = feed::<Object>(self.api.clone(), selection).ready_chunks(AT_ONCE).boxed();
-        while let Some(news) = news.next().await {
-            let snapshot = self.snapshots.borrow().clone();
-            let mut told = view.told();
-            let mut served = true;
-            for news in news {
-                served &= !matches!(news, News::NotServed(_));
-                self.hear(news, &snapshot, view, &mut told);
-            }
+        let sources = self.sources();
+        let mut namespaces = Namespaces::new(&sources, self.blind.clone(), self.watched.clone());
+        let wants = Wants::of(sources.iter().flat_map(KubernetesSource::wants));
+        loop {
+            let news = tokio::select! {
+                biased;
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        // Everything stops.
+                        std::future::pending::<()>().await;
+                    }
+                    if self.sources() == sources {
+                        continue;
+                    }
+                    return;
+                }
+                news = news.next() => match news {
+                    Some(news) => news,
+                    None => return,
+                },
+            };
+            let served = !news.iter().any(|news| matches!(news, News::NotServed(_)));
+            let mut told = self.take(news, &sources, &wants, view);
+            told.events = namespaces.add(&self.api, told.events).await;
             self.store(told).await;
             if !served {
+                // Said once the cluster was asked for the kind.
+                sleep(AGAIN).await;
                 return;
             }
         }
+    }
+
+    fn take(
+        &mut self,
+        news: Vec<News<Object>>,
+        sources: &[KubernetesSource],
+        wants: &Wants,
+        view: &mut View,
+    ) -> Told {
+        let wanted = |want: &Want, namespace: &str, name: &str| {
+            sources.iter().any(|source| source.may_take(want, namespace, name))
+        };
+        let asked = Asked { wants, wanted: &wanted, now: self.clock.now() };
+        let mut told = view.told();
+        for news in news {
+            self.hear(news, &asked, view, &mut told);
+        }
+        told
+    }
+
+    /// What triggers want of the kind.
+    fn sources(&mut self) -> Vec<KubernetesSource> {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        let sources = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
+        sources.filter(|source| source.kind == self.watched.kind).cloned().collect()
     }
 
     fn path(&self, resource: &Resource) -> String {
@@ -182,30 +226,23 @@ impl Watch {
         }
     }
 
-    fn hear(&mut self, news: News<Object>, snapshot: &Snapshot, view: &mut View, told: &mut Told) {
+    fn hear(&mut self, news: News<Object>, asked: &Asked<'_>, view: &mut View, told: &mut Told) {
         match news {
             News::Listing => view.listing(),
             News::Item(Object(object)) => {
-                let kind = &self.watched.kind;
-                let wanted = |change: Change, namespace: &str, name: &str| {
-                    let sources = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
-                    let mut sources = sources.filter(|source| source.kind == *kind);
-                    sources.any(|source| source.may_take(change, namespace, name))
-                };
-                if let Err(why) = view.item(object, &wanted, self.clock.now(), told) {
+                if let Err(why) = view.item(object, asked, told) {
                     warn!(watched = %self.watched, why, "an object makes no sense, and is left out");
                 }
             }
-            News::Gone(Object(object)) => view.gone(&object, told),
+            News::Gone(Object(object)) => view.gone(object, asked, told),
             News::Listed => {
-                view.listed(told);
-                if told.noted.listed.is_some() {
+                view.listed(asked, told);
+                if !told.noted.listed.is_empty() {
                     info!(watched = %self.watched, "watched for the first time: what is there fires nothing");
                 }
                 self.sees();
             }
             News::Trouble(why) => self.is_blind(&why),
-            // Said once the cluster was asked for the kind.
             News::NotServed(_) => {}
             News::Well => self.sees(),
         }
@@ -224,13 +261,16 @@ impl Watch {
 
     /// Appends events, however long it takes.
     async fn append(&self, events: Vec<Event>) {
+        let mut waited = false;
         loop {
             match append_all(&*self.inbox, events.clone()).await {
-                Ok(_) => {
+                Ok(_) if waited => {
                     self.blind.one(&self.watched, None);
                     return;
                 }
+                Ok(_) => return,
                 Err(error) => {
+                    waited = true;
                     if self.blind.one(&self.watched, Some(error.to_string())) {
                         warn!(%error, watched = %self.watched, "changes of the cluster wait to be stored");
                     }

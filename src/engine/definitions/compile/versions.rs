@@ -1,7 +1,7 @@
 //! One version of each kind: marks and events of an object are the same in whichever version it is read, so two
-//! watches of one kind would tell its changes twice.
+//! watches of one kind would tell its changes twice. And a bound on what the mark of an object holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Problems;
@@ -10,11 +10,19 @@ use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::event::Ingress;
 
-/// Takes out the triggers that watch a kind in another version than one before them does.
+/// Most clauses of a kind that are told by themselves: each is a part of the mark of each object.
+const MOST_CLAUSES: usize = 100;
+
+/// Takes out the triggers that watch a kind in another version than one before them does, or with more
+/// conditions and fields than the mark of an object may hold.
 pub(super) fn check(triggers: &mut Vec<(&LoadedDocument, Arc<Trigger>)>, problems: &mut Problems) {
     let mut versions: BTreeMap<Ingress, (String, String)> = BTreeMap::new();
+    let mut clauses: BTreeMap<Ingress, BTreeSet<String>> = BTreeMap::new();
     triggers.retain(|(document, trigger)| {
-        let (mut own, mut findings) = (versions.clone(), Vec::new());
+        if trigger.kubernetes().next().is_none() {
+            return true;
+        }
+        let (mut own, mut asked, mut findings) = (versions.clone(), clauses.clone(), Vec::new());
         for source in trigger.kubernetes() {
             let (version, first) = own
                 .entry(source.kind.ingress())
@@ -26,10 +34,20 @@ pub(super) fn check(triggers: &mut Vec<(&LoadedDocument, Arc<Trigger>)>, problem
                 );
                 findings.push(Finding::value("spec.sources", message));
             }
+            let asked = asked.entry(source.kind.ingress()).or_default();
+            let bound = source.wants().iter().filter(|want| !want.is_shared());
+            asked.extend(bound.map(|want| want.key().to_owned()));
+            if asked.len() > MOST_CLAUSES {
+                let kinds = source.kind.title();
+                let message = format!(
+                    "{kinds} are watched for {MOST_CLAUSES} conditions, fields and values of oncePer already: no more may be"
+                );
+                findings.push(Finding::value("spec.sources", message));
+            }
         }
         let bad = problems.found(document, findings);
         if !bad {
-            versions = own;
+            (versions, clauses) = (own, asked);
         }
         !bad
     });

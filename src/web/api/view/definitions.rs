@@ -99,6 +99,9 @@ struct KubernetesSourceView<'a> {
     kubernetes: &'a str,
     api_version: String,
     change: Vec<&'static str>,
+    /// What of it is told to this clause by itself: a condition, a field, once for each value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clauses: Vec<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     names: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -106,6 +109,9 @@ struct KubernetesSourceView<'a> {
     /// Labels that an object must have, with their values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: &'a BTreeMap<String, String>,
+    /// Labels that its namespace must have, with their values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    namespace_labels: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -194,10 +200,12 @@ fn kubernetes(source: &KubernetesSource) -> KubernetesSourceView<'_> {
     KubernetesSourceView {
         kubernetes: source.kind.as_str(),
         api_version: source.kind.api_version(),
-        change: source.changes.iter().map(|change| change.as_str()).collect(),
+        change: source.wants().iter().map(|want| want.change().as_str()).collect(),
+        clauses: source.wants().iter().filter(|want| !want.is_shared()).map(|want| want.text()).collect(),
         names: source.names.texts(),
         namespaces: source.namespaces.texts(),
         labels: &source.labels.equal,
+        namespace_labels: &source.namespace_labels.equal,
     }
 }
 
