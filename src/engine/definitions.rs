@@ -2,12 +2,13 @@
 //!
 //! `config` is what is read (strict), `model` is what it compiles to, `load` turns text into
 //! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
-//! triggers of an event, `clause` says whether a trigger's sources take one.
+//! triggers of an event, `clause` says whether a trigger's sources take one, `grants` what a cluster must allow for that.
 
 pub mod clause;
 pub mod compile;
 pub mod config;
 mod editor;
+pub mod grants;
 pub mod index;
 pub mod load;
 pub mod model;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod commit;
+mod grants;
 mod index;
 mod kubernetes;
 mod misses;
