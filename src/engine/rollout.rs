@@ -6,6 +6,11 @@
 //!
 //! A `kubectl rollout restart` changes the template, so it is a rollout; pods that are deleted are none.
 //! Nothing here trusts an object: what is missing or of another type counts as not there.
+//!
+//! `gitops` knows Argo and Flux, `generic` reads what is common to all others.
+
+mod generic;
+mod gitops;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +24,8 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 /// Longest name of a revision.
 const LONGEST: usize = 253;
+/// Longest reason, characters.
+const LONGEST_REASON: usize = 1_000;
 
 /// What is rolled out, or is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +76,13 @@ impl Revision {
         }
     }
 
+    /// One that is told by its name alone; none where that is no name.
+    fn named(name: &str) -> Option<Self> {
+        let fits = !name.is_empty() && name.len() <= LONGEST && !name.chars().any(char::is_control);
+        let template = || h_hex("revision name", &[name.as_bytes()], 16);
+        fits.then(|| Self { name: name.to_owned(), template: template() })
+    }
+
     fn number(&self) -> Option<u64> {
         self.name.parse().ok()
     }
@@ -78,13 +92,36 @@ impl Standing {
     fn waiting(why: impl Into<String>) -> Self {
         Self::Waiting { why: why.into(), was: None }
     }
+
+    /// Of a kind that does not say since when of each failure.
+    fn failed(revision: Revision, reason: &str) -> Self {
+        let reason = reason.chars().take(LONGEST_REASON).collect();
+        Self::Failed { revision, reason, since: String::new() }
+    }
 }
 
 /// How far the rollout of an object is.
 pub fn standing(kind: &Kind, object: &Value) -> Standing {
-    if object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()) {
-        return Standing::waiting("it is being deleted");
+    if let Some(known) = gitops::standing(kind.group(), kind.as_str(), object) {
+        return known;
     }
+    if let Some(waiting) = being_deleted(object) {
+        return waiting;
+    }
+    match (kind.group(), kind.as_str()) {
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet") => apps(kind.as_str(), object),
+        _ => generic::standing(object),
+    }
+}
+
+/// What is said of one that goes.
+fn being_deleted(object: &Value) -> Option<Standing> {
+    let goes = object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
+    goes.then(|| Standing::waiting("it is being deleted"))
+}
+
+/// Of Kubernetes' own controllers.
+fn apps(kind: &str, object: &Value) -> Standing {
     let generation = count(object, "/metadata/generation");
     let observed = count(object, "/status/observedGeneration");
     if generation == 0 {
@@ -93,11 +130,10 @@ pub fn standing(kind: &Kind, object: &Value) -> Standing {
     if observed < generation {
         return Standing::waiting(format!("generation {generation} has not been observed yet"));
     }
-    match (kind.group(), kind.as_str()) {
-        ("apps", "Deployment") => deployment(object),
-        ("apps", "StatefulSet") => rolling(object).unwrap_or_else(|| stateful_set(object)),
-        ("apps", "DaemonSet") => rolling(object).unwrap_or_else(|| daemon_set(object)),
-        _ => Standing::Unknown("a rollout is none of this kind".to_owned()),
+    match kind {
+        "Deployment" => deployment(object),
+        "StatefulSet" => rolling(object).unwrap_or_else(|| stateful_set(object)),
+        _ => rolling(object).unwrap_or_else(|| daemon_set(object)),
     }
 }
 
@@ -111,7 +147,8 @@ fn deployment(object: &Value) -> Standing {
         let words = progressing.and_then(|it| it["message"].as_str()).filter(|words| !words.is_empty());
         let reason = words.unwrap_or("it exceeded its progress deadline");
         let since = progressing.and_then(|it| it["lastUpdateTime"].as_str()).unwrap_or_default();
-        let (reason, since) = (reason.chars().take(1_000).collect(), since.chars().take(64).collect());
+        let (reason, since) =
+            (reason.chars().take(LONGEST_REASON).collect(), since.chars().take(64).collect());
         return Standing::Failed { revision, reason, since };
     }
     // It stays when pods go away later.
@@ -187,6 +224,11 @@ pub(super) fn count(object: &Value, path: &str) -> u64 {
     object.pointer(path).and_then(Value::as_u64).unwrap_or(0)
 }
 
+/// A text; one that is missing is empty.
+fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+    object.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
 fn wanted(object: &Value) -> Option<u64> {
     object.pointer("/spec/replicas").and_then(Value::as_u64)
 }
@@ -202,6 +244,10 @@ fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
 
 /// Hash of the pods' template: the keys of objects are sorted, so it does not depend on their order.
 fn template(object: &Value) -> String {
-    let text = object.pointer("/spec/template").map(Value::to_string).unwrap_or_default();
+    template_of(object, "/spec/template")
+}
+
+fn template_of(object: &Value, path: &str) -> String {
+    let text = object.pointer(path).map(Value::to_string).unwrap_or_default();
     h_hex("pod template", &[text.as_bytes()], 16)
 }

@@ -1,5 +1,7 @@
 //! Rollouts: what a state says.
 
+mod gitops;
+
 use kickoff::engine::rollout::{Standing, standing};
 use kickoff::engine::watch::Kind;
 use serde_json::{Value, json};
@@ -80,7 +82,7 @@ pub(super) fn progressing(reason: &str) -> Value {
 }
 
 /// `complete REVISION`, `failed REVISION: WHY`, `waiting: WHY`, with `(was REVISION)`, or `unknown: WHY`.
-fn said(standing: &Standing) -> String {
+pub(super) fn said(standing: &Standing) -> String {
     match standing {
         Standing::Complete(revision) => format!("complete {}", revision.name),
         Standing::Failed { revision, reason, .. } => format!("failed {}: {reason}", revision.name),

@@ -35,7 +35,7 @@ fn what_can_not_be_watched_is_refused() {
 "), @r#"
         a.yaml:7:47: spec.sources[0].kubernetes.kind: apps/v1 has no kind "Deploymant" (did you mean Deployment?)
         a.yaml:8:32: spec.sources[1].kubernetes.apiVersion: "v1" has no Deployment: write apps/v1
-        a.yaml:9:55: spec.sources[2].kubernetes.change: a Pod has no rollouts: they are of DaemonSet, Deployment, StatefulSet (apps/v1)
+        a.yaml:9:55: spec.sources[2].kubernetes.change: a Pod has no rollouts: a Condition or a Field of it may tell what is meant
         a.yaml:10:67: spec.sources[3].kubernetes.change: needs at least 1 entry
         a.yaml:11:66: spec.sources[4].kubernetes.change: a DaemonSet never says that a rollout failed: it has no deadline, as a Deployment has; leave RolloutFailed out
         a.yaml:12:88: spec.sources[5].kubernetes.names[0]: is not a glob: unclosed character class; missing ']'

@@ -157,12 +157,12 @@ fn changes(kind: &Kind, config: &KubernetesSourceConfig, field: &str, findings: 
     if !config.change.iter().any(|change| matches!(change, Change::RolledOut | Change::RolloutFailed)) {
         return;
     }
-    let rolls = ["Deployment", "StatefulSet", "DaemonSet"].iter().any(|known| kind.is("apps", known));
-    if !rolls {
+    let apps = |known: &[&str]| known.iter().any(|known| kind.is("apps", known));
+    if kind.built_in().is_some() && !apps(&["Deployment", "StatefulSet", "DaemonSet"]) {
         let message =
-            format!("a {title} has no rollouts: they are of DaemonSet, Deployment, StatefulSet (apps/v1)");
+            format!("a {title} has no rollouts: a Condition or a Field of it may tell what is meant");
         findings.push(Finding::value(format!("{field}.change"), message));
-    } else if config.change.contains(&Change::RolloutFailed) && !kind.is("apps", "Deployment") {
+    } else if config.change.contains(&Change::RolloutFailed) && apps(&["StatefulSet", "DaemonSet"]) {
         let message = format!(
             "a {title} never says that a rollout failed: it has no deadline, as a Deployment has; leave RolloutFailed out"
         );
