@@ -18,7 +18,7 @@ use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::machine::{FIRING_FINISHED, MachineConfig, series};
 use kickoff::engine::schedule;
-use kickoff::engine::watch::{Kind, is_type};
+use kickoff::engine::watch::{Kind, event_kind, happened_type, is_type};
 use kickoff::outside::clock::Clock;
 use kickoff::outside::receipt::receipt;
 
@@ -119,10 +119,12 @@ fn ingress(
 ) -> Result<Ingress, Usage> {
     let mut schedules = trigger.schedules().map(|(ingress, _)| ingress);
     let schedule = schedules.next().filter(|_| event.event_type() == schedule::SCHEDULE_DUE);
-    let of_cluster = is_type(event.event_type());
+    let of_events = event.event_type() == happened_type();
+    let of_cluster = !of_events && is_type(event.event_type());
     let watched =
         trigger.kubernetes().next().filter(|_| of_cluster).map(|source| watched(event, &source.kind));
-    match event.ingress().or(schedule).cloned().or(watched) {
+    let happened = of_events.then(|| event_kind().ingress());
+    match event.ingress().or(schedule).cloned().or(watched).or(happened) {
         Some(ingress) if wanted.is_none() => Ok(ingress),
         None if event.event_type() == FIRING_FINISHED => Ok(Ingress::Verdict),
         _ => Ok(Ingress::Webhook(webhook(snapshot, trigger, wanted)?.name.clone())),

@@ -9,6 +9,7 @@ pub mod compile;
 pub mod config;
 mod editor;
 pub mod grants;
+pub mod hints;
 pub mod index;
 pub mod load;
 pub mod model;
@@ -18,7 +19,9 @@ pub mod quantity;
 pub(in crate::engine) mod schema;
 pub(in crate::engine) mod yaml;
 
-pub use clause::{Clause, KubernetesSource, NatsFrom, NatsSource, Source, WebhookSource};
+pub use clause::{
+    Clause, KubernetesEventSource, KubernetesSource, NatsFrom, NatsSource, Source, Watching, WebhookSource,
+};
 pub use compile::compile;
 pub use editor::editor_schema;
 pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};

@@ -2,9 +2,10 @@
 //!
 //! `kind` is what is watched, `want` what sources want to hear of it, `mark` what is kept of an object, `look` what
 //! of a state is new by its mark, `view` what one watch knows and makes of what it sees, `reduce` what of an object
-//! goes into an event. Nothing here trusts an object.
+//! goes into an event, `happening` what the cluster says in its own Events. Nothing here trusts an object.
 
 mod builtin;
+mod happening;
 mod kind;
 mod look;
 pub mod mark;
@@ -16,6 +17,7 @@ mod want;
 
 use serde::{Deserialize, Serialize};
 
+pub use happening::{Happening, event_kind, happened_type, is_event};
 pub use kind::{Kind, Resource, Served, Wrong, not_served};
 pub use look::{Fires, Found, New, Sight, look};
 pub use mark::{Mark, Noted, Seen, Subject, marked};

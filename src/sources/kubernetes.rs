@@ -8,6 +8,7 @@
 //! What a death does stands with the watch. Nothing of this task is durable here: the marks of what was said
 //! are records, which the machine writes.
 
+mod asking;
 mod blind;
 mod namespaces;
 mod watch;

@@ -3,6 +3,7 @@
 mod changes;
 mod commit;
 mod grants;
+mod happenings;
 mod index;
 mod kubernetes;
 mod misses;

@@ -3,6 +3,7 @@
 mod changes;
 mod clauses;
 mod crashes;
+mod happenings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl Watcher {
     }
 
     fn tell(&mut self, what: impl FnOnce(&mut View, &Asked<'_>, &mut Told)) -> Vec<Event> {
-        let asked = Asked { wants: &self.wants, wanted: &|_, _, _| true, now: 0 };
+        let asked = Asked { wants: &self.wants, wanted: &|_, _, _| true, happens: &|_, _| true, now: 0 };
         let mut told = self.view.told();
         what(&mut self.view, &asked, &mut told);
         let ingress = self.kind.ingress();
@@ -221,7 +222,7 @@ fn a_stateful_set_that_goes_back_is_another_event() {
 #[test]
 fn an_event_says_what_was_rolled_out_and_where() {
     let wants = wants(rollouts());
-    let asked = |now| Asked { wants: &wants, wanted: &|_, _, _| true, now };
+    let asked = |now| Asked { wants: &wants, wanted: &|_, _, _| true, happens: &|_, _| true, now };
     let mut view = View::new(apps("Deployment"), Some("shop"), Vec::new());
     let mut told = view.told();
     view.listing();
@@ -322,13 +323,13 @@ fn what_nobody_wants_is_only_noted() {
     let mut told = view.told();
     let elsewhere =
         |want: &Want, namespace: &str, _: &str| want.change() == Change::RolledOut && namespace == "other";
-    let asked = Asked { wants: &wants, wanted: &elsewhere, now: 0 };
+    let asked = Asked { wants: &wants, wanted: &elsewhere, happens: &|_, _| true, now: 0 };
     view.listing();
     view.listed(&asked, &mut told);
     view.item(revision("1", "web:1"), &asked, &mut told).unwrap();
     assert!(told.events.is_empty() && told.noted.marks.len() == 1, "{told:?}");
     // Somebody wants it now: it is old.
-    let asked = Asked { wants: &wants, wanted: &|_, _, _| true, now: 0 };
+    let asked = Asked { wants: &wants, wanted: &|_, _, _| true, happens: &|_, _| true, now: 0 };
     view.item(revision("1", "web:1"), &asked, &mut told).unwrap();
     assert!(told.events.is_empty(), "{told:?}");
 }
@@ -350,7 +351,7 @@ fn marks_of_other_places_are_no_matter_of_a_watch() {
         assert_eq!(Key::parse(&key.to_string()).as_ref(), Some(key));
     }
     let wants = wants(vec![change(Change::Created), change(Change::Deleted)]);
-    let asked = Asked { wants: &wants, wanted: &|_, _, _| true, now: 0 };
+    let asked = Asked { wants: &wants, wanted: &|_, _, _| true, happens: &|_, _| true, now: 0 };
     let mut view = View::new(apps("Deployment"), Some("shop"), records.clone());
     let mut told = view.told();
     view.listing();

@@ -6,6 +6,7 @@
 
 mod chains;
 mod groups;
+mod happening;
 mod kubernetes;
 mod legs;
 mod names;

@@ -14,8 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use kubernetes::{
-    ConditionConfig, ConditionStatus, FieldConfig, KubernetesSourceConfig, LabelExpressionConfig,
-    LabelOperator, LabelSelectorConfig,
+    ConditionConfig, ConditionStatus, EventType, FieldConfig, InvolvedObjectConfig,
+    KubernetesEventSourceConfig, KubernetesSourceConfig, LabelExpressionConfig, LabelOperator,
+    LabelSelectorConfig,
 };
 pub use template::{
     AllowConfig, EnvironmentConfig, ExitCodesConfig, JobConfig, JobMetadataConfig, JobTemplateSpec,

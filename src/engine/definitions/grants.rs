@@ -34,12 +34,12 @@ impl Grants {
     /// What the triggers need in a namespace, or in the whole cluster.
     pub fn of(snapshot: &Snapshot, namespace: Option<&str>) -> Self {
         let mut grants = Self::default();
-        for source in snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes()) {
-            if namespace.is_some_and(|namespace| !source.reaches(namespace)) {
+        for watched in snapshot.triggers.iter().flat_map(|trigger| trigger.watched()) {
+            if namespace.is_some_and(|namespace| !watched.reaches(namespace)) {
                 continue;
             }
-            grants.watch(&source.kind, namespace);
-            grants.namespaces |= source.asks_for_namespaces();
+            grants.watch(&watched.kind(), namespace);
+            grants.namespaces |= watched.asks_for_namespaces();
         }
         grants
     }

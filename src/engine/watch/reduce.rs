@@ -127,7 +127,7 @@ fn images(object: &Value) -> Vec<String> {
 }
 
 /// What of an object goes into its event, and what had to be left out.
-fn reduced(kind: &Kind, mut object: Value) -> (Value, Vec<String>) {
+pub(super) fn reduced(kind: &Kind, mut object: Value) -> (Value, Vec<String>) {
     // In a list items do not say what they are.
     if let Some(fields) = object.as_object_mut() {
         fields.insert("apiVersion".to_owned(), json!(kind.api_version()));

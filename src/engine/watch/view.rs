@@ -11,9 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::happening::{self, Happening};
 use super::look::{Fires, Found, New, Sight, look};
+use super::spec::{self, Spec};
 use super::want::{Want, Wants};
-use super::{Change, Kind, Mark, Noted, Subject, event, is_own, spec};
+use super::{Change, Kind, Mark, Noted, Subject, event, is_own};
 use crate::engine::event::{Event, Millis};
 use crate::engine::machine::{Key, Record};
 
@@ -42,6 +44,8 @@ pub struct Asked<'a> {
     pub wants: &'a Wants,
     /// Whether somebody may want this of an object there: its namespace and its name.
     pub wanted: &'a dyn Fn(&Want, &str, &str) -> bool,
+    /// Whether somebody may want to hear of an Event in a namespace.
+    pub happens: &'a dyn Fn(&Happening, &str) -> bool,
     /// The time.
     pub now: Millis,
 }
@@ -119,6 +123,10 @@ impl View {
         if is_own(&object) {
             return Ok(());
         }
+        if happening::is_event(&self.kind) {
+            self.happens(object, subject, asked, told);
+            return Ok(());
+        }
         hide(&self.kind, &mut object);
         let wanted = |want: &Want| (asked.wanted)(want, &subject.namespace, &subject.name);
         let sight = Sight {
@@ -139,6 +147,28 @@ impl View {
         }
         self.marks.insert(subject.uid, mark);
         Ok(())
+    }
+
+    /// An Event as it is.
+    fn happens(&mut self, object: Value, subject: Subject, asked: &Asked<'_>, told: &mut Told) {
+        let happening = Happening::of(&object);
+        let before = self.marks.get(&subject.uid);
+        let version = happening.state();
+        let known = before.and_then(|mark| mark.spec.as_ref()).is_some_and(|spec| spec.version == version);
+        if known || happening.is_own() {
+            return;
+        }
+        let is_new = before.is_some() || self.objects;
+        let mut mark = before.cloned().unwrap_or_else(|| Mark::first(&subject, &object, !self.objects));
+        mark.spec = Some(Spec { version, depth: 0, fields: BTreeMap::new() });
+        mark.count = mark.count.saturating_add(1);
+        if is_new && (asked.happens)(&happening, &subject.namespace) {
+            let event = happening::event(&self.kind, object, &happening, &subject, &mark, asked.now);
+            told.events.push(event);
+        } else {
+            told.noted.marks.push((subject.uid.clone(), mark.clone()));
+        }
+        self.marks.insert(subject.uid, mark);
     }
 
     /// An object is gone: as it was last.

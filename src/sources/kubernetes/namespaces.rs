@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::blind::{Blind, Watched};
-use crate::engine::definitions::KubernetesSource;
 use crate::engine::event::Event;
 use crate::engine::watch::with_namespace;
 use crate::outside::kubernetes::api::{Api, escape};
@@ -36,9 +35,8 @@ pub(super) struct Namespaces {
 }
 
 impl Namespaces {
-    /// For those that take the events of what is watched.
-    pub(super) fn new(sources: &[KubernetesSource], blind: Blind, watched: Watched) -> Self {
-        let wanted = sources.iter().any(KubernetesSource::asks_for_namespaces);
+    /// For events of what is watched, where anybody asks.
+    pub(super) fn new(wanted: bool, blind: Blind, watched: Watched) -> Self {
         Self { wanted, known: HashMap::new(), trouble: None, blind, watched }
     }
 

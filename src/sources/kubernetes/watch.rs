@@ -24,12 +24,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::asking::Asking;
 use super::blind::{Blind, Watched};
 use super::namespaces::Namespaces;
-use crate::engine::definitions::{KubernetesSource, Snapshot};
+use crate::engine::definitions::Snapshot;
 use crate::engine::event::Event;
 use crate::engine::machine::{Input, Key, Record};
-use crate::engine::watch::{Asked, Resource, Served, Told, View, Want, Wants, not_served};
+use crate::engine::watch::{Asked, Happening, Resource, Served, Told, View, Want, not_served};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, escape};
 use crate::outside::kubernetes::feed::{News, Selection, Versioned, feed};
@@ -97,9 +98,9 @@ impl Watch {
     async fn watch(&mut self, path: String, view: &mut View) {
         let selection = Selection { path, labels: String::new() };
         let mut news = feed::<Object>(self.api.clone(), selection).ready_chunks(AT_ONCE).boxed();
-        let sources = self.sources();
-        let mut namespaces = Namespaces::new(&sources, self.blind.clone(), self.watched.clone());
-        let wants = Wants::of(sources.iter().flat_map(KubernetesSource::wants));
+        let asking = self.asking();
+        let wanted = asking.asks_for_namespaces();
+        let mut namespaces = Namespaces::new(wanted, self.blind.clone(), self.watched.clone());
         loop {
             let news = tokio::select! {
                 biased;
@@ -108,7 +109,7 @@ impl Watch {
                         // Everything stops.
                         std::future::pending::<()>().await;
                     }
-                    if self.sources() == sources {
+                    if self.asking() == asking {
                         continue;
                     }
                     return;
@@ -119,7 +120,7 @@ impl Watch {
                 },
             };
             let served = !news.iter().any(|news| matches!(news, News::NotServed(_)));
-            let mut told = self.take(news, &sources, &wants, view);
+            let mut told = self.take(news, &asking, view);
             told.events = namespaces.add(&self.api, told.events).await;
             self.store(told).await;
             if !served {
@@ -130,17 +131,11 @@ impl Watch {
         }
     }
 
-    fn take(
-        &mut self,
-        news: Vec<News<Object>>,
-        sources: &[KubernetesSource],
-        wants: &Wants,
-        view: &mut View,
-    ) -> Told {
-        let wanted = |want: &Want, namespace: &str, name: &str| {
-            sources.iter().any(|source| source.may_take(want, namespace, name))
-        };
-        let asked = Asked { wants, wanted: &wanted, now: self.clock.now() };
+    fn take(&mut self, news: Vec<News<Object>>, asking: &Asking, view: &mut View) -> Told {
+        let wanted = |want: &Want, namespace: &str, name: &str| asking.may_take(want, namespace, name);
+        let happens = |happening: &Happening, namespace: &str| asking.takes(happening, namespace);
+        let wants = &asking.wants;
+        let asked = Asked { wants, wanted: &wanted, happens: &happens, now: self.clock.now() };
         let mut told = view.told();
         for news in news {
             self.hear(news, &asked, view, &mut told);
@@ -149,10 +144,9 @@ impl Watch {
     }
 
     /// What triggers want of the kind.
-    fn sources(&mut self) -> Vec<KubernetesSource> {
+    fn asking(&mut self) -> Asking {
         let snapshot = self.snapshots.borrow_and_update().clone();
-        let sources = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
-        sources.filter(|source| source.kind == self.watched.kind).cloned().collect()
+        Asking::of(&snapshot, &self.watched.kind)
     }
 
     fn path(&self, resource: &Resource) -> String {

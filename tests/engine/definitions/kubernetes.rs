@@ -125,7 +125,7 @@ fn rolled_out(labels: &Value) -> Event {
 /// The event of an object that is new.
 fn made(kind: Kind, want: Want, object: Value) -> Event {
     let wants = Wants::of([&Arc::new(want)]);
-    let asked = Asked { wants: &wants, wanted: &|_, _, _| true, now: 0 };
+    let asked = Asked { wants: &wants, wanted: &|_, _, _| true, happens: &|_, _| true, now: 0 };
     let mut view = View::new(kind, None, Vec::new());
     let mut told = view.told();
     view.listing();

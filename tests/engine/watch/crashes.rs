@@ -81,7 +81,7 @@ impl Process {
 
     /// What follows from what the watch sees.
     fn told(&mut self, see: impl FnOnce(&mut View, &Asked<'_>, &mut Told)) -> Told {
-        let asked = Asked { wants: &self.wants, wanted: &|_, _, _| true, now: 0 };
+        let asked = Asked { wants: &self.wants, wanted: &|_, _, _| true, happens: &|_, _| true, now: 0 };
         let mut told = self.view.told();
         see(&mut self.view, &asked, &mut told);
         told

@@ -138,12 +138,7 @@ impl KubernetesSource {
         self.hears(event)?;
         let data = &facts.root()["event"]["data"];
         if self.asks_for_namespaces() {
-            let namespace = &data["namespace"];
-            if !namespace["labels"].is_object() {
-                let why = namespace["unknown"].as_str().map(|why| format!(": {}", cut(why)));
-                return Err(format!("the labels of its namespace are not known{}", why.unwrap_or_default()));
-            }
-            self.namespace_labels.hold(&namespace["labels"], "namespace")?;
+            self.namespace_labels.of_namespace(data)?;
         }
         if self.labels == Labels::default() {
             return Ok(());
@@ -157,6 +152,16 @@ impl KubernetesSource {
 }
 
 impl Labels {
+    /// Whether the namespace has them, as an event's data tells.
+    pub(super) fn of_namespace(&self, data: &Value) -> Result<(), String> {
+        let namespace = &data["namespace"];
+        if namespace["labels"].is_object() {
+            return self.hold(&namespace["labels"], "namespace");
+        }
+        let why = namespace["unknown"].as_str().map(|why| format!(": {}", cut(why)));
+        Err(format!("the labels of its namespace are not known{}", why.unwrap_or_default()))
+    }
+
     /// Of an object or a namespace: `of` says which.
     fn hold(&self, labels: &Value, of: &str) -> Result<(), String> {
         let seen = |key: &str| labels.get(key).and_then(Value::as_str);

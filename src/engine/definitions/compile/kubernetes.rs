@@ -10,7 +10,7 @@ use crate::engine::definitions::config::{
 };
 use crate::engine::definitions::schema::Finding;
 use crate::engine::rules::FieldPath;
-use crate::engine::watch::{Change, Condition, Field, Kind, Want, What, Wrong};
+use crate::engine::watch::{Change, Condition, Field, Kind, Want, What, Wrong, is_event};
 
 /// Longest `from` and `to`, as JSON in bytes.
 const LONGEST_VALUE: usize = 256;
@@ -191,6 +191,12 @@ fn place(kind: &Kind, config: &KubernetesSourceConfig, field: &str, findings: &m
 
 fn kind(config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Finding>) -> Option<Kind> {
     match Kind::parse(&config.api_version, &config.kind) {
+        Ok(kind) if is_event(&kind) => {
+            let message =
+                "Events are taken by the source kubernetesEvent, which knows when one happens again";
+            findings.push(Finding::value(format!("{field}.kind"), message));
+            None
+        }
         Ok(kind) => Some(kind),
         Err(Wrong::ApiVersion(message)) => {
             findings.push(Finding::value(format!("{field}.apiVersion"), message));
@@ -203,7 +209,7 @@ fn kind(config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Finding
     }
 }
 
-fn labels(config: &LabelSelectorConfig, field: &str, findings: &mut Vec<Finding>) -> Labels {
+pub(super) fn labels(config: &LabelSelectorConfig, field: &str, findings: &mut Vec<Finding>) -> Labels {
     for (at, expression) in config.match_expressions.iter().enumerate() {
         let field = format!("{field}.matchExpressions[{at}]");
         let lists = matches!(expression.operator, LabelOperator::In | LabelOperator::NotIn);

@@ -97,6 +97,56 @@ pub struct FieldConfig {
     pub to: Option<Value>,
 }
 
+/// Events of the cluster: what it says of its objects, also what it says again. Each is one event, with the
+/// reason at `event.data.reason` and what it is about at `event.data.involvedObject`; those about what Kickoff itself
+/// launched are none.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KubernetesEventSourceConfig {
+    /// Globs of reasons, such as `FailedScheduling`; none means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Default `Warning`.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<EventType>,
+    /// What they are about; none means anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub involved_object: Option<InvolvedObjectConfig>,
+    /// Globs of namespaces; none means all that the server serves. What is in no namespace has its Events in `default`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<String>,
+    /// Which labels their namespaces have; none means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_selector: Option<LabelSelectorConfig>,
+}
+
+/// What an Event is about.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InvolvedObjectConfig {
+    /// Its API version; none means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// Its kind; none means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Glob of its name; none means any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// How serious an Event is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EventType {
+    /// Something may be wrong.
+    #[default]
+    Warning,
+    /// It is information.
+    Normal,
+    /// Either.
+    Any,
+}
+
 /// Which labels an object has, as everywhere in Kubernetes: all must hold.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

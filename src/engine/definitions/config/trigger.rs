@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::kubernetes::KubernetesSourceConfig;
+use super::kubernetes::{KubernetesEventSourceConfig, KubernetesSourceConfig};
 use crate::engine::definitions::quantity::Span;
 use crate::engine::schedule::Missed;
 use crate::engine::verdict::Outcome;
@@ -56,6 +56,8 @@ pub enum SourceConfig {
     Nats(NatsSourceConfig),
     /// Changes of objects of the cluster.
     Kubernetes(KubernetesSourceConfig),
+    /// Events of the cluster.
+    KubernetesEvent(KubernetesEventSourceConfig),
 }
 
 /// Verdicts of other triggers.

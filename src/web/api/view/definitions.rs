@@ -39,6 +39,7 @@ enum SourceView<'a> {
     Verdict(VerdictView<'a>),
     Nats(NatsSourceView<'a>),
     Kubernetes(KubernetesSourceView<'a>),
+    KubernetesEvent(KubernetesEventSourceView<'a>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -115,6 +116,20 @@ struct KubernetesSourceView<'a> {
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct KubernetesEventSourceView<'a> {
+    /// What it listens for, in words.
+    kubernetes_event: String,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    reasons: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    namespaces: &'a [String],
+    /// Labels that its namespace must have, with their values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    namespace_labels: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize, ToSchema)]
 struct PlanView<'a> {
     name: &'a str,
     template: &'a str,
@@ -180,6 +195,12 @@ fn view<'a>(source: &'a Source, instance: &str, trigger: &Trigger, now: Millis) 
             within_seconds: verdict.join.as_ref().map(|join| join.within_ms / 1_000),
         }),
         Clause::Kubernetes(source) => SourceView::Kubernetes(kubernetes(source)),
+        Clause::KubernetesEvent(source) => SourceView::KubernetesEvent(KubernetesEventSourceView {
+            kubernetes_event: source.title(),
+            reasons: source.reasons.texts(),
+            namespaces: source.namespaces.texts(),
+            namespace_labels: &source.namespace_labels.equal,
+        }),
         // Told by the verdicts that it waits for.
         Clause::Joined => return None,
         Clause::Nats(nats) => {
