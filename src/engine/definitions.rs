@@ -2,7 +2,8 @@
 //!
 //! `config` is what is read (strict), `model` is what it compiles to, `load` turns text into
 //! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
-//! triggers of an event, `clause` says whether a trigger's sources take one, `grants` what a cluster must allow for that.
+//! triggers of an event, `clause` says whether a trigger's sources take one, `grants` what a cluster must allow
+//! for that, `hints` what can't come.
 
 pub mod clause;
 pub mod compile;

@@ -1,7 +1,7 @@
 //! Rollouts by controllers that deliver: Argo Rollouts, Argo CD, Flux.
 //!
 //! Each names what it rolled out in its own way, and that name is the revision: a commit for an Application and a
-//! Kustomization, a chart with the number of its release for a HelmRelease, a pods' template for a Rollout.
+//! Kustomization, a chart with the number of its release for a `HelmRelease`, a pods' template for a Rollout.
 //! What is only not started yet, for instance since a dependency is not ready, is waited for.
 
 use serde_json::Value;
@@ -81,7 +81,7 @@ pub(super) fn kustomization(object: &Value) -> Standing {
     flux(object, applied, attempted)
 }
 
-/// A HelmRelease of Flux: it is Ready, with a release of its chart.
+/// A `HelmRelease` of Flux: it is Ready, with a release of its chart.
 pub(super) fn helm_release(object: &Value) -> Standing {
     let release = &object["status"]["history"][0];
     let chart = release["chartVersion"].as_str().unwrap_or_default();

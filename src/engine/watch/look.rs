@@ -270,11 +270,8 @@ fn held(want: &Want, condition: &Condition, object: &Value, before: &Before) -> 
         Before::Seen(seen) => seen.clone(),
         Before::Nothing | Before::Unasked => Seen::default(),
     };
-    let holds = match condition.holds(object) {
-        // What it says is of an older spec.
-        None => return (known, None),
-        Some(holds) => holds,
-    };
+    // What it says may be of an older spec.
+    let Some(holds) = condition.holds(object) else { return (known, None) };
     let by_value = want.once_per.is_some();
     let next = Seen {
         state: if holds && !by_value { "held".to_owned() } else { String::new() },
@@ -289,15 +286,13 @@ fn held(want: &Want, condition: &Condition, object: &Value, before: &Before) -> 
 fn changed(want: &Want, field: &Field, object: &Value, before: &Before) -> (Seen, Option<New>) {
     let (found, value) = (field.path.get(object), value(want, object));
     let state = print(found);
-    let is = |wanted: &Option<Value>, state: &str| {
-        wanted.as_ref().is_none_or(|wanted| print(Some(wanted)) == state)
-    };
-    let there = is(&field.to, &state);
+    let is = |wanted: Option<&Value>, state: &str| wanted.is_none_or(|wanted| print(Some(wanted)) == state);
+    let there = is(field.to.as_ref(), &state);
     let (fires, once) = match before {
         Before::Unasked => (false, if there { value.clone() } else { String::new() }),
         Before::Nothing => (there && field.to.is_some() && field.from.is_none(), String::new()),
         Before::Seen(last) => {
-            let fits = last.state != state && there && is(&field.from, &last.state);
+            let fits = last.state != state && there && is(field.from.as_ref(), &last.state);
             (fits && (want.once_per.is_none() || last.once != value), last.once.clone())
         }
     };

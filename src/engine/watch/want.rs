@@ -171,10 +171,10 @@ impl Condition {
 
 impl Field {
     fn text(&self) -> String {
-        let of = |word: &str, value: &Option<Value>| {
-            value.as_ref().map(|value| format!(" {word} {value}")).unwrap_or_default()
+        let of = |word: &str, value: Option<&Value>| {
+            value.map(|value| format!(" {word} {value}")).unwrap_or_default()
         };
-        format!("Field {}{}{}", self.path, of("from", &self.from), of("to", &self.to))
+        format!("Field {}{}{}", self.path, of("from", self.from.as_ref()), of("to", self.to.as_ref()))
     }
 }
 
