@@ -63,7 +63,8 @@ impl Blind {
 
     fn scopes<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = Watched> + 'a {
         let everywhere = self.namespaces.is_empty().then(|| Watched { kind: kind.clone(), namespace: None });
-        let here = |namespace: &String| Watched { kind: kind.clone(), namespace: Some(namespace.clone()) };
+        let here =
+            move |namespace: &String| Watched { kind: kind.clone(), namespace: Some(namespace.clone()) };
         everywhere.into_iter().chain(self.namespaces.iter().map(here))
     }
 
