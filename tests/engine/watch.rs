@@ -379,3 +379,25 @@ fn a_record_of_the_form_before_is_read() {
     assert_eq!((mark.rolled.as_ref().unwrap().name.as_str(), mark.count), ("3", 7));
     assert_eq!(serde_json::to_value(&record).unwrap(), stored);
 }
+
+#[test]
+fn what_is_noted_comes_in_parts_in_its_order() {
+    let mut watcher = Watcher::new(apps("Deployment"), rollouts());
+    let objects: Vec<Value> = (0..5)
+        .map(|n| deployment(&json!({"metadata": {"uid": format!("u-{n}"), "name": format!("d{n}")}})))
+        .collect();
+    watcher.list(&objects.iter().collect::<Vec<_>>());
+    let asked = Asked { wants: &watcher.wants, wanted: &|_, _, _| true, happens: &|_, _| true, now: 0 };
+    let records = watcher.records.iter().map(|(key, record)| (key.clone(), record.clone())).collect();
+    let mut view = View::new(apps("Deployment"), None, records);
+    let mut told = view.told();
+    view.listing();
+    let new = deployment(&json!({"metadata": {"uid": "u-9", "name": "new"}, "status": null}));
+    view.item(new, &asked, &mut told).unwrap();
+    view.listed(&asked, &mut told);
+    told.noted.listed.push("*".to_owned());
+    let parts = told.noted.parts(2);
+    let sizes: Vec<(usize, usize, usize)> =
+        parts.iter().map(|part| (part.marks.len(), part.gone.len(), part.listed.len())).collect();
+    assert_eq!(sizes, [(1, 1, 0), (0, 2, 0), (0, 2, 1)]);
+}

@@ -94,6 +94,20 @@ struct Carried {
     mark: Option<Mark>,
 }
 
+impl Noted {
+    /// The same in parts of at most so many records, in the same order; what completes a baseline is in the last.
+    pub fn parts(mut self, most: usize) -> Vec<Self> {
+        let (most, mut parts) = (most.max(1), Vec::new());
+        while self.marks.len() + self.gone.len() > most {
+            let marks: Vec<(String, Mark)> = self.marks.drain(..self.marks.len().min(most)).collect();
+            let gone = self.gone.drain(..self.gone.len().min(most - marks.len())).collect();
+            parts.push(Self { ingress: self.ingress.clone(), marks, gone, listed: Vec::new() });
+        }
+        parts.push(self);
+        parts
+    }
+}
+
 impl Subject {
     /// Reads it; none where the object is not one that a cluster would have.
     pub fn of(object: &Value) -> Option<Self> {

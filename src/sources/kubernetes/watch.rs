@@ -40,6 +40,8 @@ use crate::store::records::{Records, RecordsError};
 
 /// How much is taken at once, where it is there at once.
 const AT_ONCE: usize = 64;
+/// As many records are noted in one step: all of a kind may be gone at once.
+const MOST_NOTED: usize = 500;
 /// How often is looked whether what was stored before is decided.
 const LOOK: Duration = Duration::from_millis(50);
 /// Between two tries to read the marks, or to append.
@@ -247,9 +249,14 @@ impl Watch {
         if !told.events.is_empty() {
             self.append(told.events).await;
         }
-        if notes && self.facts.send(Input::Noted(Box::new(told.noted))).await.is_err() {
-            // Dispatch is gone: everything stops.
-            std::future::pending::<()>().await;
+        if !notes {
+            return;
+        }
+        for noted in told.noted.parts(MOST_NOTED) {
+            if self.facts.send(Input::Noted(Box::new(noted))).await.is_err() {
+                // Dispatch is gone: everything stops.
+                std::future::pending::<()>().await;
+            }
         }
     }
 
