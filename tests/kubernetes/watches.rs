@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::home::Site;
-use crate::support::Server;
+use super::troubles::{account, bind};
 use crate::support::cluster::{PATIENCE, cluster, on_fake_nodes};
+use crate::support::{Server, kickoff};
 
 /// How long nothing may come after something that fires nothing.
 const QUIET: Duration = Duration::from_secs(2);
@@ -273,6 +274,35 @@ async fn labels_of_a_namespace_decide() {
         assert!(Instant::now() < end, "{}", server.said());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rbac_writes_is_enough() {
+    let team = format!("team-{}", fastrand::u32(..));
+    let site = site(|namespace| {
+        json!({"kubernetes": {
+            "apiVersion": "v1", "kind": "ConfigMap", "names": ["settings"], "namespaces": [namespace],
+            "namespaceSelector": {"matchLabels": {"kickoff.test/team": team}}, "change": ["Created"],
+        }})
+    });
+    let own = site.namespace.name.clone();
+    cluster().run(&["label", "namespace", &own, &format!("kickoff.test/team={team}")]);
+    let kubeconfig = account(&site, &[]);
+    bind(&site, "kickoff", &own);
+    bind(&site, "kickoff-lease", &own);
+    let server = site.serve_with(&["--kubeconfig", kubeconfig.to_str().unwrap(), "--namespaces", &own]);
+    trouble(&server, Some("; grant list and watch on configmaps (core) in namespace ")).await;
+    let mut rbac = kickoff();
+    rbac.arg("rbac").arg(site.home.definitions()).args(["--namespaces", &own]);
+    let output = rbac.args(["--service-account", &format!("{own}/kickoff")]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let file = site.home.path().join("roles.yaml");
+    std::fs::write(&file, &output.stdout).unwrap();
+    cluster().run(&["apply", "-f", file.to_str().unwrap()]);
+    server.saying(WATCHED);
+    site.namespace.run(&["create", "configmap", "settings"]);
+    check(&site, &server, &["settings created"]).await;
+    trouble(&server, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
