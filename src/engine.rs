@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file, the environment or the network, and nothing is async: values
 //! go in, values with reasons come out. A test holds this by reading the imports.
 
+pub mod address;
 pub mod cloudevent;
 pub mod definitions;
 pub mod event;

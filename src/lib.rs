@@ -6,7 +6,7 @@
 //! | [`app`] | `serve`: configuration, supervisor, definitions loader: the only wiring | everything below |
 //! | [`web`] | the URL map: hooks, API, health | sources, runs, report, store, outside, engine |
 //! | [`sources`] | what makes events and appends them | store, outside, engine |
-//! | [`runs`] | dispatch, launcher, tracker, collector, retention; the executors | store, outside, engine |
+//! | [`runs`] | dispatch, launcher, gates, tracker, collector, retention; the executors | store, outside, engine |
 //! | [`report`] | what takes results to others: NATS | store, outside, engine |
 //! | [`store`] | inbox, records, history, blobs | outside, engine |
 //! | [`outside`] | the constructors of what lies outside: clock, receipts, clients of servers | nothing |

@@ -1,6 +1,7 @@
 //! What lies outside: the clock, receipts, metrics, traces, the clients of servers. The only constructors of these.
 
 pub mod clock;
+pub mod http;
 pub mod kubernetes;
 pub mod metrics;
 pub mod nats;

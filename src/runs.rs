@@ -1,9 +1,10 @@
-//! From decisions to Jobs and back: dispatch, launcher, tracker, retention; the executors.
+//! From decisions to Jobs and back: dispatch, launcher, gates, tracker, retention; the executors.
 
 mod commands;
 pub mod decisions;
 pub mod dispatch;
 pub mod executor;
+pub mod gates;
 pub mod kubernetes;
 pub mod launcher;
 mod lines;

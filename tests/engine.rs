@@ -1,10 +1,12 @@
 //! The engine as a whole.
 
+mod address;
 mod cdevents;
 mod definitions;
 mod disk;
 mod explain;
 mod fixture;
+mod gate;
 mod nats;
 mod pod;
 mod render;

@@ -8,6 +8,7 @@
 
 mod checks;
 mod definitions;
+mod gates;
 mod series;
 mod world;
 

@@ -11,6 +11,7 @@ mod cli;
 mod crash;
 mod debounce;
 mod engine;
+mod gates;
 mod house;
 mod http;
 mod kubernetes;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::engine::address::Pattern;
 use crate::outside::kubernetes::Cluster;
 use crate::outside::nats::Bus;
 
@@ -37,6 +38,8 @@ pub struct ServeConfig {
     pub results_retry_ms: i64,
     /// Whether steps of runs are published there as CDEvents.
     pub cdevents: bool,
+    /// Which addresses events may choose for gates.
+    pub gate_allow: Vec<Pattern>,
     /// Folder with the Secrets and ConfigMaps of local runs, as `<name>/<key>`.
     pub local_secrets: Option<PathBuf>,
 }

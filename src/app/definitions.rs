@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::definitions::compile::{compile, secret_sources};
 use crate::engine::definitions::config::SecretSource;
-use crate::engine::definitions::load::load;
+use crate::engine::definitions::load::{Loaded, load};
 use crate::engine::definitions::model::Secrets;
 use crate::engine::definitions::{Problem, Snapshot};
 use files::{Files, Fingerprint, ReadError};
@@ -27,6 +27,10 @@ use files::{Files, Fingerprint, ReadError};
 const PERIOD: Duration = Duration::from_millis(500);
 /// How often a folder that changes while it is read is read again before its last state is taken.
 const MOST_READS: usize = 5;
+/// Of how many files a further thread is worth its start.
+const FILES_A_THREAD: usize = 100;
+/// How many threads may read at most: requests want processors too.
+const MOST_THREADS: usize = 4;
 
 /// Texts by relative path, for the snippets of problems.
 pub type Sources = BTreeMap<String, String>;
@@ -182,7 +186,7 @@ impl Loader {
             Origin::Folder(folder) => files::read(folder)?,
             Origin::Memory(texts) => Files { texts: texts.clone(), refused: Vec::new() },
         };
-        let mut loaded = load(&files.texts, &self.namespace);
+        let mut loaded = read_all(&files.texts, &self.namespace);
         for (file, reason) in &files.refused {
             loaded.add_unreadable(file, reason);
         }
@@ -212,6 +216,22 @@ impl Loader {
             SecretSource::File(path) => files::secret(Path::new(path)),
         }
     }
+}
+
+/// Reads many files on several threads; what comes of it is the same as on one.
+fn read_all(texts: &[(String, String)], namespace: &str) -> Loaded {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors.min(MOST_THREADS).min(texts.len() / FILES_A_THREAD).max(1);
+    let (first, others) = texts.split_at(texts.len().div_ceil(threads));
+    std::thread::scope(|scope| {
+        let parts = others.chunks(first.len().max(1));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || load(part, namespace))).collect();
+        let mut loaded = load(first, namespace);
+        for part in parts {
+            loaded.append(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        loaded
+    })
 }
 
 #[allow(clippy::disallowed_methods, reason = "secrets of Webhooks may come from the environment")]

@@ -1,10 +1,11 @@
 //! Puts the parts together: the only wiring there is.
 //!
-//! Order of start: store, definitions, lease, launcher, dispatch, watches, schedules, tracker, retention, NATS, HTTP. They stop in
+//! Order of start: store, definitions, lease, gates, launcher, dispatch, watches, schedules, tracker, retention, NATS, HTTP. They stop in
 //! reverse, so nothing is accepted any more while what was accepted is still being decided, and the
 //! instance's name is let go of when nothing is done under it any more. If we die at any moment, the next
 //! start folds the records and goes on.
 
+mod gates;
 mod health;
 mod kubernetes;
 mod nats;
@@ -30,6 +31,7 @@ use super::home::{Abroad, Home, HomeError, home};
 use super::open_files;
 use super::supervisor::{Supervisor, TaskEnded};
 use super::telemetry::traces;
+use crate::engine::address::Allowed;
 use crate::engine::definitions::Snapshot;
 use crate::engine::machine::{Input, MachineConfig, Order};
 use crate::outside::clock::Clock;
@@ -104,6 +106,9 @@ pub enum ServeError {
     /// Another has this instance's name.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// The client that asks for gates.
+    #[error("the HTTP client can't be made: {0}")]
+    Http(reqwest::Error),
     /// The `OTEL_*` variables.
     #[error(transparent)]
     Traces(#[from] TracesError),
@@ -298,6 +303,7 @@ impl Parts {
         let (orders, ordered) = mpsc::channel::<Order>(ORDERS);
         let (facts, told) = mpsc::channel::<Input>(FACTS);
         let (reports, ordered_reports) = mpsc::channel::<u64>(REPORTS);
+        let probes = self.ask_gates(supervisor, facts.clone())?;
         let launcher = Launcher {
             executor: Arc::clone(&self.executor),
             records: Arc::new(self.store.clone()),
@@ -305,6 +311,7 @@ impl Parts {
             blobs: self.blobs.clone(),
             facts: facts.clone(),
             reports,
+            probes,
             instance: self.config.instance.clone(),
             log_cap: LOG_CAP,
         };
@@ -325,6 +332,7 @@ impl Parts {
                 max_running: self.config.max_running,
                 public_url: Some(public_url),
                 results: self.results(),
+                gate_allow: Allowed::Listed(self.config.gate_allow.clone()),
             },
             observer: Observer::new(self.metrics.clone(), traces),
         };

@@ -169,6 +169,7 @@ fn config(args: &Args, folder: &Folder) -> ServeConfig {
         results_retry_ms: 0,
         nats: None,
         cdevents: false,
+        gate_allow: Vec::new(),
         local_secrets: None,
     }
 }

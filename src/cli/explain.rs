@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use kickoff::app::definitions::{Loader, Origin};
+use kickoff::engine::address::Allowed;
 use kickoff::engine::definitions::problem::{nearest, render};
 use kickoff::engine::definitions::{Snapshot, Trigger, Webhook};
 use kickoff::engine::event::{Event, Ingress};
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Some(file) => read(file)?,
         None => next_slot(trigger)?,
     };
-    let config = MachineConfig::new("kickoff");
+    let config = offline();
     let previous = args.previous.as_deref().map(read).transpose()?;
     if let Some(previous) = &previous {
         series::before(trigger, &event, previous).map_err(|reason| Usage(format!("--previous: {reason}")))?;
@@ -97,6 +98,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         other => print_value(&explanation, other)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The machine without a server, so also without its list of what events may choose.
+pub(super) fn offline() -> MachineConfig {
+    MachineConfig { gate_allow: Allowed::Unknown, ..MachineConfig::new("kickoff") }
 }
 
 /// The event that the trigger's schedule makes next.

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use kickoff::app::config::{ExecutorKind, RetentionPolicy, ServeConfig};
 use kickoff::app::definitions::Origin;
 use kickoff::app::serve::serve;
+use kickoff::engine::address::Pattern;
 use kickoff::engine::definitions::quantity::Span;
 use kickoff::outside::kubernetes::Cluster;
 use kickoff::store::history::DEDUP_HORIZON_MS;
@@ -75,6 +76,9 @@ pub(crate) struct Args {
     retention_every: Span,
     #[command(flatten)]
     nats: NatsArgs,
+    /// An address that events may choose for a gate, as http://*.shop.svc/healthz; may be given several times
+    #[arg(long, value_name = "URL", value_parser = Pattern::parse)]
+    gate_allow: Vec<Pattern>,
     /// Secrets and ConfigMaps of local runs, as DIR/NAME/KEY
     #[arg(long, value_name = "DIR")]
     local_secrets: Option<PathBuf>,
@@ -132,6 +136,7 @@ impl From<Args> for ServeConfig {
             results_retry_ms: args.nats.results_retry.as_millis(),
             cdevents: args.nats.cdevents,
             nats: args.nats.bus(),
+            gate_allow: args.gate_allow,
             local_secrets: args.local_secrets,
         }
     }

@@ -1,17 +1,19 @@
 //! Why a trigger fires on an event or does not, rule by rule, with the Job it would create.
 //!
-//! The order of checks is the machine's: source clause, suspend, match, rendering. Limits are not
-//! known here: they depend on what runs at that moment.
+//! The order of checks is the machine's: source clause, suspend, match, rendering. What is waited for is told, and
+//! a gate is not asked. Limits are not known here: they depend on what runs at that moment.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::address::Allowed;
+use super::definitions::model::GateUrl;
 use super::definitions::{Source, Trigger};
 use super::event::{Event, Git, Millis};
 use super::ids::{FiringId, ObjectName, RunId};
-use super::machine::plan::{self, PlannedRun, Refusal};
+use super::machine::plan::{self, Plan, PlannedRun, Refusal};
 use super::machine::{DecisionKind, MachineConfig, debounce, series};
 use super::render::stamp::{self, Purpose};
 use super::rules::{Before, Check};
@@ -115,7 +117,7 @@ fn decide(trigger: &Trigger, event: &Event, previous: Option<&Event>, config: &M
         Err(Refusal { kind, reason }) => refused(kind, reason, rules),
         Ok(plan) => Explanation {
             decision: DecisionKind::Fired,
-            reason: reason(trigger, plan.note),
+            reason: reason(trigger, &plan, config),
             rules,
             git: plan.git,
             runs: plan.runs.into_iter().map(|run| explained(run, trigger, event, config)).collect(),
@@ -124,11 +126,16 @@ fn decide(trigger: &Trigger, event: &Event, previous: Option<&Event>, config: &M
     }
 }
 
-/// Why it would fire.
-fn reason(trigger: &Trigger, note: Option<String>) -> String {
+/// Why it would fire, and what it waits for before.
+fn reason(trigger: &Trigger, plan: &Plan, config: &MachineConfig) -> String {
     let waits =
         trigger.debounce.map(|debounce| format!("it waits for {}", debounce::wanted(debounce.quiet_ms)));
-    ["all rules hold".to_owned()].into_iter().chain(note).chain(waits).collect::<Vec<_>>().join("; ")
+    let gate = plan.gate.as_ref().map(|gate| format!("it waits for its gate: {}", gate.wanted()));
+    let chosen = trigger.gate.iter().flat_map(|gate| &gate.http).any(|it| matches!(it.url, GateUrl::Text(_)));
+    let allowed = (chosen && matches!(config.gate_allow, Allowed::Unknown))
+        .then(|| "what of it an event chooses, the server's --gate-allow must have".to_owned());
+    let holds = ["all rules hold".to_owned()].into_iter();
+    holds.chain(plan.note.clone()).chain(waits).chain(gate).chain(allowed).collect::<Vec<_>>().join("; ")
 }
 
 fn refused(decision: DecisionKind, reason: String, rules: Vec<Check>) -> Explanation {

@@ -16,6 +16,8 @@ mod cdevents;
 mod command;
 pub mod debounce;
 mod event;
+pub mod gate;
+mod held;
 mod job;
 pub mod join;
 mod key;
@@ -36,6 +38,7 @@ mod watch;
 
 pub use command::unreplayable;
 pub use debounce::Debounced;
+pub use gate::{Answer, Gate, Gated, Probe, Question};
 pub use job::FIRING_FINISHED;
 pub use join::{Hold, VERDICTS_JOINED};
 pub use key::{Key, Write};

@@ -1,4 +1,4 @@
-//! Carries out orders: creates, stops, looks, collects, cleans, appends. Decides nothing.
+//! Carries out orders: creates, stops, looks, collects, cleans, appends; hands on what others do. Decides nothing.
 //!
 //! Orders of one run are carried out one after the other, those of different runs beside each other. Of those
 //! that wait for their turn to call the executor only the order is held: what a Job is made of is read when its
@@ -21,7 +21,7 @@ use tracing::{debug, error, warn};
 use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
 use crate::engine::event::Event;
 use crate::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Record, RunState, Settled,
+    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, RunState, Settled,
 };
 use crate::engine::render::stamp;
 use crate::store::blobs::Blobs;
@@ -54,6 +54,8 @@ pub struct Launcher {
     pub facts: mpsc::Sender<Input>,
     /// To the reporter: numbers of results.
     pub reports: mpsc::Sender<u64>,
+    /// To who asks for gates.
+    pub probes: mpsc::Sender<Probe>,
     /// Name of this Kickoff.
     pub instance: String,
     /// Largest log that is kept, bytes.
@@ -79,12 +81,7 @@ impl Launcher {
                 () = cancel.cancelled() => return,
                 order = orders.recv(), if lanes.len() < LANES => {
                     let Some(order) = order else { return };
-                    if let Order::Report(number) = order {
-                        if self.reports.send(number).await.is_err() {
-                            debug!(number, "nobody publishes results");
-                        }
-                        continue;
-                    }
+                    let Some(order) = self.hand_on(order).await else { continue };
                     let name = lane_of(&order);
                     if let Some(lane) = lanes.get_mut(&name) {
                         if matches!(order, Order::Delete { .. }) {
@@ -116,6 +113,25 @@ impl Launcher {
         }
     }
 
+    /// Gives an order to who carries it out; `Some` where that is here.
+    async fn hand_on(&self, order: Order) -> Option<Order> {
+        match order {
+            Order::Report(number) => {
+                if self.reports.send(number).await.is_err() {
+                    debug!(number, "nobody publishes results");
+                }
+                None
+            }
+            Order::Probe(probe) => {
+                if self.probes.send(*probe).await.is_err() {
+                    debug!("nobody asks for gates");
+                }
+                None
+            }
+            order => Some(order),
+        }
+    }
+
     async fn carry_out(self, order: Order, limits: Arc<Limits>, unwanted: CancellationToken) {
         let fact = match order {
             Order::Create(job) => self.create(job, &limits, &unwanted).await,
@@ -125,7 +141,7 @@ impl Launcher {
             Order::Collect(job) => Some(self.collect(job, &limits).await),
             Order::Append(event) => Some(self.append(*event).await),
             // Handed on before it comes here.
-            Order::Report(_) => None,
+            Order::Report(_) | Order::Probe(_) => None,
         };
         if let Some(fact) = fact {
             // Dispatch is gone only when the process ends; the order is then given again.
@@ -342,5 +358,6 @@ fn lane_of(order: &Order) -> String {
         | Order::Look { job, .. } => job.run.to_string(),
         Order::Append(event) => event.attributes.key.to_string(),
         Order::Report(number) => number.to_string(),
+        Order::Probe(probe) => probe.firing.to_string(),
     }
 }

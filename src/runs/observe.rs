@@ -122,6 +122,11 @@ impl Observer {
         let attributes = &record.attributes;
         let before = self.held.remove(&attributes.key);
         let now = kinds(record);
+        // It waits as before, and only what for is told anew.
+        if before.as_ref() == Some(&now) && now.contains(&DecisionKind::Held) {
+            self.held.insert(attributes.key.clone(), now);
+            return;
+        }
         let is_new = |place: usize| before.as_ref().is_none_or(|before| before.get(place) != now.get(place));
         let source = source(&attributes.ingress);
         let mut counts: BTreeMap<DecisionKind, u64> = BTreeMap::new();

@@ -237,8 +237,8 @@ async fn a_name_that_somebody_else_has_is_told() {
     let run = run_of(&server, &event, |run| run["state"] == "launching").await;
     let name = format!("passes-{}-1", run["id"].as_str().unwrap());
     until("the API server's words", || server.said().contains("exceeded quota: none").then_some(()));
-    site.namespace.run(&["delete", "quota", "none"]);
     drop(server);
+    site.namespace.run(&["delete", "quota", "none"]);
     site.namespace.job(&name, &pod("echo other"), &json!({}));
     let server = site.serve();
     let run = run_of(&server, &event, settled).await;

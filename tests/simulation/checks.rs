@@ -6,15 +6,15 @@ use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::Ingress;
 use kickoff::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use kickoff::engine::machine::{
-    DecisionKind, Firing, FiringState, Key, Machine, MachineConfig, Record, Results, Run, RunState, Slot,
-    Write,
+    DecisionKind, Firing, FiringState, Key, Machine, Record, Run, RunState, Slot, Write,
 };
 use kickoff::engine::manual::{Command, Frozen};
 use kickoff::engine::rules::Before;
 use kickoff::engine::verdict::{Finished, Outcome, judge, worst};
 
+use super::gates;
 use super::series;
-use super::world::{MAX_RUNNING, World, running};
+use super::world::{MAX_RUNNING, World, empty_machine, running};
 
 /// No firing takes a place in a group that is full by the limit in force, and never do more runs have
 /// a Job than `--max-running` allows.
@@ -88,13 +88,7 @@ pub fn open(records: &BTreeMap<Key, Record>) -> impl Iterator<Item = Write> {
 
 /// Memory is nothing but the fold over the records.
 pub fn memory_is_the_fold(machine: &Machine, records: &BTreeMap<Key, Record>) -> Result<(), String> {
-    let config = MachineConfig {
-        instance: "sim".to_owned(),
-        max_running: Some(MAX_RUNNING),
-        public_url: None,
-        results: Results::Native,
-    };
-    let mut folded = Machine::new(config);
+    let mut folded = empty_machine();
     for write in open(records) {
         folded.apply(&write);
     }
@@ -103,6 +97,7 @@ pub fn memory_is_the_fold(machine: &Machine, records: &BTreeMap<Key, Record>) ->
         parts.extend(machine.runs().map(|run| format!("{run:?}")));
         parts.extend(machine.firings().map(|firing| format!("{firing:?}")));
         parts.extend(machine.series().map(|series| format!("{series:?}")));
+        parts.extend(machine.gated().values().map(|held| format!("{held:?}")));
         parts.extend(machine.held().values().map(|record| format!("{record:?}")));
         parts.extend(machine.outstanding().iter().enumerate().map(|order| format!("{order:?}")));
         parts.into_iter().collect::<BTreeSet<String>>()
@@ -130,6 +125,7 @@ pub fn all_adds_up(world: &World) -> Result<(), String> {
     series::changes_are_seen_once(world)?;
     series::the_last_of_each_burst_fires(world)?;
     series::outcomes_before_are_told_once(world)?;
+    gates::gates_are_waited_for(world)?;
     verdicts_are_told_once(world, &kept)?;
     verdicts_are_followed(world, &kept)?;
     results_are_published(world, &kept)?;
@@ -166,6 +162,7 @@ fn nothing_is_open(world: &World) -> Result<Kept<'_>, String> {
                 | Key::Report(_)
                 | Key::Hold(..)
                 | Key::Debounce(..)
+                | Key::Gate(_)
                 | Key::Held(_),
                 _,
             ) => {

@@ -123,11 +123,39 @@ spec:
     )
 }
 
+/// Triggers that wait for their gates.
+fn gated(edition: usize) -> String {
+    let timeout = ["5m", "1m", "5m"][edition];
+    let browsers = ["[a, b]", "[a]", "[a, b, c]"][edition];
+    format!(
+        r#"
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: gated}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  gate: {{http: [{{url: "http://web/healthz"}}, {{url: "http://web/ready", expectStatus: 204}}], timeout: {timeout}, every: 20s}}
+  runs: [{{template: plain, matrix: {{browser: {browsers}}}}}]
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {{name: patient}}
+spec:
+  sources: [{{webhook: {{name: hub}}}}]
+  series: "{{{{ event.data.ref }}}}"
+  gate: {{http: [{{url: "http://web/healthz"}}, {{url: "http://web/ready", expectStatus: 204}}], timeout: 3m, every: 30s}}
+  runs: [{{template: plain}}]
+  policy: {{debounce: {{quiet: 1m, maxWait: 3m}}}}
+"#
+    )
+}
+
 /// All editions, compiled once.
 pub static EDITIONS: LazyLock<Vec<Arc<Snapshot>>> = LazyLock::new(|| {
     let mut editions: Vec<Arc<Snapshot>> = Vec::new();
     for edition in 0..LIMITS.len() {
-        let text = format!("{COMMON}{}", triggers(edition));
+        let text = format!("{COMMON}{}{}", triggers(edition), gated(edition));
         let loaded = load::load(&[("simulation.yaml".to_owned(), text)], "default");
         let snapshot = compile(&loaded, &BTreeMap::new(), editions.last().map(|previous| &**previous));
         assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);

@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kickoff::engine::address::Allowed;
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::{Attributes, Event, Ingress, Millis};
-use kickoff::engine::ids::{EventKey, ObjectName, RunId};
+use kickoff::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use kickoff::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Record, Results, RunState,
-    Settled, Step,
+    Created, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Probe, Record, Results,
+    RunState, Settled, Step,
 };
 use kickoff::engine::manual::{Command, Original, Replay, Subject, Target};
 use kickoff::engine::verdict::{Ended, Finished};
 
 use super::checks;
 use super::definitions::EDITIONS;
+use super::gates::Gates;
 
 pub const MAX_RUNNING: u32 = 4;
 
@@ -48,22 +50,28 @@ pub struct World {
     pub jumped: bool,
     /// Ids of what was published, in order.
     pub bus: Vec<String>,
+    /// What gates ask.
+    pub gates: Gates,
     // The process.
     machine: Machine,
     /// Orders by run, each lane in order.
     lanes: BTreeMap<String, VecDeque<Order>>,
     facts: Vec<Input>,
+    /// What is to be asked, and when.
+    probes: BTreeMap<FiringId, (Millis, Probe)>,
     /// Position of the next event to hand to the machine.
     reader: usize,
     quiet: bool,
 }
 
-fn machine() -> Machine {
+/// A machine without memory.
+pub fn empty_machine() -> Machine {
     Machine::new(MachineConfig {
         instance: "sim".to_owned(),
         max_running: Some(MAX_RUNNING),
         public_url: None,
         results: Results::Native,
+        gate_allow: Allowed::Listed(Vec::new()),
     })
 }
 
@@ -74,6 +82,7 @@ impl World {
             verbose,
             jumped: false,
             bus: Vec::new(),
+            gates: Gates::default(),
             now: 1_750_000_000_000,
             inbox: Vec::new(),
             records: BTreeMap::new(),
@@ -83,9 +92,10 @@ impl World {
             deleted_by_hand: BTreeSet::new(),
             refused: BTreeSet::new(),
             edition: 0,
-            machine: machine(),
+            machine: empty_machine(),
             lanes: BTreeMap::new(),
             facts: Vec::new(),
+            probes: BTreeMap::new(),
             reader: 0,
             quiet: false,
         };
@@ -118,7 +128,8 @@ impl World {
                 37 => self.delete_by_hand(),
                 38..=41 => self.list(),
                 42..=54 => self.pass(),
-                55..=74 => self.carry_out(),
+                55..=70 => self.carry_out(),
+                71..=76 => self.ask(),
                 _ => self.step()?,
             }
         }
@@ -130,14 +141,17 @@ impl World {
         self.quiet = true;
         self.list();
         for _ in 0..20_000 {
+            let due = self.probes.values().any(|(at, _)| *at <= self.now);
             let open = !self.lanes.is_empty() || !self.facts.is_empty() || self.reader < self.inbox.len();
-            if open {
+            if open || due {
                 self.carry_out();
+                self.ask();
                 self.step()?;
                 continue;
             }
             let next = self.jobs.values().filter(|job| running(job)).map(|job| job.finishes_at).min();
-            match next.into_iter().chain(self.machine.wake_at()).min() {
+            let probe = self.probes.values().map(|(at, _)| *at).min();
+            match next.into_iter().chain(probe).chain(self.machine.wake_at()).min() {
                 None => return Ok(()),
                 Some(at) => {
                     self.now = self.now.max(at);
@@ -271,7 +285,7 @@ impl World {
     }
 
     fn fold(&mut self) {
-        self.machine = machine();
+        self.machine = empty_machine();
         for write in checks::open(&self.records) {
             self.machine.apply(&write);
         }
@@ -283,6 +297,7 @@ impl World {
     /// Start-up: the fold over the records, the orders not known to be done, a list by the executor.
     fn restart(&mut self) {
         self.lanes.clear();
+        self.probes.clear();
         self.facts = vec![Input::Definitions];
         self.fold();
         self.list();
@@ -291,6 +306,11 @@ impl World {
     fn give(&mut self, orders: Vec<Order>) {
         for order in orders {
             self.tell(|| format!("  order {order:?}"));
+            if let Order::Probe(probe) = order {
+                // As who asks does: a later order takes the place of an earlier one.
+                self.probes.insert(probe.firing.clone(), (self.now + probe.pause_ms, *probe));
+                continue;
+            }
             let lane = match &order {
                 Order::Create(job)
                 | Order::Collect(job)
@@ -299,6 +319,7 @@ impl World {
                 | Order::Look { job, .. } => job.run.to_string(),
                 Order::Append(event) => event.attributes.key.to_string(),
                 Order::Report(_) => "reports".to_owned(),
+                Order::Probe(probe) => probe.firing.to_string(),
             };
             self.lanes.entry(lane).or_default().push_back(order);
         }
@@ -449,6 +470,27 @@ impl World {
         self.facts.extend(fact);
     }
 
+    /// Asks what a gate asks whose time has come.
+    fn ask(&mut self) {
+        let due = self.probes.iter().filter(|(_, (at, _))| *at <= self.now);
+        let due: Vec<FiringId> = due.map(|(firing, _)| firing.clone()).collect();
+        let Some(firing) = self.rng.choice(&due) else { return };
+        let Some((_, probe)) = self.probes.remove(firing) else { return };
+        let Some(Record::Gated(held)) = self.records.get(&Key::Gate(firing.clone())) else {
+            // An old order for what is over: whatever is answered meets no hold.
+            self.facts.push(self.gates.ask(&probe, self.now, None));
+            return;
+        };
+        let until = held.since + held.gate.timeout_ms;
+        let fact = self.gates.ask(&probe, self.now, Some(until));
+        self.tell(|| format!("gate asked: {fact:?}"));
+        if !self.quiet && self.rng.u32(0..30) == 0 {
+            self.die("after a gate was asked, before its answer");
+            return;
+        }
+        self.facts.push(fact);
+    }
+
     fn obey(&mut self, order: Order) -> Option<Input> {
         match order {
             Order::Create(job) => self.create(job),
@@ -481,6 +523,8 @@ impl World {
                 self.append(*event);
                 Some(Input::Delivered(key))
             }
+            // It is in no lane.
+            Order::Probe(_) => None,
             Order::Report(number) => {
                 // As the reporter does: what is not there any more was published.
                 if let Some(Record::Report(report)) = self.records.get(&Key::Report(number)) {

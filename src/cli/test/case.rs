@@ -11,7 +11,7 @@ use kickoff::engine::event::Event;
 use kickoff::engine::explain::{Explanation, explain};
 use kickoff::engine::fixture::{Difference, EventConfig, Fixture, compare};
 use kickoff::engine::ids::ObjectName;
-use kickoff::engine::machine::{DecisionKind, MachineConfig, series};
+use kickoff::engine::machine::{DecisionKind, series};
 use kickoff::outside::clock::Clock;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::cli::Usage;
 use crate::cli::explain::event;
 use crate::cli::explain::made::Given;
-use crate::cli::explain::unknown;
+use crate::cli::explain::{offline, unknown};
 
 /// Stands for the receipt of a delivery whose sender gives no id, so that ids stay the same.
 const RECEIPT: &str = "test";
@@ -104,7 +104,7 @@ impl Bench<'_> {
             series::before(trigger, &event, previous)
                 .map_err(|reason| Usage(format!("previous: {reason}")))?;
         }
-        let config = MachineConfig::new("kickoff");
+        let config = offline();
         Ok(explain(trigger, &event, previous.as_ref(), &config))
     }
 

@@ -5,6 +5,7 @@
 //! one that was good before is not forgotten: its trigger decides `invalid`, its webhook answers 503.
 
 mod chains;
+mod gate;
 mod groups;
 mod happening;
 mod kubernetes;
@@ -280,6 +281,7 @@ fn out_of_order(old: &Trigger, reason: String) -> Trigger {
         legs: Vec::new(),
         concurrency: None,
         debounce: None,
+        gate: None,
         rate: None,
         priority: old.priority,
         series: None,

@@ -3,6 +3,7 @@
 //! Unknown fields are errors everywhere. A field exists here only once it works. The JSON Schema of
 //! these structs finds every problem of a document at once; serde then can't fail on it.
 
+mod gate;
 mod kubernetes;
 mod template;
 mod trigger;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use gate::{GateConfig, GateHttpConfig, GateMethod};
 pub use kubernetes::{
     ConditionConfig, ConditionStatus, EventType, FieldConfig, InvolvedObjectConfig,
     KubernetesEventSourceConfig, KubernetesSourceConfig, LabelExpressionConfig, LabelOperator,

@@ -113,6 +113,15 @@ impl Loaded {
         self.unparsed(file, Spot::START, reason);
     }
 
+    /// Adds what was read from further files.
+    pub fn append(&mut self, more: Self) {
+        let Self { namespace: _, documents, problems, partial, unreadable } = more;
+        self.documents.extend(documents);
+        self.problems.extend(problems);
+        self.partial.extend(partial);
+        self.unreadable.extend(unreadable);
+    }
+
     fn unparsed(&mut self, file: &str, at: Spot, reason: &str) {
         self.unreadable.entry(file.to_owned()).or_insert_with(|| reason.to_owned());
         self.problems.push(Problem {

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::clause::Source;
-use super::config::{Forks, Provider, WhenFull};
+use super::config::{Forks, GateMethod, Provider, WhenFull};
 use super::index::Index;
 use super::problem::Problem;
+use crate::engine::address::Address;
 use crate::engine::ids::ObjectName;
 use crate::engine::render::{ManifestTemplate, ParamSchema, Text};
 use crate::engine::rules::Rule;
@@ -155,6 +156,8 @@ pub struct Trigger {
     pub concurrency: Option<Concurrency>,
     /// Of events that come close together, only the last one fires.
     pub debounce: Option<Debounce>,
+    /// What must answer before it fires.
+    pub gate: Option<Gate>,
     /// How many runs within a span.
     pub rate: Option<RateLimit>,
     /// Higher goes first.
@@ -225,6 +228,37 @@ pub struct Debounce {
     pub quiet_ms: i64,
     /// The longest wait from the first event on, milliseconds.
     pub max_wait_ms: i64,
+}
+
+/// What must answer before a trigger fires.
+#[derive(Debug)]
+pub struct Gate {
+    /// All of these, at once.
+    pub http: Vec<GateHttp>,
+    /// For how long it is waited, milliseconds.
+    pub timeout_ms: i64,
+    /// How long after an answer it is asked again, milliseconds.
+    pub every_ms: i64,
+}
+
+/// A request over HTTP.
+#[derive(Debug)]
+pub struct GateHttp {
+    /// Where.
+    pub url: GateUrl,
+    /// How.
+    pub method: GateMethod,
+    /// The status it should answer.
+    pub expect_status: u16,
+}
+
+/// Where a gate asks.
+#[derive(Debug)]
+pub enum GateUrl {
+    /// As the definition says: anywhere.
+    Literal(Address),
+    /// With `{{ }}`: only where the server lets events choose.
+    Text(Text),
 }
 
 /// How many runs within a span.

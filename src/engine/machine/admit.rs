@@ -54,6 +54,7 @@ impl Turn<'_> {
             self.put_firing(Firing { since: now, ..firing });
         }
         self.mend_debounced();
+        self.mend_gated();
         self.mend_holds();
         self.mend_rates();
         self.mend_marks();

@@ -19,8 +19,8 @@ pub(super) fn invalid(reason: impl Into<String>) -> Decision {
 impl Turn<'_> {
     /// Carries a command out.
     ///
-    /// What it starts skips suspend and match, not concurrency; a replay is decided as if the event
-    /// had just come in.
+    /// What it starts skips suspend, match and gate, not concurrency; a replay is decided as if the event
+    /// had just come in, and only debounce is over for it.
     pub(super) fn command(&mut self, position: u64, event: &Event, subject: Option<Subject>) -> Decided {
         let command = match serde_json::from_slice(&event.body) {
             Ok(command) => command,

@@ -12,7 +12,7 @@ use super::event::{Origin, Runner, refused};
 use super::key::{Key, Write};
 use super::place::Places;
 use super::plan::{Plan, Refusal};
-use super::record::{Decision, DecisionKind, EventRecord, Record};
+use super::record::{Decision, DecisionKind, Record};
 use super::state::{Timer, Turn};
 use super::timed::Waits;
 use crate::engine::definitions::model::Debounce;
@@ -85,10 +85,7 @@ impl Turn<'_> {
             let refusal = Refusal { kind: DecisionKind::Coalesced, reason };
             self.resolve(&before.event, refused(trigger, refusal));
         }
-        for run in &mut plan.runs {
-            let manifest = std::mem::take(&mut run.rendered.manifest);
-            self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
-        }
+        self.set_manifests_aside(&mut plan);
         let Debounce { quiet_ms, max_wait_ms } = debounce;
         let event = event.key.clone();
         let places = places.set_aside(plan.runs.len());
@@ -110,40 +107,10 @@ impl Turn<'_> {
         let Some(record) = self.machine.held.get(&held.event) else { return };
         let origin = Origin::of(&record.attributes);
         let runner = Runner { name: trigger, is_trigger: true };
-        let manifests: Vec<Key> = manifests(&held.plan).collect();
-        let mut places = held.places;
-        let mut decision = self.place(&runner, held.firing, held.plan, &origin, &mut places);
-        if decision.decision == DecisionKind::Fired {
-            decision.reason = format!("{}; its series was quiet", decision.reason);
-        } else {
-            for manifest in manifests {
-                self.put(Write::delete(manifest));
-            }
-        }
+        let (mut places, why) = (held.places, "its series was quiet");
+        let decision = self.release(&runner, held.firing, held.plan, &origin, &mut places, why);
         self.put(Write::delete(key));
         self.resolve(&held.event, decision);
-    }
-
-    /// What became of a held event, in its record.
-    fn resolve(&mut self, event: &EventKey, decision: Decision) {
-        let Some(mut record) = self.machine.held.get(event).cloned() else { return };
-        let held =
-            |known: &&mut Decision| known.trigger == decision.trigger && known.decision == DecisionKind::Held;
-        if let Some(known) = record.decisions.iter_mut().find(held) {
-            *known = decision;
-        }
-        self.keep_held(&record);
-        self.put(Write::put(Key::Event(event.clone()), Record::Event(Box::new(record))));
-    }
-
-    /// Keeps an event's record at hand as long as one of its decisions is to come.
-    pub(super) fn keep_held(&mut self, record: &EventRecord) {
-        let key = Key::Held(record.attributes.key.clone());
-        if record.decisions.iter().any(|decision| decision.decision == DecisionKind::Held) {
-            self.put(Write::put(key, Record::Event(Box::new(record.clone()))));
-        } else if self.machine.held.contains_key(&record.attributes.key) {
-            self.put(Write::delete(key));
-        }
     }
 
     /// What a clock that was ahead made wait longer than it may.
@@ -156,16 +123,6 @@ impl Turn<'_> {
             self.put(Write::put(key, Record::Debounced(Box::new(held))));
         }
     }
-
-    fn drop_manifests(&mut self, plan: &Plan) {
-        for manifest in manifests(plan) {
-            self.put(Write::delete(manifest));
-        }
-    }
-}
-
-fn manifests(plan: &Plan) -> impl Iterator<Item = Key> {
-    plan.runs.iter().map(|run| Key::Manifest(run.id.clone()))
 }
 
 /// What a debounced event waits for.

@@ -161,7 +161,7 @@ impl Turn<'_> {
                 (Ok(plan), _) if let Some(debounce) = trigger.debounce.filter(|_| origin.root.is_none()) => {
                     self.hold(&trigger.name, attributes, &mut places, firing, plan, debounce)
                 }
-                (Ok(plan), _) => self.place(&runner, firing, plan, origin, &mut places),
+                (Ok(plan), _) => self.enter(&runner, firing, plan, origin, &mut places),
             };
             decided.decisions.push(decision);
         }

@@ -68,6 +68,8 @@ pub enum Key {
     Parked(u64),
     /// The last event of a trigger's series, which waits until nothing more comes.
     Debounce(ObjectName, String),
+    /// A plan that waits for its gate, by what it fires then.
+    Gate(FiringId),
     /// What is decided so far about an event of which a decision is to come.
     Held(EventKey),
     /// The last event of a trigger's series, and how its last firing ended.
@@ -76,9 +78,10 @@ pub enum Key {
 
 impl Key {
     /// Prefixes that start-up folds into the machine's memory.
-    pub const OPEN: [&'static str; 15] = [
+    pub const OPEN: [&'static str; 16] = [
         "cursor",
         "debounce/",
+        "gate/",
         "held/",
         "run/open/",
         "firing/open/",
@@ -116,6 +119,7 @@ impl fmt::Display for Key {
             Self::Report(number) => write!(f, "report/{number:020}"),
             Self::Parked(number) => write!(f, "parked/{number:020}"),
             Self::Debounce(trigger, series) => write!(f, "debounce/{trigger}/{series}"),
+            Self::Gate(firing) => write!(f, "gate/{firing}"),
             Self::Held(key) => write!(f, "held/{key}"),
             Self::Series(trigger, series) => write!(f, "series/{trigger}/{series}"),
         }
@@ -156,6 +160,7 @@ impl Key {
             "manifest" => Self::Manifest(RunId::parse(id)?),
             "firing/open" => Self::FiringOpen(FiringId::parse(id)?),
             "firing/done" => Self::FiringDone(FiringId::parse(id)?),
+            "gate" => Self::Gate(FiringId::parse(id)?),
             "held" => Self::Held(EventKey::parse(id)?),
             "event" => Self::Event(EventKey::parse(id)?),
             "doc" => Self::Document(id.to_owned()),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::gate::{self, Gate};
 use super::rate::RateSlot;
 use super::record::{Decision, DecisionKind, EventRecord, Slot};
 use super::series::series_of;
@@ -44,6 +45,9 @@ pub struct Plan {
     pub git: Option<Git>,
     /// What of the source clause could not be checked.
     pub note: Option<String>,
+    /// What must answer before it takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// The rate limit that it counts against.
     pub rate: Option<RateSlot>,
     /// The series of its event; missing for what is started by hand.
@@ -180,7 +184,7 @@ pub fn consider(
     limited(trigger, event, facts, note, firing, config)
 }
 
-/// The plan of an event that came in by itself: what is started by hand has no rate limit, and no series.
+/// The plan of an event that came in by itself: what is started by hand has no gate, no rate limit, and no series.
 fn limited(
     trigger: &Trigger,
     event: &Attributes,
@@ -190,9 +194,23 @@ fn limited(
     config: &MachineConfig,
 ) -> Result<Plan, Refusal> {
     let plan = freeze(trigger, facts, firing, &Given::default(), config)?;
+    let gate = gate_of(trigger, &plan, facts, config)?;
     let rate = trigger.rate.as_ref().map(|limit| rate(limit, facts, &trigger.name)).transpose()?;
     let series = series_of(trigger, event, facts).or_else(|reason| refuse(DecisionKind::Invalid, reason))?;
-    Ok(Plan { note, rate, series: Some(series), ..plan })
+    Ok(Plan { note, gate, rate, series: Some(series), ..plan })
+}
+
+/// What must answer before `plan` takes its place.
+fn gate_of(
+    trigger: &Trigger,
+    plan: &Plan,
+    facts: &Facts,
+    config: &MachineConfig,
+) -> Result<Option<Gate>, Refusal> {
+    let Some(gate) = &trigger.gate else { return Ok(None) };
+    let about = plan.git.as_ref().map(|git| facts.about(git));
+    let facts = about.as_ref().unwrap_or(facts);
+    gate::freeze(gate, facts, &trigger.name, &config.gate_allow).map(Some)
 }
 
 /// The frozen plan of `trigger`, without asking whether it listens.
@@ -212,7 +230,8 @@ pub fn freeze(
     let legs: Vec<&Leg> = trigger.legs.iter().collect();
     let runs = render_legs(&legs, Some(&trigger.name), facts, firing, given, config)?;
     let slot = trigger.concurrency.as_ref().map(|limit| slot(limit, facts, &trigger.name)).transpose()?;
-    Ok(Plan { runs, slot, priority: trigger.priority, git, note: None, rate: None, series: None })
+    let priority = trigger.priority;
+    Ok(Plan { runs, slot, priority, git, note: None, gate: None, rate: None, series: None })
 }
 
 /// The frozen plan of one run of a template, by hand.
@@ -232,7 +251,7 @@ pub fn freeze_template(
         matrix: BTreeMap::new(),
     };
     let runs = render_legs(&[&leg], None, facts, firing, given, config)?;
-    Ok(Plan { runs, slot: None, priority: 0, git: None, note: None, rate: None, series: None })
+    Ok(Plan { runs, slot: None, priority: 0, git: None, note: None, gate: None, rate: None, series: None })
 }
 
 fn render_legs(

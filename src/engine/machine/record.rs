@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::debounce::Debounced;
+use super::gate::Gated;
 use super::join::Hold;
 use super::parked::Parked;
 use super::rate::Rate;
@@ -51,6 +52,8 @@ pub enum Record {
     Watched(Millis),
     /// Under `debounce/`.
     Debounced(Box<Debounced>),
+    /// Under `gate/`.
+    Gated(Box<Gated>),
     /// Under `hold/`.
     Hold(Box<Hold>),
     /// Under `rate/`.
@@ -120,13 +123,13 @@ pub enum DecisionKind {
     Fired,
     /// A rule did not hold.
     Filtered,
-    /// It waits until its series is quiet; this decision is replaced then.
+    /// It waits until its series is quiet or its gate is open; this decision is replaced then.
     Held,
     /// It is taken together with others, which it waits for or which came after it.
     Coalesced,
     /// As many runs as may be were started lately.
     RateLimited,
-    /// A limit is full.
+    /// A limit is full, or its gate stayed shut.
     Skipped,
     /// The trigger is suspended.
     Suspended,

@@ -54,6 +54,7 @@ impl Turn<'_> {
             priority: firing.priority,
             git: None,
             note: None,
+            gate: None,
             rate: None,
             series: firing.series,
         };

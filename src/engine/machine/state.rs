@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::debounce::Debounced;
+use super::gate::Gated;
 use super::join::Hold;
 use super::key::{Key, Write};
 use super::rate::Rate;
@@ -15,6 +16,7 @@ use super::series::Series;
 use super::timed::Timed;
 use super::types::{Input, JobId, Order, Step};
 use super::watch::Known;
+use crate::engine::address::Allowed;
 use crate::engine::definitions::Snapshot;
 use crate::engine::event::{Event, Ingress, Millis};
 use crate::engine::ids::{EventKey, FiringId, RunId};
@@ -30,12 +32,20 @@ pub struct MachineConfig {
     pub public_url: Option<String>,
     /// How results are told on a bus, where there is one.
     pub results: Results,
+    /// Which addresses events may choose for gates.
+    pub gate_allow: Allowed,
 }
 
 impl MachineConfig {
-    /// A Kickoff of this name, without limits, links and a bus.
+    /// A Kickoff of this name, without limits, links and a bus, where events may choose no address.
     pub fn new(instance: &str) -> Self {
-        Self { instance: instance.to_owned(), max_running: None, public_url: None, results: Results::Untold }
+        Self {
+            instance: instance.to_owned(),
+            max_running: None,
+            public_url: None,
+            results: Results::Untold,
+            gate_allow: Allowed::Listed(Vec::new()),
+        }
     }
 
     /// Where people find a run.
@@ -75,6 +85,8 @@ pub struct Machine {
     pub(super) series_ages: BTreeSet<(Millis, Key)>,
     /// Events that wait until their series is quiet.
     pub(super) debounced: Timed<Debounced>,
+    /// Plans that wait for their gates. They have no timer: asking them is an order, and its answer comes.
+    pub(super) gated: BTreeMap<FiringId, Gated>,
     /// What is decided so far about these events.
     pub(super) held: HashMap<EventKey, EventRecord>,
     /// Verdicts that wait for others.
@@ -154,6 +166,7 @@ impl Machine {
             series: HashMap::new(),
             series_ages: BTreeSet::new(),
             debounced: Timed::new(),
+            gated: BTreeMap::new(),
             held: HashMap::new(),
             holds: Timed::new(),
             rates: Timed::new(),
@@ -184,6 +197,11 @@ impl Machine {
     /// The last event of each series that is known, in no order.
     pub fn series(&self) -> impl Iterator<Item = (&Key, &Series)> {
         self.series.iter()
+    }
+
+    /// What waits for its gate, by what it fires then.
+    pub fn gated(&self) -> &BTreeMap<FiringId, Gated> {
+        &self.gated
     }
 
     /// What is decided so far about events of which a decision is to come.
@@ -246,6 +264,12 @@ impl Machine {
                 self.debounced.set(&mut self.timers, key, Some(held));
             }
             (key @ Key::Debounce(..), None) => self.debounced.set(&mut self.timers, key, None),
+            (Key::Gate(firing), Some(Record::Gated(held))) => {
+                self.gated.insert(firing.clone(), (**held).clone());
+            }
+            (Key::Gate(firing), None) => {
+                self.gated.remove(firing);
+            }
             (Key::Held(key), Some(Record::Event(record))) => {
                 self.held.insert(key.clone(), (**record).clone());
             }
@@ -356,6 +380,7 @@ impl Machine {
             }
             orders.extend(super::job::unsettled(run).map(Order::Collect));
         }
+        orders.extend(self.probes());
         orders.extend(self.deliveries.values().map(append));
         orders.extend(self.reported());
         orders
@@ -373,6 +398,7 @@ impl Machine {
             Input::Seen(seen) => turn.seen(seen),
             Input::Listed(jobs) => turn.listed(&jobs),
             Input::Settled { job, settled } => turn.settled(&job, settled),
+            Input::Probed { firing, asked_at, answers } => turn.probed(firing, asked_at, &answers),
             Input::Parked(number, parked) => turn.park(number, *parked),
             Input::Noted(seen) => turn.noted(*seen),
             Input::Published(number) => turn.published(number),

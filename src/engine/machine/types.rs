@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::gate::{Answer, Probe};
 use super::key::Write;
 use super::parked::Parked;
 use crate::engine::event::{Event, Millis};
@@ -74,6 +75,15 @@ pub enum Input {
     Published(u64),
     /// The result under this number could not be published in time.
     Parked(u64, Box<Parked>),
+    /// The questions of an [`Order::Probe`] were asked.
+    Probed {
+        /// What waits for it.
+        firing: FiringId,
+        /// When, before the first answer.
+        asked_at: Millis,
+        /// In the order of the questions.
+        answers: Vec<Answer>,
+    },
     /// A watch of the cluster saw what fires nothing.
     Noted(Box<Noted>),
     /// Retention removed what is kept outside the records of these ended runs.
@@ -213,6 +223,8 @@ pub enum Order {
     Collect(JobId),
     /// Publish the result under this number, then answer `Published`. Those that are ordered earlier go first.
     Report(u64),
+    /// Ask what a gate asks, then answer `Probed`.
+    Probe(Box<Probe>),
     /// Append the event to the inbox, then answer `Delivered`.
     Append(Box<Event>),
 }

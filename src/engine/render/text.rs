@@ -140,12 +140,12 @@ impl Text {
     }
 
     /// Whether there is no expression in it.
-    pub(super) fn is_literal(&self) -> bool {
+    pub(in crate::engine) fn is_literal(&self) -> bool {
         !self.pieces.iter().any(|piece| matches!(piece, Piece::Inserted(_)))
     }
 
     /// The author's text before the first expression.
-    pub(super) fn beginning(&self) -> &str {
+    pub(in crate::engine) fn beginning(&self) -> &str {
         match self.pieces.first() {
             Some(Piece::Literal(literal)) => literal,
             _ => "",

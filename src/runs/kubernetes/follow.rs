@@ -98,9 +98,11 @@ pub(super) async fn run(site: Arc<Site>, cancel: CancellationToken) {
                 Ok(job) => {
                     let Some(entry) = site.board.get(&job).filter(|entry| !entry.is_over()) else { continue };
                     // Until it is over: more may be started.
-                    site.spool.follow_from(&job, site.clock.now().saturating_add(AFTER_MS));
+                    let now = site.clock.now();
+                    site.spool.follow_from(&job, now.saturating_add(AFTER_MS));
                     for source in sources(&entry) {
-                        if site.spool.claim(&job, &source) {
+                        let over = find(&entry, &source).is_some_and(|(pod, _)| pod.is_over());
+                        if site.spool.claim_to_follow(&job, &source, over, now) {
                             following.push(write(Arc::clone(&site), job.clone(), source));
                         }
                     }
@@ -185,6 +187,7 @@ async fn write(site: Arc<Site>, job: JobId, source: SourceId) {
     let _held = Held { site: &site, job: &job, source: &source };
     if let Err(error) = keep(&site, &job, &source).await {
         debug!(%job, %source, %error, "the log is not followed to its end");
+        site.spool.rest(&job, &source, site.clock.now());
     }
 }
 

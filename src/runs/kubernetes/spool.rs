@@ -28,6 +28,8 @@ const CHUNK: usize = 64 * 1024;
 const GAP: &str = "[kickoff: lines may be missing here: the node has thrown away what was written before]\n";
 /// What nobody knows any more is removed once it is this old.
 const STALE: Duration = Duration::from_hours(24);
+/// How long what is not asked for again rests, milliseconds: at first, and how often that doubles at most.
+const REST_MS: (Millis, u32) = (4_000, 4);
 
 /// One container's log, from one of its starts to its end. They are in the order in which they are read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +63,14 @@ struct Inner {
     due: HashMap<JobId, Millis>,
     queue: BTreeSet<(Millis, JobId)>,
     writing: HashMap<JobId, HashSet<SourceId>>,
+    /// What is not asked for again for now.
+    resting: HashMap<JobId, HashMap<SourceId, Rest>>,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
+    times: u32,
+    until: Millis,
 }
 
 /// A file that is being written.
@@ -160,6 +170,29 @@ impl Spool {
         self.lock().writing.entry(job.clone()).or_default().insert(source.clone())
     }
 
+    /// The same for who follows: `false` too where it could not be had, and rests for now. What a pod said that is
+    /// `over` rests at first sight: its Job is about to end, and then all is fetched.
+    pub(super) fn claim_to_follow(&self, job: &JobId, source: &SourceId, over: bool, now: Millis) -> bool {
+        let until =
+            self.lock().resting.get(job).and_then(|sources| sources.get(source)).map(|rest| rest.until);
+        match until {
+            None if over => {
+                self.rest(job, source, now);
+                false
+            }
+            until => until.is_none_or(|until| until <= now) && self.claim(job, source),
+        }
+    }
+
+    /// What a container that has ended said is not asked for again for a while, longer each time: a node that does
+    /// not answer is not asked by each of its Jobs each second.
+    pub(super) fn rest(&self, job: &JobId, source: &SourceId, now: Millis) {
+        let mut inner = self.lock();
+        let rest = inner.resting.entry(job.clone()).or_default().entry(source.clone()).or_default();
+        rest.until = now.saturating_add(REST_MS.0 << rest.times.min(REST_MS.1));
+        rest.times = rest.times.saturating_add(1);
+    }
+
     pub(super) fn let_go(&self, job: &JobId, source: &SourceId) {
         let mut inner = self.lock();
         if let Some(writing) = inner.writing.get_mut(job) {
@@ -230,6 +263,7 @@ impl Spool {
     pub(super) async fn remove(&self, job: &JobId) -> io::Result<()> {
         {
             let mut inner = self.lock();
+            inner.resting.remove(job);
             if let Some(at) = inner.due.remove(job) {
                 inner.queue.remove(&(at, job.clone()));
             }
@@ -239,6 +273,7 @@ impl Spool {
 
     /// Removes what is left of Jobs that are not there, and that nobody came back for.
     pub(super) async fn sweep(&self, now: Millis, known: impl Fn(&str) -> bool) -> io::Result<()> {
+        self.lock().resting.retain(|job, _| known(&job.to_string()));
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
         let mut entries = tokio::fs::read_dir(&self.folder).await?;
         while let Some(entry) = entries.next_entry().await? {
@@ -422,6 +457,17 @@ mod tests {
         assert!(spool.is_writing(&job()));
         spool.let_go(&job(), &source);
         assert!(!spool.is_writing(&job()));
+        assert!(!spool.claim_to_follow(&job(), &source, true, 0), "its Job is about to end");
+        for (at, until) in [(0, 4_000), (4_000, 12_000), (12_000, 28_000), (28_000, 60_000)] {
+            for over in [true, false] {
+                assert!(!spool.claim_to_follow(&job(), &source, over, until - 1), "from {at}");
+                assert!(spool.claim_to_follow(&job(), &source, over, until), "from {at}");
+                spool.let_go(&job(), &source);
+            }
+            spool.rest(&job(), &source, until);
+        }
+        assert!(spool.claim(&job(), &source), "who needs it at the end does not wait");
+        spool.let_go(&job(), &source);
         spool.follow_from(&job(), 50);
         spool.follow_from(&job(), 20);
         spool.follow_from(&job(), 30);

@@ -125,11 +125,11 @@ fn types_are_told_in_words() {
 fn what_a_later_version_has_is_unknown() {
     insta::assert_snapshot!(of_spec("Trigger", "
   sources: [{kubernetesEvents: {reasons: [Failed]}}]
-  gate: {}
+  reports: []
   runs: []
 "), @r"
         a.yaml:5:14: spec.sources[0].kubernetesEvents: unknown field; the fields here are kubernetes, kubernetesEvent, nats, schedule, verdict, webhook (did you mean kubernetesEvent?)
-        a.yaml:6:3: spec.gate: unknown field; the fields here are git, match, policy, runs, series, sources, suspend
+        a.yaml:6:3: spec.reports: unknown field; the fields here are gate, git, match, policy, runs, series, sources, suspend
         a.yaml:7:9: spec.runs: needs at least 1 entry
         ");
 }
@@ -304,6 +304,42 @@ fn a_debounce_waits_for_a_time_that_makes_sense() {
         ");
     insta::assert_snapshot!(with("{quiet: 5m, maxWait: 4m59s}"), @"a.yaml:8:43: spec.policy.debounce.maxWait: must be at least quiet, 5m");
     insta::assert_snapshot!(with("{maxWait: 5m}"), @"a.yaml:8:12: spec.policy.debounce.quiet: is missing");
+}
+
+#[test]
+fn a_gate_asks_what_can_be_asked() {
+    let with = |gate: &str| problems(&(TRIGGER.to_owned() + &format!("  gate: {gate}\n")));
+    for good in [
+        "{http: [{url: \"http://web\"}]}",
+        "{http: [{url: \"https://web:8443/ready?full=1\", method: HEAD, expectStatus: 204}], timeout: 24h, every: 100ms}",
+        "{http: [{url: \"http://127.0.0.1/\"}], timeout: 1s}",
+        "{http: [{url: \"http://{{ event.data.host }}/ready\"}, {url: \"{{ event.data.url }}\"}, {url: \"http{{ event.data.s }}\"}]}",
+    ] {
+        assert_eq!(with(good), "", "{good}");
+    }
+    insta::assert_snapshot!(with("{}"), @"a.yaml:8:3: spec.gate.http: is missing");
+    insta::assert_snapshot!(with("{http: []}"), @"a.yaml:8:16: spec.gate.http: needs at least 1 entry");
+    insta::assert_snapshot!(with("{http: [{urls: a}]}"), @r"
+        a.yaml:8:17: spec.gate.http[0].url: is missing
+        a.yaml:8:18: spec.gate.http[0].urls: unknown field; the fields here are expectStatus, method, url (did you mean url?)
+        ");
+    insta::assert_snapshot!(with("{http: [{url: a, method: POST, expectStatus: 100}]}"), @r#"
+        a.yaml:8:23: spec.gate.http[0].url: must begin with http:// or https://
+        a.yaml:8:34: spec.gate.http[0].method: "POST" is not one of GET, HEAD
+        a.yaml:8:54: spec.gate.http[0].expectStatus: must be at least 200, is 100
+        "#);
+    insta::assert_snapshot!(with("{http: [{url: \"ftp://{{ event.data.x }}\"}, {url: \"http://me:pw@web\"}, {url: \"http://web/{{ evnt.x }}\"}]}"), @r"
+        a.yaml:8:23: spec.gate.http[0].url: must begin with http:// or https://
+        a.yaml:8:58: spec.gate.http[1].url: holds a user's name or password, which would be told in decisions
+        a.yaml:8:85: spec.gate.http[2].url: {{ evnt.x }} speaks of evnt; there are event, git, trigger (did you mean event?)
+        ");
+    insta::assert_snapshot!(with("{http: [{url: \"http://web\"}], timeout: 25h, every: 50ms}"), @r"
+        a.yaml:8:48: spec.gate.timeout: must be from 100ms to 1d
+        a.yaml:8:60: spec.gate.every: must be at least 100ms
+        ");
+    insta::assert_snapshot!(with("{http: [{url: \"http://web\"}], timeout: 5s, every: 6s}"), @"a.yaml:8:59: spec.gate.every: must be at most timeout, 5s");
+    let many = "{url: \"http://web\"}, ".repeat(9);
+    insta::assert_snapshot!(with(&format!("{{http: [{many}]}}")), @"a.yaml:8:16: spec.gate.http: has 9 entries; there may be up to 8");
 }
 
 #[test]

@@ -225,3 +225,26 @@ async fn definitions_in_memory_and_none_at_all() {
     let empty = once(Origin::None).await;
     assert_eq!(told(&empty), "webhooks -\ntemplates -\ntriggers -");
 }
+
+#[tokio::test]
+async fn many_files_are_read_as_a_few_are() {
+    let trigger = |number: usize| match number % 150 {
+        7 => "kind: [".to_owned(),
+        8 => TRIGGER.replace("after-push", &format!("bad-{number}")).replace("runs:", "run:"),
+        9 => TRIGGER.replace("after-push", "twice"),
+        _ => TRIGGER.replace("after-push", &format!("t-{number}")),
+    };
+    let mut texts: Vec<(String, String)> =
+        (0..900).map(|number| (format!("{number:03}.yaml"), trigger(number))).collect();
+    texts.push(("a.yaml".to_owned(), format!("{WEBHOOK}---{TEMPLATE}")));
+    let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (&**name, &**text)).collect();
+    let (one_by_one, all) = (super::snapshot(&files, None), once(Origin::Memory(texts.clone())).await);
+    assert_eq!(all.revision, one_by_one.revision);
+    assert_eq!(all.problems, one_by_one.problems);
+    assert_eq!(all.files, one_by_one.files);
+    let documents = |snapshot: &Snapshot| -> Vec<String> {
+        snapshot.documents.iter().map(|document| format!("{} {}", document.file, document.hash)).collect()
+    };
+    assert_eq!(documents(&all), documents(&one_by_one));
+    assert_eq!((all.triggers.len(), all.problems.len()), (882, 24));
+}

@@ -63,6 +63,7 @@ pub(super) fn compile(
     let concurrency =
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
     let debounce = spec.policy.debounce.as_ref().and_then(|config| debounce(config, &mut findings));
+    let gate = spec.gate.as_ref().and_then(|config| super::gate::compile(config, &mut findings));
     let rate =
         spec.policy.rate_limit.as_ref().and_then(|config| rate_limit(config, legs.len(), &mut findings));
     let Some(rule) = rule.ok().filter(|_| findings.is_empty()) else { return Err(findings) };
@@ -77,6 +78,7 @@ pub(super) fn compile(
         legs,
         concurrency,
         debounce,
+        gate,
         rate,
         priority: spec.policy.priority,
         broken: None,

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::gate::GateConfig;
 use super::kubernetes::{KubernetesEventSourceConfig, KubernetesSourceConfig};
 use crate::engine::definitions::quantity::Span;
 use crate::engine::schedule::Missed;
@@ -31,6 +32,9 @@ pub struct TriggerSpec {
     /// All must hold.
     #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,
+    /// What must answer before it fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateConfig>,
     /// What an event is about that has no commit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitConfig>,

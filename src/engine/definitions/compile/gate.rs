@@ -1,0 +1,67 @@
+//! Gates: what they ask, and for how long.
+
+use crate::engine::address::Address;
+use crate::engine::definitions::config::{GateConfig, GateHttpConfig};
+use crate::engine::definitions::model::{Gate, GateHttp, GateUrl};
+use crate::engine::definitions::quantity::Span;
+use crate::engine::definitions::schema::Finding;
+use crate::engine::render::Text;
+
+const DEFAULT_TIMEOUT: Span = Span::from_millis(5 * 60_000);
+/// Well before anything about the event is forgotten.
+const LONGEST_TIMEOUT: Span = Span::from_millis(24 * 3_600_000);
+const DEFAULT_EVERY: Span = Span::from_millis(5_000);
+const SHORTEST_EVERY: Span = Span::from_millis(100);
+/// Of one gate, all asked at once.
+const MOST_REQUESTS: usize = 8;
+const DEFAULT_STATUS: u16 = 200;
+
+/// Compiles a gate; what is wrong goes to `findings`.
+pub(super) fn compile(config: &GateConfig, findings: &mut Vec<Finding>) -> Option<Gate> {
+    let before = findings.len();
+    let mut wrong = |field: &str, message: String| {
+        findings.push(Finding::value(format!("spec.gate.{field}"), message));
+    };
+    let timeout = config.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    if !(SHORTEST_EVERY..=LONGEST_TIMEOUT).contains(&timeout) {
+        wrong("timeout", format!("must be from {SHORTEST_EVERY} to {LONGEST_TIMEOUT}"));
+    }
+    let every = config.every.unwrap_or(DEFAULT_EVERY.min(timeout));
+    if config.every.is_some_and(|every| every < SHORTEST_EVERY) {
+        wrong("every", format!("must be at least {SHORTEST_EVERY}"));
+    } else if config.every.is_some_and(|every| every > timeout) {
+        wrong("every", format!("must be at most timeout, {timeout}"));
+    }
+    if config.http.len() > MOST_REQUESTS {
+        wrong("http", format!("has {} entries; there may be up to {MOST_REQUESTS}", config.http.len()));
+    }
+    let mut http = Vec::new();
+    for (index, request) in config.http.iter().enumerate() {
+        match url(&request.url) {
+            Ok(url) => http.push(asked(request, url)),
+            Err(message) => wrong(&format!("http[{index}].url"), message),
+        }
+    }
+    let (timeout_ms, every_ms) = (timeout.as_millis(), every.as_millis());
+    (findings.len() == before).then_some(Gate { http, timeout_ms, every_ms })
+}
+
+fn asked(request: &GateHttpConfig, url: GateUrl) -> GateHttp {
+    let expect_status = request.expect_status.unwrap_or(DEFAULT_STATUS);
+    GateHttp { url, method: request.method, expect_status }
+}
+
+fn url(url: &str) -> Result<GateUrl, String> {
+    let text = Text::compile_key(url)?;
+    if text.is_literal() {
+        return Ok(GateUrl::Literal(Address::parse(url)?));
+    }
+    // What comes before the first value can be told wrong now; all else only once the values are there.
+    let beginning = text.beginning().to_ascii_lowercase();
+    let begins = |scheme: &str| scheme.starts_with(&beginning) || beginning.starts_with(scheme);
+    if begins("http://") || begins("https://") {
+        Ok(GateUrl::Text(text))
+    } else {
+        Err("must begin with http:// or https://".to_owned())
+    }
+}
