@@ -1,6 +1,6 @@
 //! The verbs of the command line.
 //!
-//! Offline verbs (`check`, `explain`, `test`) use the engine alone; client verbs speak to a server's API as
+//! Offline verbs (`check`, `explain`, `test`, `rbac`) use the engine alone; client verbs speak to a server's API as
 //! any other program would. Results go to stdout, all else to stderr. Nothing here decides, and
 //! nothing is kept: a verb that is killed has done what its server had taken from it.
 
@@ -13,6 +13,7 @@ mod events;
 mod explain;
 mod logs;
 mod output;
+mod rbac;
 mod replay;
 mod rerun;
 mod results;
@@ -65,6 +66,9 @@ enum Verb {
     Explain(explain::Args),
     /// Run the tests that stand beside the definitions; needs no server, exit 1 if one fails
     Test(test::Args),
+
+    /// Write the Roles that triggers which watch a cluster need, as YAML
+    Rbac(rbac::Args),
 
     /// Run a trigger or a template now
     Run(run::Args),
@@ -120,6 +124,7 @@ impl Cli {
             Verb::Check(args) => check::run(args).await,
             Verb::Explain(args) => explain::run(args).await,
             Verb::Test(args) => test::run(args).await,
+            Verb::Rbac(args) => rbac::run(args).await,
 
             Verb::Run(args) => run::run(args).await,
             Verb::Runs(args) => runs::run(args).await,

@@ -23,4 +23,5 @@ pub mod schedule;
 pub mod trace;
 pub mod values;
 pub mod verdict;
+pub mod watch;
 pub mod webhook;

@@ -13,4 +13,5 @@ mod render;
 mod rollout;
 mod rules;
 mod schedule;
+mod watch;
 mod webhook;

@@ -14,3 +14,4 @@ mod queue;
 mod rollouts;
 mod troubles;
 mod verdicts;
+mod watches;

@@ -2,6 +2,7 @@
 
 mod definitions;
 mod demo;
+mod grants;
 mod readme;
 pub(crate) mod rendered;
 mod schema;

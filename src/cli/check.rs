@@ -1,4 +1,5 @@
-//! `check`: every problem of the definitions in a folder, and of the tests beside them.
+//! `check`: every problem of the definitions in a folder, and of the tests beside them. What can never come is
+//! hinted at, and is no problem.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use kickoff::app::definitions::{Loader, Origin};
+use kickoff::engine::definitions::hints::hints;
 use kickoff::engine::definitions::problem::render;
 use kickoff::engine::definitions::{Snapshot, Trigger};
 use kickoff::engine::explain::{ExplainedSchedule, schedules};
@@ -38,6 +40,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (snapshot, sources) = loader.load_once().await.with_context(unreadable)?;
     let (tests, files) = super::test::load(&args.folder).with_context(unreadable)?;
     let (good, problems) = (snapshot.documents.len(), [&*snapshot.problems, &*tests.problems].concat());
+    let hints = hints(&snapshot);
     let schedules = if args.verbose { scheduled(&snapshot) } else { Vec::new() };
     match args.output {
         Format::Table => {
@@ -48,13 +51,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 summary = format!("{summary}, {}", counted(tests.fixtures.len(), "test"));
             }
             let summary = format!("{summary}, {}\n", counted(problems.len(), "problem"));
-            print(&(render(&problems, &sources, colour()) + &plan(&schedules) + &summary))?;
+            let hints: String = hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
+            print(&(render(&problems, &sources, colour()) + &hints + &plan(&schedules) + &summary))?;
         }
         other => {
             let tests = tests.fixtures.len();
             let mut value = json!({ "definitions": good, "tests": tests, "problems": problems });
             if args.verbose {
                 value["schedules"] = serde_json::to_value(&schedules)?;
+            }
+            if !hints.is_empty() {
+                value["hints"] = json!(hints);
             }
             print_value(&value, other)?;
         }

@@ -18,8 +18,8 @@ use kickoff::engine::event::{Event, Ingress};
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::machine::{FIRING_FINISHED, MachineConfig, series};
-use kickoff::engine::rollout::{Kind, ROLLED_OUT, ROLLOUT_FAILED};
 use kickoff::engine::schedule;
+use kickoff::engine::watch::{Kind, event_kind, happened_type, is_type};
 use kickoff::outside::clock::Clock;
 use kickoff::outside::receipt::receipt;
 
@@ -125,9 +125,12 @@ fn ingress(
 ) -> Result<Ingress, Usage> {
     let mut schedules = trigger.schedules().map(|(ingress, _)| ingress);
     let schedule = schedules.next().filter(|_| event.event_type() == schedule::SCHEDULE_DUE);
-    let rollout = matches!(event.event_type(), ROLLED_OUT | ROLLOUT_FAILED);
-    let watched = trigger.kubernetes().next().filter(|_| rollout).map(|source| watched(event, source.kind));
-    match event.ingress().or(schedule).cloned().or(watched) {
+    let of_events = event.event_type() == happened_type();
+    let of_cluster = !of_events && is_type(event.event_type());
+    let watched =
+        trigger.kubernetes().next().filter(|_| of_cluster).map(|source| watched(event, &source.kind));
+    let happened = of_events.then(|| event_kind().ingress());
+    match event.ingress().or(schedule).cloned().or(watched).or(happened) {
         Some(ingress) if wanted.is_none() => Ok(ingress),
         None if event.event_type() == FIRING_FINISHED => Ok(Ingress::Verdict),
         _ => Ok(Ingress::Webhook(webhook(snapshot, trigger, wanted)?.name.clone())),
@@ -135,10 +138,10 @@ fn ingress(
 }
 
 /// Where the event of an object comes in: its kind is told by the object itself, else by the trigger's source.
-fn watched(event: &event::CloudEvent, source: Kind) -> Ingress {
+fn watched(event: &event::CloudEvent, source: &Kind) -> Ingress {
     let object = event.data().and_then(|data| data.get("object"));
     let told = |name: &str| object.and_then(|object| object.get(name)?.as_str()).unwrap_or_default();
-    Kind::find(told("apiVersion"), told("kind")).unwrap_or(source).ingress()
+    Kind::parse(told("apiVersion"), told("kind")).map_or_else(|_| source.ingress(), |kind| kind.ingress())
 }
 
 /// The webhook that the delivery came to.

@@ -152,7 +152,7 @@ fn event_age(text: &str) -> Result<Span, String> {
 }
 
 /// A DNS label (RFC 1123), as Kubernetes has names of namespaces.
-fn label(text: &str) -> Result<String, String> {
+pub(super) fn label(text: &str) -> Result<String, String> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let good = (1..=63).contains(&text.len())
         && text.bytes().all(inner)

@@ -2,12 +2,15 @@
 //!
 //! `config` is what is read (strict), `model` is what it compiles to, `load` turns text into
 //! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
-//! triggers of an event, `clause` says whether a trigger's sources take one.
+//! triggers of an event, `clause` says whether a trigger's sources take one, `grants` what a cluster must allow
+//! for that, `hints` what can't come.
 
 pub mod clause;
 pub mod compile;
 pub mod config;
 mod editor;
+pub mod grants;
+pub mod hints;
 pub mod index;
 pub mod load;
 pub mod model;
@@ -17,7 +20,9 @@ pub mod quantity;
 pub(in crate::engine) mod schema;
 pub(in crate::engine) mod yaml;
 
-pub use clause::{Clause, KubernetesSource, NatsFrom, NatsSource, Source, WebhookSource};
+pub use clause::{
+    Clause, KubernetesEventSource, KubernetesSource, NatsFrom, NatsSource, Source, Watching, WebhookSource,
+};
 pub use compile::compile;
 pub use editor::editor_schema;
 pub use model::{JobTemplate, Leg, Snapshot, Trigger, Webhook};

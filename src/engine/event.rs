@@ -191,7 +191,7 @@ impl Ingress {
             Self::Join(trigger, _) => format!("the joins of {}", trigger.name),
             Self::JetStream { stream, .. } => format!("stream {stream}"),
             Self::Nats { queue, subject } => format!("subject {subject} (queue {queue})"),
-            Self::Kubernetes { kind, .. } => format!("{kind}s of the cluster"),
+            Self::Kubernetes { kind, .. } => format!("{} of the cluster", plural(kind)),
         }
     }
 }
@@ -223,6 +223,17 @@ impl<'de> Deserialize<'de> for Ingress {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("unknown ingress {text:?}")))
+    }
+}
+
+/// Several of a kind, for people: `Ingresses`, `NetworkPolicies`, `Gateways`.
+pub(super) fn plural(kind: &str) -> String {
+    let vowel = |stem: &str| stem.ends_with(['a', 'e', 'o', 'u']);
+    match kind.strip_suffix('y') {
+        Some(stem) if !vowel(stem) => format!("{stem}ies"),
+        _ if kind.ends_with("ss") || kind.ends_with('x') => format!("{kind}es"),
+        _ if kind.ends_with('s') => kind.to_owned(),
+        _ => format!("{kind}s"),
     }
 }
 

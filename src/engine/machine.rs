@@ -30,11 +30,11 @@ pub mod record;
 pub mod report;
 mod rerun;
 mod retention;
-mod rollout;
 pub mod series;
 pub mod state;
 mod timed;
 pub mod types;
+mod watch;
 
 pub use command::unreplayable;
 pub use debounce::Debounced;

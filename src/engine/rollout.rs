@@ -2,61 +2,30 @@
 //!
 //! The order of questions is that of `kubectl rollout status`: what the controller has not observed yet says
 //! nothing. Waits alone do not tell a rollout from a scale or from pods that come and go, so each state has a
-//! [`Revision`], and only a revision that was not there before is a rollout; [`mark`] decides that.
+//! [`Revision`], and only a revision that was not there before is a rollout; [`super::watch::mark`] decides that.
 //!
 //! A `kubectl rollout restart` changes the template, so it is a rollout; pods that are deleted are none.
 //! Nothing here trusts an object: what is missing or of another type counts as not there.
+//!
+//! `gitops` knows Argo and Flux, `generic` reads what is common to all others.
 
-pub mod mark;
-mod reduce;
-mod view;
+mod generic;
+mod gitops;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event::Ingress;
 use super::ids::h_hex;
-pub use mark::{Fires, Found, Mark, Rollouts, Subject, look, marked};
-pub use reduce::event;
-pub use view::{Told, View, Wanted};
+use super::watch::Kind;
 
-/// Type of the event of a rollout that is complete.
-pub const ROLLED_OUT: &str = "dev.kickoff.kubernetes.rolledout";
-/// Type of the event of a rollout that failed.
-pub const ROLLOUT_FAILED: &str = "dev.kickoff.kubernetes.rolloutfailed";
-
-/// The API group of all kinds here.
-const GROUP: &str = "apps";
-/// Its version.
-const API_VERSION: &str = "apps/v1";
 /// Where a Deployment has its revision.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 /// Where a DaemonSet has a number that the API server counts up with each change of its template.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 /// Longest name of a revision.
 const LONGEST: usize = 253;
-
-/// Kinds whose rollouts are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// Of `apps/v1`.
-    DaemonSet,
-    /// Of `apps/v1`.
-    Deployment,
-    /// Of `apps/v1`.
-    StatefulSet,
-}
-
-/// What can become of an object.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
-pub enum Change {
-    /// A rollout is complete.
-    RolledOut,
-    /// A rollout of a Deployment did not get on within its `progressDeadlineSeconds`.
-    RolloutFailed,
-}
+/// Longest reason, characters.
+const LONGEST_REASON: usize = 1_000;
 
 /// What is rolled out, or is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,80 +61,6 @@ pub enum Standing {
     Unknown(String),
 }
 
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::DaemonSet, Self::Deployment, Self::StatefulSet];
-
-    /// The kind that a definition names.
-    pub fn find(api_version: &str, kind: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|known| api_version == API_VERSION && known.as_str() == kind)
-    }
-
-    /// As manifests write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DaemonSet => "DaemonSet",
-            Self::Deployment => "Deployment",
-            Self::StatefulSet => "StatefulSet",
-        }
-    }
-
-    /// Group and version, as manifests write them.
-    pub const fn api_version(self) -> &'static str {
-        API_VERSION
-    }
-
-    /// The API group.
-    pub const fn group(self) -> &'static str {
-        GROUP
-    }
-
-    /// As paths and Roles write it.
-    pub const fn resource(self) -> &'static str {
-        match self {
-            Self::DaemonSet => "daemonsets",
-            Self::Deployment => "deployments",
-            Self::StatefulSet => "statefulsets",
-        }
-    }
-
-    /// Where its events come in: of each kind one place, whoever asks for them.
-    pub fn ingress(self) -> Ingress {
-        Ingress::Kubernetes { group: GROUP.to_owned(), kind: self.as_str().to_owned() }
-    }
-
-    /// The kind whose events come in there.
-    pub fn of(ingress: &Ingress) -> Option<Self> {
-        match ingress {
-            Ingress::Kubernetes { group, kind } if group == GROUP => {
-                Self::ALL.into_iter().find(|known| known.as_str() == kind)
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Change {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::RolledOut, Self::RolloutFailed];
-
-    /// As definitions write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RolledOut => "RolledOut",
-            Self::RolloutFailed => "RolloutFailed",
-        }
-    }
-
-    /// Type of its events.
-    pub const fn event_type(self) -> &'static str {
-        match self {
-            Self::RolledOut => ROLLED_OUT,
-            Self::RolloutFailed => ROLLOUT_FAILED,
-        }
-    }
-}
-
 impl Revision {
     /// Whether it is another rollout than `before` was.
     ///
@@ -181,6 +76,13 @@ impl Revision {
         }
     }
 
+    /// One that is told by its name alone; none where that is no name.
+    fn named(name: &str) -> Option<Self> {
+        let fits = !name.is_empty() && name.len() <= LONGEST && !name.chars().any(char::is_control);
+        let template = || h_hex("revision name", &[name.as_bytes()], 16);
+        fits.then(|| Self { name: name.to_owned(), template: template() })
+    }
+
     fn number(&self) -> Option<u64> {
         self.name.parse().ok()
     }
@@ -190,13 +92,36 @@ impl Standing {
     fn waiting(why: impl Into<String>) -> Self {
         Self::Waiting { why: why.into(), was: None }
     }
+
+    /// Of a kind that does not say since when of each failure.
+    fn failed(revision: Revision, reason: &str) -> Self {
+        let reason = reason.chars().take(LONGEST_REASON).collect();
+        Self::Failed { revision, reason, since: String::new() }
+    }
 }
 
 /// How far the rollout of an object is.
-pub fn standing(kind: Kind, object: &Value) -> Standing {
-    if object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()) {
-        return Standing::waiting("it is being deleted");
+pub fn standing(kind: &Kind, object: &Value) -> Standing {
+    if let Some(known) = gitops::standing(kind.group(), kind.as_str(), object) {
+        return known;
     }
+    if let Some(waiting) = being_deleted(object) {
+        return waiting;
+    }
+    match (kind.group(), kind.as_str()) {
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet") => apps(kind.as_str(), object),
+        _ => generic::standing(object),
+    }
+}
+
+/// What is said of one that goes.
+fn being_deleted(object: &Value) -> Option<Standing> {
+    let goes = object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null());
+    goes.then(|| Standing::waiting("it is being deleted"))
+}
+
+/// Of Kubernetes' own controllers.
+fn apps(kind: &str, object: &Value) -> Standing {
     let generation = count(object, "/metadata/generation");
     let observed = count(object, "/status/observedGeneration");
     if generation == 0 {
@@ -206,9 +131,9 @@ pub fn standing(kind: Kind, object: &Value) -> Standing {
         return Standing::waiting(format!("generation {generation} has not been observed yet"));
     }
     match kind {
-        Kind::Deployment => deployment(object),
-        Kind::StatefulSet => rolling(object).unwrap_or_else(|| stateful_set(object)),
-        Kind::DaemonSet => rolling(object).unwrap_or_else(|| daemon_set(object)),
+        "Deployment" => deployment(object),
+        "StatefulSet" => rolling(object).unwrap_or_else(|| stateful_set(object)),
+        _ => rolling(object).unwrap_or_else(|| daemon_set(object)),
     }
 }
 
@@ -222,7 +147,8 @@ fn deployment(object: &Value) -> Standing {
         let words = progressing.and_then(|it| it["message"].as_str()).filter(|words| !words.is_empty());
         let reason = words.unwrap_or("it exceeded its progress deadline");
         let since = progressing.and_then(|it| it["lastUpdateTime"].as_str()).unwrap_or_default();
-        let (reason, since) = (reason.chars().take(1_000).collect(), since.chars().take(64).collect());
+        let (reason, since) =
+            (reason.chars().take(LONGEST_REASON).collect(), since.chars().take(64).collect());
         return Standing::Failed { revision, reason, since };
     }
     // It stays when pods go away later.
@@ -294,8 +220,13 @@ fn rolling(object: &Value) -> Option<Standing> {
 }
 
 /// A count; one that is missing or makes no sense is 0.
-fn count(object: &Value, path: &str) -> u64 {
+pub(super) fn count(object: &Value, path: &str) -> u64 {
     object.pointer(path).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// A text; one that is missing is empty.
+fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+    object.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn wanted(object: &Value) -> Option<u64> {
@@ -313,6 +244,10 @@ fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
 
 /// Hash of the pods' template: the keys of objects are sorted, so it does not depend on their order.
 fn template(object: &Value) -> String {
-    let text = object.pointer("/spec/template").map(Value::to_string).unwrap_or_default();
+    template_of(object, "/spec/template")
+}
+
+fn template_of(object: &Value, path: &str) -> String {
+    let text = object.pointer(path).map(Value::to_string).unwrap_or_default();
     h_hex("pod template", &[text.as_bytes()], 16)
 }

@@ -20,6 +20,7 @@ use self::cel::Cel;
 pub(super) use self::cel::Spent;
 use self::operator::Operator;
 pub(super) use self::operator::same;
+pub use self::path::FieldPath;
 use self::path::Path;
 use self::shown::{cut, shortened, shown};
 use super::definitions::config::RuleConfig;

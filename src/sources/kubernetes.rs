@@ -1,4 +1,4 @@
-//! Changes of objects of the cluster that runs become Jobs of: rollouts.
+//! Changes of objects of the cluster that runs become Jobs of.
 //!
 //! One task owns a watch for each kind that triggers want and each scope that the server serves, and follows
 //! the definitions as they change. Of all triggers that want the same kind there is one watch, and one event
@@ -8,7 +8,9 @@
 //! What a death does stands with the watch. Nothing of this task is durable here: the marks of what was said
 //! are records, which the machine writes.
 
+mod asking;
 mod blind;
+mod namespaces;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -105,6 +107,7 @@ impl Kubernetes {
                     clock: self.clock.clone(),
                     snapshots: self.snapshots.clone(),
                     blind: self.blind.clone(),
+                    resource: None,
                     told_at: None,
                 };
                 watch.follow(cancel)

@@ -51,6 +51,25 @@ fn good_definitions_have_no_problems() {
 }
 
 #[test]
+fn roles_are_written_for_what_triggers_watch() {
+    let home = home();
+    let nothing = "# No trigger watches anything here.\n".to_owned();
+    assert_eq!(run(&home, "rbac {}/definitions"), (0, nothing, String::new()));
+    let watching = "\n---\napiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {name: watches}\nspec:\n  \
+                    sources: [{kubernetes: {apiVersion: v1, kind: ConfigMap, change: [Created]}}]\n  \
+                    runs: [{template: say}]\n";
+    home.define(&format!("{DEFINITIONS}{watching}"));
+    let (code, stdout, stderr) =
+        run(&home, "rbac {}/definitions --namespaces a,b --service-account ops/runner");
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let count = |text: &str| stdout.matches(text).count();
+    assert_eq!((count("kind: RoleBinding"), count("resources: [configmaps]")), (2, 2), "{stdout}");
+    assert_eq!((count("name: \"runner\""), count("namespace: \"ops\"")), (2, 2), "{stdout}");
+    let (code, _, stderr) = run(&home, "rbac {}/definitions --service-account runner");
+    assert!(code == 2 && stderr.contains("must be NAMESPACE/NAME"), "{stderr}");
+}
+
+#[test]
 fn every_problem_is_shown_with_its_place() {
     let home = home();
     home.define(

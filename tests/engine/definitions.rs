@@ -2,6 +2,8 @@
 
 mod changes;
 mod commit;
+mod grants;
+mod happenings;
 mod index;
 mod kubernetes;
 mod misses;

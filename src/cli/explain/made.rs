@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue};
 use kickoff::engine::definitions::{Snapshot, Trigger};
 use kickoff::engine::event::{Event, Millis};
 use kickoff::engine::machine::FIRING_FINISHED;
-use kickoff::engine::rollout::{ROLLED_OUT, ROLLOUT_FAILED};
 use kickoff::engine::schedule::SCHEDULE_DUE;
+use kickoff::engine::watch::is_type;
 
 use super::event::{self, CloudEvent, Read};
 use super::{ingress, message, webhook};
@@ -55,5 +55,5 @@ impl Given<'_> {
 
 /// Whether it is an event that only Kickoff itself makes.
 fn ours(event: &CloudEvent) -> bool {
-    matches!(event.event_type(), SCHEDULE_DUE | FIRING_FINISHED | ROLLED_OUT | ROLLOUT_FAILED)
+    matches!(event.event_type(), SCHEDULE_DUE | FIRING_FINISHED) || is_type(event.event_type())
 }

@@ -4,14 +4,18 @@
 //! itself, of a delivery for instance forks, repositories, branches, paths. It filters with a reason, and
 //! where a payload can't tell it lets the event pass and says so.
 
+mod happening;
 mod kubernetes;
 mod nats;
+mod watching;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use self::happening::KubernetesEventSource;
 pub use self::kubernetes::{KubernetesSource, Label, Labels};
 pub use self::nats::{NatsFrom, NatsSource};
+pub use self::watching::Watching;
 use super::config::Forks;
 use super::model::Trigger;
 use crate::engine::event::{Attributes, Git, Ingress, Millis};
@@ -51,6 +55,8 @@ pub enum Clause {
     Nats(NatsSource),
     /// Changes of objects of the cluster.
     Kubernetes(KubernetesSource),
+    /// Events of the cluster.
+    KubernetesEvent(KubernetesEventSource),
 }
 
 /// Which verdicts of which triggers of the same namespace.
@@ -187,6 +193,7 @@ impl Trigger {
         self.clauses(event).any(|source| match &source.clause {
             Clause::Nats(nats) => nats.admits(event).is_ok(),
             Clause::Kubernetes(kubernetes) => kubernetes.hears(event).is_ok(),
+            Clause::KubernetesEvent(events) => events.hears(event).is_ok(),
             _ => true,
         })
     }
@@ -218,12 +225,26 @@ impl Trigger {
         })
     }
 
-    /// What it wants of the cluster.
+    /// What it wants to hear of objects of the cluster.
     pub fn kubernetes(&self) -> impl Iterator<Item = &KubernetesSource> {
         self.sources.iter().filter_map(|source| match &source.clause {
             Clause::Kubernetes(kubernetes) => Some(kubernetes),
             _ => None,
         })
+    }
+
+    /// Which Events of the cluster it wants.
+    pub fn kubernetes_events(&self) -> impl Iterator<Item = &KubernetesEventSource> {
+        self.sources.iter().filter_map(|source| match &source.clause {
+            Clause::KubernetesEvent(events) => Some(events),
+            _ => None,
+        })
+    }
+
+    /// All that it watches of the cluster.
+    pub fn watched(&self) -> impl Iterator<Item = Watching<'_>> {
+        let objects = self.kubernetes().map(Watching::Objects);
+        objects.chain(self.kubernetes_events().map(Watching::Events))
     }
 
     /// Its joins.
@@ -268,6 +289,7 @@ impl Source {
             Clause::Schedule(_) | Clause::Verdict(_) | Clause::Joined => &[],
             Clause::Nats(nats) => &nats.types,
             Clause::Kubernetes(kubernetes) => kubernetes.types(),
+            Clause::KubernetesEvent(events) => &events.types,
         }
     }
 
@@ -281,6 +303,7 @@ impl Source {
                 return format!("verdicts {} of trigger {}", verdict.wanted(), verdict.triggers.join(" or "));
             }
             Clause::Kubernetes(kubernetes) => return kubernetes.title(),
+            Clause::KubernetesEvent(events) => return events.title(),
             Clause::Webhook(_) | Clause::Joined => self.ingress.title(),
             Clause::Nats(nats) => nats.title(&self.ingress),
         };
@@ -299,6 +322,7 @@ impl Source {
             Clause::Verdict(verdict) => Some(("event.data.trigger", &verdict.triggers)),
             Clause::Nats(nats) => Some((nats::SUBJECT_PATH, nats.literal()?)),
             Clause::Kubernetes(kubernetes) => Some((kubernetes::NAME_PATH, kubernetes.names.literals()?)),
+            Clause::KubernetesEvent(events) => Some((happening::REASON_PATH, events.reasons.literals()?)),
         }
     }
 
@@ -310,6 +334,7 @@ impl Source {
             Clause::Joined => complete(facts).map(|()| None),
             Clause::Nats(nats) => nats.admits(event).map(|()| None),
             Clause::Kubernetes(kubernetes) => kubernetes.admits(event, facts).map(|()| None),
+            Clause::KubernetesEvent(events) => events.admits(event, facts).map(|()| None),
         }
     }
 }

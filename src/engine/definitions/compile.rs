@@ -7,6 +7,7 @@
 mod chains;
 mod gate;
 mod groups;
+mod happening;
 mod kubernetes;
 mod legs;
 mod names;
@@ -14,6 +15,7 @@ mod nats;
 mod sources;
 mod template;
 mod trigger;
+mod versions;
 mod watches;
 mod webhook;
 
@@ -89,6 +91,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     further(loaded, &misnamed, &world, &mut problems);
     groups::check(&mut triggers, &mut problems);
     watches::check(&mut triggers, &mut problems);
+    versions::check(&mut triggers, &mut problems);
     chains::check(&mut triggers, loaded, &mut problems);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     compiled.extend(broken(loaded, previous, &problems, &compiled));

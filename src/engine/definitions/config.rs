@@ -15,7 +15,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use gate::{GateConfig, GateHttpConfig, GateMethod};
-pub use kubernetes::{KubernetesSourceConfig, LabelExpressionConfig, LabelOperator, LabelSelectorConfig};
+pub use kubernetes::{
+    ConditionConfig, ConditionStatus, EventType, FieldConfig, InvolvedObjectConfig,
+    KubernetesEventSourceConfig, KubernetesSourceConfig, LabelExpressionConfig, LabelOperator,
+    LabelSelectorConfig,
+};
 pub use template::{
     AllowConfig, EnvironmentConfig, ExitCodesConfig, JobConfig, JobMetadataConfig, JobTemplateSpec,
     ParamConfig, ParamType, ResultsConfig, RetentionConfig, RetriesConfig,

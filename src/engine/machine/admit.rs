@@ -31,7 +31,7 @@ impl Turn<'_> {
         let waiting: Vec<GroupKey> = waiting.map(|(key, _)| key.clone()).collect();
         self.machine.touched.extend(waiting);
         self.set_marks();
-        self.drop_rollouts();
+        self.drop_objects();
     }
 
     /// A due time further away than its own duration was set by a clock that has gone back since: it

@@ -55,7 +55,7 @@ pub enum Key {
     /// Up to which slot a schedule is said.
     Mark(Ingress),
     /// What was last said of an object of the cluster: its kind and its uid.
-    Rollout(Ingress, String),
+    Object(Ingress, String),
     /// Since when a kind is watched in a namespace, or everywhere: `*`.
     Watched(Ingress, String),
     /// Verdicts that wait for others: a join, and a hash of its key.
@@ -112,7 +112,7 @@ impl fmt::Display for Key {
             Self::Revision(hash) => write!(f, "revision/{hash}"),
             Self::Delivery(key) => write!(f, "delivery/{key}"),
             Self::Mark(ingress) => write!(f, "mark/{ingress}"),
-            Self::Rollout(ingress, uid) => write!(f, "rollout/{ingress}/{uid}"),
+            Self::Object(ingress, uid) => write!(f, "rollout/{ingress}/{uid}"),
             Self::Watched(ingress, scope) => write!(f, "watched/{ingress}/{scope}"),
             Self::Hold(ingress, hash) => write!(f, "hold/{ingress}/{hash}"),
             Self::Rate(trigger, hash) => write!(f, "rate/{trigger}/{hash}"),
@@ -140,7 +140,7 @@ impl Key {
         }
         let (prefix, id) = text.rsplit_once('/')?;
         let of_ingress: [(&str, Of<Ingress>); 3] =
-            [("hold/", Self::Hold), ("rollout/", Self::Rollout), ("watched/", Self::Watched)];
+            [("hold/", Self::Hold), ("rollout/", Self::Object), ("watched/", Self::Watched)];
         for (kind, key) in of_ingress {
             if let Some(ingress) = prefix.strip_prefix(kind) {
                 return Some(key(Ingress::parse(ingress)?, id.to_owned()));

@@ -19,9 +19,9 @@ use crate::engine::definitions::config::WhenFull;
 use crate::engine::definitions::model::{Document, Retries};
 use crate::engine::event::{Attributes, Cause, Git, Millis};
 use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId, job_name};
-use crate::engine::rollout::Mark;
 use crate::engine::rules::Before;
 use crate::engine::verdict::{ExitCodes, Outcome};
+use crate::engine::watch::Mark;
 
 /// A record's value. Stored as JSON with its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,8 +45,9 @@ pub enum Record {
     Delivery(Box<Delivery>),
     /// Under `mark/`: the last slot that was decided, or when the schedule was first seen.
     Mark(Millis),
-    /// Under `rollout/`.
-    Rollout(Box<Mark>),
+    /// Under `rollout/`: what was last said of an object of the cluster.
+    #[serde(rename = "rollout")]
+    Object(Box<Mark>),
     /// Under `watched/`: since when.
     Watched(Millis),
     /// Under `debounce/`.

@@ -12,10 +12,10 @@ use super::key::{Key, Write};
 use super::rate::Rate;
 use super::record::{Delivery, EventRecord, Firing, FiringState, Record, Run, RunState};
 use super::report::Results;
-use super::rollout::Known;
 use super::series::Series;
 use super::timed::Timed;
 use super::types::{Input, JobId, Order, Step};
+use super::watch::Known;
 use crate::engine::address::Allowed;
 use crate::engine::definitions::Snapshot;
 use crate::engine::event::{Event, Ingress, Millis};
@@ -100,7 +100,7 @@ pub struct Machine {
     /// Up to which slot each schedule is said.
     pub(super) marks: BTreeMap<Ingress, Millis>,
     /// Of the objects of a cluster.
-    pub(super) rollouts: Known,
+    pub(super) objects: Known,
     /// Revisions that are recorded, with the hashes of their documents.
     pub(super) revisions: BTreeMap<String, Vec<String>>,
     /// The time of the last step; 0 before the first, so that the first looks for clock jumps.
@@ -173,7 +173,7 @@ impl Machine {
             reports: BTreeSet::new(),
             parked: BTreeSet::new(),
             marks: BTreeMap::new(),
-            rollouts: Known::default(),
+            objects: Known::default(),
             revisions: BTreeMap::new(),
             last_now: 0,
         }
@@ -291,7 +291,7 @@ impl Machine {
             (Key::Mark(ingress), None) => {
                 self.marks.remove(ingress);
             }
-            (key @ (Key::Rollout(..) | Key::Watched(..)), value) => self.learn_rollout(key, value.as_ref()),
+            (key @ (Key::Object(..) | Key::Watched(..)), value) => self.learn_object(key, value.as_ref()),
             (Key::Revision(revision), Some(Record::Revision(documents))) => {
                 self.revisions.insert(revision.clone(), documents.clone());
             }
@@ -400,7 +400,7 @@ impl Machine {
             Input::Settled { job, settled } => turn.settled(&job, settled),
             Input::Probed { firing, asked_at, answers } => turn.probed(firing, asked_at, &answers),
             Input::Parked(number, parked) => turn.park(number, *parked),
-            Input::Rollouts(seen) => turn.rollouts(*seen),
+            Input::Noted(seen) => turn.noted(*seen),
             Input::Published(number) => turn.published(number),
             Input::Delivered(key) => turn.put(Write::delete(Key::Delivery(key))),
             Input::Pruned(runs) => turn.pruned(runs),

@@ -10,8 +10,8 @@ use super::parked::Parked;
 use crate::engine::event::{Event, Millis};
 use crate::engine::ids::{EventKey, FiringId, RunId};
 use crate::engine::manual::Subject;
-use crate::engine::rollout::Rollouts;
 use crate::engine::verdict::Finished;
+use crate::engine::watch::Noted;
 
 /// One attempt of a run: what becomes one Job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ pub enum Input {
         answers: Vec<Answer>,
     },
     /// A watch of the cluster saw what fires nothing.
-    Rollouts(Box<Rollouts>),
+    Noted(Box<Noted>),
     /// Retention removed what is kept outside the records of these ended runs.
     Pruned(Vec<RunId>),
     /// Retention found these to be of no use any more.

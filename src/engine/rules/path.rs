@@ -4,6 +4,7 @@
 //! The library parses; what it takes and should not is refused (see `refuse`), and what a query gives
 //! is worked out by `walk`.
 
+mod field;
 mod refuse;
 mod walk;
 
@@ -13,6 +14,7 @@ use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
 use jsonpath_rust::parser::parse_json_path;
 use serde_json::Value;
 
+pub use self::field::FieldPath;
 use crate::engine::values::check_names;
 
 /// What a path may start with, in rules.
@@ -37,7 +39,7 @@ enum Steps {
     Query(JpQuery),
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Name(String),
     Index(i64),
@@ -53,19 +55,7 @@ impl fmt::Display for Path {
 impl Path {
     /// Compiles; an error says what is wrong and what would be right.
     pub(super) fn compile(text: &str) -> Result<Self, String> {
-        if text.len() > LONGEST {
-            return Err(format!("is longer than {LONGEST} bytes"));
-        }
-        if depth(text) > DEEPEST {
-            return Err(format!("is nested deeper than {DEEPEST}"));
-        }
-        let trimmed = text.strip_prefix("$.").or_else(|| text.strip_prefix('$')).unwrap_or(text);
-        let full = if trimmed.starts_with('[') { format!("${trimmed}") } else { format!("$.{trimmed}") };
-        let not_a_path =
-            || format!("{text:?} is not a JSONPath (RFC 9535); a name with other signs stands as ['a-name']");
-        let query = parse_json_path(&full).map_err(|_| not_a_path())?;
-        refuse::check_names(&full).then_some(()).ok_or_else(not_a_path)?;
-        refuse::check(&query.segments)?;
+        let (trimmed, query) = parse(text)?;
         check_root(&query, text)?;
         let steps = match plain(&query.segments) {
             Some(steps) if steps.contains(&Step::All) => Steps::Many(steps),
@@ -140,6 +130,24 @@ fn walk<'a>(steps: &[Step], value: &'a Value, found: &mut Vec<&'a Value>) {
             }
         }
     }
+}
+
+/// The query, and its text without a leading `$.`.
+fn parse(text: &str) -> Result<(&str, JpQuery), String> {
+    if text.len() > LONGEST {
+        return Err(format!("is longer than {LONGEST} bytes"));
+    }
+    if depth(text) > DEEPEST {
+        return Err(format!("is nested deeper than {DEEPEST}"));
+    }
+    let trimmed = text.strip_prefix("$.").or_else(|| text.strip_prefix('$')).unwrap_or(text);
+    let full = if trimmed.starts_with('[') { format!("${trimmed}") } else { format!("$.{trimmed}") };
+    let not_a_path =
+        || format!("{text:?} is not a JSONPath (RFC 9535); a name with other signs stands as ['a-name']");
+    let query = parse_json_path(&full).map_err(|_| not_a_path())?;
+    refuse::check_names(&full).then_some(()).ok_or_else(not_a_path)?;
+    refuse::check(&query.segments)?;
+    Ok((trimmed, query))
 }
 
 fn depth(text: &str) -> usize {

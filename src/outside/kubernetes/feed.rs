@@ -44,6 +44,8 @@ pub enum News<T> {
     Listed,
     /// It can't be seen what happens, for now.
     Trouble(String),
+    /// The same, since the API server serves no such collection (404).
+    NotServed(String),
     /// It can again.
     Well,
 }
@@ -173,7 +175,9 @@ impl<T: Versioned> Feed<T> {
 
     fn trouble(&mut self, error: &CallError) {
         self.troubled = true;
-        self.news.push_back(News::Trouble(error.to_string()));
+        let why = error.to_string();
+        let missing = error.code() == Some(404);
+        self.news.push_back(if missing { News::NotServed(why) } else { News::Trouble(why) });
         self.rest = Some(self.pause);
         self.pause = (self.pause * 2).min(PAUSES.1);
     }

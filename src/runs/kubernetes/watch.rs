@@ -191,7 +191,7 @@ impl Watch {
                 }
             }
             News::Listed => self.jobs_listed(scope),
-            News::Trouble(why) => self.trouble(scope, Kind::Jobs, why),
+            News::Trouble(why) | News::NotServed(why) => self.trouble(scope, Kind::Jobs, why),
             News::Well => self.well(scope, Kind::Jobs),
         }
     }
@@ -233,7 +233,7 @@ impl Watch {
                 self.site.board.pods_listed(self.scopes[scope].namespace.as_deref(), &there);
                 self.well(scope, Kind::Pods);
             }
-            News::Trouble(why) => self.trouble(scope, Kind::Pods, why),
+            News::Trouble(why) | News::NotServed(why) => self.trouble(scope, Kind::Pods, why),
             News::Well => self.well(scope, Kind::Pods),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::engine::definitions::{Snapshot, Trigger};
-use crate::engine::rollout::Kind;
+use crate::engine::watch::Kind;
 use crate::sources::trouble::Troubles;
 
 /// A kind in a namespace, or in all.
@@ -40,14 +40,14 @@ impl Blind {
     pub fn of(&self, trigger: &Trigger) -> Vec<String> {
         let mut wanted = BTreeSet::new();
         let mut sentences = BTreeSet::new();
-        for source in trigger.kubernetes() {
-            let reached = |namespace: &String| source.reaches(namespace);
+        for watched in trigger.watched() {
+            let reached = |namespace: &String| watched.reaches(namespace);
             if !self.namespaces.is_empty() && !self.namespaces.iter().any(reached) {
                 let served = self.namespaces.join(", ");
-                sentences.insert(format!("{}: the server serves only namespace {served}", source.title()));
+                sentences.insert(format!("{}: the server serves only namespace {served}", watched.title()));
             }
-            let scopes = self.scopes(source.kind);
-            wanted.extend(scopes.filter(|scope| scope.namespace.as_ref().is_none_or(reached)));
+            let kind = watched.kind();
+            wanted.extend(self.scopes(&kind).filter(|scope| scope.namespace.as_ref().is_none_or(reached)));
         }
         let mut told = self.troubles.of(&wanted, false);
         told.extend(sentences);
@@ -56,14 +56,15 @@ impl Blind {
 
     /// What all triggers want.
     pub(super) fn all_of(&self, snapshot: &Snapshot) -> BTreeSet<Watched> {
-        let wanted = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
-        let kinds: BTreeSet<Kind> = wanted.map(|source| source.kind).collect();
-        kinds.into_iter().flat_map(|kind| self.scopes(kind)).collect()
+        let wanted = snapshot.triggers.iter().flat_map(|trigger| trigger.watched());
+        let kinds: BTreeSet<Kind> = wanted.map(|watched| watched.kind().into_owned()).collect();
+        kinds.iter().flat_map(|kind| self.scopes(kind)).collect()
     }
 
-    fn scopes(&self, kind: Kind) -> impl Iterator<Item = Watched> {
-        let everywhere = self.namespaces.is_empty().then_some(Watched { kind, namespace: None });
-        let here = move |namespace: &String| Watched { kind, namespace: Some(namespace.clone()) };
+    fn scopes<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = Watched> + 'a {
+        let everywhere = self.namespaces.is_empty().then(|| Watched { kind: kind.clone(), namespace: None });
+        let here =
+            move |namespace: &String| Watched { kind: kind.clone(), namespace: Some(namespace.clone()) };
         everywhere.into_iter().chain(self.namespaces.iter().map(here))
     }
 
@@ -81,8 +82,8 @@ impl Blind {
 impl fmt::Display for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
-            Some(namespace) => write!(f, "{}s of namespace {namespace}", self.kind.as_str()),
-            None => write!(f, "{}s of all namespaces", self.kind.as_str()),
+            Some(namespace) => write!(f, "{} of namespace {namespace}", self.kind.title()),
+            None => write!(f, "{} of all namespaces", self.kind.title()),
         }
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! What follows from an object is decided in [`View`]; here it is stored. An event is appended, however long
 //! that takes, and its mark becomes durable in the commit that decides it: if we die before the append, the
-//! object is listed again and the same event is made; if we die after, it is made again under the same key,
-//! and is known. What fires nothing goes to the machine as a fact: if that is lost, the next list tells it
+//! object is listed again and the same event is made; if we die after, it is decided before the marks are read.
+//! What fires nothing goes to the machine as a fact: if that is lost, the next list tells it
 //! again. A list that broke off notes nothing wrong, since the baseline is complete only with the list.
 //!
 //! Marks are read once what was stored before is decided: from an older mark the same change would be another event.
 //!
-//! A disconnect, a 410 or a list every ten minutes is the feed's own matter: all states are levels here.
+//! A disconnect, a 410 or a list every ten minutes is the feed's own matter: all states are levels here. How a
+//! kind is served is asked of the cluster; one that is not served, or not any more, is asked for again, and what
+//! was known of it stays. Where triggers want something else of the kind, all is listed anew, so that what they
+//! want begins with what is there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +24,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::asking::Asking;
 use super::blind::{Blind, Watched};
+use super::namespaces::Namespaces;
 use crate::engine::definitions::Snapshot;
 use crate::engine::event::Event;
 use crate::engine::machine::{Input, Key, Record};
-use crate::engine::rollout::{Change, Told, View};
+use crate::engine::watch::{Asked, Happening, Resource, Served, Told, View, Want, not_served};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, escape};
 use crate::outside::kubernetes::feed::{News, Selection, Versioned, feed};
@@ -35,10 +40,14 @@ use crate::store::records::{Records, RecordsError};
 
 /// How much is taken at once, where it is there at once.
 const AT_ONCE: usize = 64;
+/// As many records are noted in one step: all of a kind may be gone at once.
+const MOST_NOTED: usize = 500;
 /// How often is looked whether what was stored before is decided.
 const LOOK: Duration = Duration::from_millis(50);
 /// Between two tries to read the marks, or to append.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks for a kind that is not served.
+const SERVED: Duration = Duration::from_secs(5);
 /// How often the log may tell the same.
 const TELL: Duration = Duration::from_mins(1);
 
@@ -53,6 +62,8 @@ pub(super) struct Watch {
     pub(super) clock: Clock,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(super) blind: Blind,
+    /// How the cluster serves the kind, once that is known.
+    pub(super) resource: Option<Resource>,
     /// When the log was told last that nothing is seen, until it is told that it is.
     pub(super) told_at: Option<Instant>,
 }
@@ -76,23 +87,102 @@ impl Watch {
 
     async fn run(mut self) {
         let Watched { kind, namespace } = &self.watched;
-        let mut view = View::new(*kind, namespace.as_deref(), self.records().await);
-        let mut news = feed::<Object>(self.api.clone(), self.selection()).ready_chunks(AT_ONCE).boxed();
-        while let Some(news) = news.next().await {
-            let snapshot = self.snapshots.borrow().clone();
-            let mut told = view.told();
-            for news in news {
-                self.hear(news, &snapshot, &mut view, &mut told);
-            }
-            self.store(told).await;
+        let mut view = View::new(kind.clone(), namespace.as_deref(), self.records().await);
+        loop {
+            let resource = self.served().await;
+            let path = self.path(&resource);
+            self.resource = Some(resource);
+            self.watch(path, &mut view).await;
         }
     }
 
-    fn selection(&self) -> Selection {
+    /// Watches until the API server does not serve the kind any more, or triggers want something else of it.
+    async fn watch(&mut self, path: String, view: &mut View) {
+        let selection = Selection { path, labels: String::new() };
+        let mut news = feed::<Object>(self.api.clone(), selection).ready_chunks(AT_ONCE).boxed();
+        let asking = self.asking();
+        let wanted = asking.asks_for_namespaces();
+        let mut namespaces = Namespaces::new(wanted, self.blind.clone(), self.watched.clone());
+        loop {
+            let news = tokio::select! {
+                biased;
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        // Everything stops.
+                        std::future::pending::<()>().await;
+                    }
+                    if self.asking() == asking {
+                        continue;
+                    }
+                    return;
+                }
+                news = news.next() => match news {
+                    Some(news) => news,
+                    None => return,
+                },
+            };
+            let served = !news.iter().any(|news| matches!(news, News::NotServed(_)));
+            let mut told = self.take(news, &asking, view);
+            told.events = namespaces.add(&self.api, told.events).await;
+            self.store(told).await;
+            if !served {
+                // Said once the cluster was asked for the kind.
+                sleep(AGAIN).await;
+                return;
+            }
+        }
+    }
+
+    fn take(&mut self, news: Vec<News<Object>>, asking: &Asking, view: &mut View) -> Told {
+        let wanted = |want: &Want, namespace: &str, name: &str| asking.may_take(want, namespace, name);
+        let happens = |happening: &Happening, namespace: &str| asking.takes(happening, namespace);
+        let wants = &asking.wants;
+        let asked = Asked { wants, wanted: &wanted, happens: &happens, now: self.clock.now() };
+        let mut told = view.told();
+        for news in news {
+            self.hear(news, &asked, view, &mut told);
+        }
+        told
+    }
+
+    /// What triggers want of the kind.
+    fn asking(&mut self) -> Asking {
+        let snapshot = self.snapshots.borrow_and_update().clone();
+        Asking::of(&snapshot, &self.watched.kind)
+    }
+
+    fn path(&self, resource: &Resource) -> String {
         let Watched { kind, namespace } = &self.watched;
         let place = namespace.as_ref().map(|name| format!("/namespaces/{}", escape(name)));
-        let (version, place) = (kind.api_version(), place.unwrap_or_default());
-        Selection { path: format!("/apis/{version}{place}/{}", kind.resource()), labels: String::new() }
+        format!("{}{}/{}", kind.path(), place.unwrap_or_default(), escape(&resource.plural))
+    }
+
+    /// How the kind is served, once it is.
+    async fn served(&mut self) -> Resource {
+        loop {
+            match self.find().await {
+                Ok(resource) => return resource,
+                Err(why) => self.is_blind(&why),
+            }
+            sleep(SERVED).await;
+        }
+    }
+
+    async fn find(&self) -> Result<Resource, String> {
+        let Watched { kind, namespace } = &self.watched;
+        let served = match self.api.get::<Served>(&kind.path()).await {
+            Ok(served) => served,
+            Err(error) if error.code() == Some(404) => return Err(not_served(kind)),
+            Err(error) => return Err(error.to_string()),
+        };
+        let resource = served.find(kind)?;
+        if let Some(namespace) = namespace.as_ref().filter(|_| !resource.namespaced) {
+            let kinds = kind.title();
+            return Err(format!(
+                "{kinds} are in no namespace, and the server serves only some ({namespace})"
+            ));
+        }
+        Ok(resource)
     }
 
     /// What the machine has of these objects, once it can be read: an event that is stored and not decided yet has
@@ -103,7 +193,7 @@ impl Watch {
             sleep(LOOK).await;
         }
         let mut known = Vec::new();
-        for prefix in View::prefixes(self.watched.kind) {
+        for prefix in View::prefixes(&self.watched.kind) {
             known.extend(self.scan(&prefix).await);
         }
         known
@@ -132,29 +222,24 @@ impl Watch {
         }
     }
 
-    fn hear(&mut self, news: News<Object>, snapshot: &Snapshot, view: &mut View, told: &mut Told) {
+    fn hear(&mut self, news: News<Object>, asked: &Asked<'_>, view: &mut View, told: &mut Told) {
         match news {
             News::Listing => view.listing(),
             News::Item(Object(object)) => {
-                let kind = self.watched.kind;
-                let wanted = |change: Change, namespace: &str, name: &str| {
-                    let sources = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
-                    let mut sources = sources.filter(|source| source.kind == kind);
-                    sources.any(|source| source.may_take(change, namespace, name))
-                };
-                if let Err(why) = view.item(object, &wanted, self.clock.now(), told) {
+                if let Err(why) = view.item(object, asked, told) {
                     warn!(watched = %self.watched, why, "an object makes no sense, and is left out");
                 }
             }
-            News::Gone(Object(object)) => view.gone(&object, told),
+            News::Gone(Object(object)) => view.gone(object, asked, told),
             News::Listed => {
-                view.listed(told);
-                if told.rollouts.listed.is_some() {
+                view.listed(asked, told);
+                if !told.noted.listed.is_empty() {
                     info!(watched = %self.watched, "watched for the first time: what is there fires nothing");
                 }
                 self.sees();
             }
             News::Trouble(why) => self.is_blind(&why),
+            News::NotServed(_) => {}
             News::Well => self.sees(),
         }
     }
@@ -164,21 +249,29 @@ impl Watch {
         if !told.events.is_empty() {
             self.append(told.events).await;
         }
-        if notes && self.facts.send(Input::Rollouts(Box::new(told.rollouts))).await.is_err() {
-            // Dispatch is gone: everything stops.
-            std::future::pending::<()>().await;
+        if !notes {
+            return;
+        }
+        for noted in told.noted.parts(MOST_NOTED) {
+            if self.facts.send(Input::Noted(Box::new(noted))).await.is_err() {
+                // Dispatch is gone: everything stops.
+                std::future::pending::<()>().await;
+            }
         }
     }
 
     /// Appends events, however long it takes.
     async fn append(&self, events: Vec<Event>) {
+        let mut waited = false;
         loop {
             match append_all(&*self.inbox, events.clone()).await {
-                Ok(_) => {
+                Ok(_) if waited => {
                     self.blind.one(&self.watched, None);
                     return;
                 }
+                Ok(_) => return,
                 Err(error) => {
+                    waited = true;
                     if self.blind.one(&self.watched, Some(error.to_string())) {
                         warn!(%error, watched = %self.watched, "changes of the cluster wait to be stored");
                     }
@@ -216,6 +309,8 @@ impl Watch {
             Some(namespace) => format!("in namespace {namespace}"),
             None => "in all namespaces, or name those that are served with --namespaces".to_owned(),
         };
-        format!("{why}; grant list and watch on {} ({}) {place}", kind.resource(), kind.group())
+        let known = self.resource.as_ref().map(|resource| resource.plural.clone());
+        let plural = known.unwrap_or_else(|| kind.guessed_plural());
+        format!("{why}; grant list and watch on {plural} ({}) {place}", kind.group_title())
     }
 }

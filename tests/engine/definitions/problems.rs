@@ -124,11 +124,11 @@ fn types_are_told_in_words() {
 #[test]
 fn what_a_later_version_has_is_unknown() {
     insta::assert_snapshot!(of_spec("Trigger", "
-  sources: [{kubernetesEvent: {reasons: [Failed]}}]
+  sources: [{kubernetesEvents: {reasons: [Failed]}}]
   reports: []
   runs: []
 "), @r"
-        a.yaml:5:14: spec.sources[0].kubernetesEvent: unknown field; the fields here are kubernetes, nats, schedule, verdict, webhook (did you mean kubernetes?)
+        a.yaml:5:14: spec.sources[0].kubernetesEvents: unknown field; the fields here are kubernetes, kubernetesEvent, nats, schedule, verdict, webhook (did you mean kubernetesEvent?)
         a.yaml:6:3: spec.reports: unknown field; the fields here are gate, git, match, policy, runs, series, sources, suspend
         a.yaml:7:9: spec.runs: needs at least 1 entry
         ");

@@ -65,6 +65,9 @@ pub(super) fn sources(
             SourceConfig::Kubernetes(config) => {
                 super::kubernetes::kubernetes(config, &format!("{field}.kubernetes"), findings)
             }
+            SourceConfig::KubernetesEvent(config) => {
+                super::happening::kubernetes_event(config, &format!("{field}.kubernetesEvent"), findings)
+            }
         };
         sources.extend(compiled);
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::gate::GateConfig;
-use super::kubernetes::KubernetesSourceConfig;
+use super::kubernetes::{KubernetesEventSourceConfig, KubernetesSourceConfig};
 use crate::engine::definitions::quantity::Span;
 use crate::engine::schedule::Missed;
 use crate::engine::verdict::Outcome;
@@ -60,6 +60,8 @@ pub enum SourceConfig {
     Nats(NatsSourceConfig),
     /// Changes of objects of the cluster.
     Kubernetes(KubernetesSourceConfig),
+    /// Events of the cluster.
+    KubernetesEvent(KubernetesEventSourceConfig),
 }
 
 /// Verdicts of other triggers.
@@ -224,7 +226,7 @@ pub struct RuleConfig {
 }
 
 /// Tells `equals: null` from no `equals`.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+pub(super) fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 

@@ -39,6 +39,7 @@ enum SourceView<'a> {
     Verdict(VerdictView<'a>),
     Nats(NatsSourceView<'a>),
     Kubernetes(KubernetesSourceView<'a>),
+    KubernetesEvent(KubernetesEventSourceView<'a>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -96,9 +97,12 @@ struct NatsSourceView<'a> {
 #[serde(rename_all = "camelCase")]
 struct KubernetesSourceView<'a> {
     /// The kind whose objects it watches.
-    kubernetes: &'static str,
-    api_version: &'static str,
+    kubernetes: &'a str,
+    api_version: String,
     change: Vec<&'static str>,
+    /// What of it is told to this clause by itself: a condition, a field, once for each value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clauses: Vec<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     names: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -106,6 +110,23 @@ struct KubernetesSourceView<'a> {
     /// Labels that an object must have, with their values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: &'a BTreeMap<String, String>,
+    /// Labels that its namespace must have, with their values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    namespace_labels: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct KubernetesEventSourceView<'a> {
+    /// What it listens for, in words.
+    kubernetes_event: String,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    reasons: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    namespaces: &'a [String],
+    /// Labels that its namespace must have, with their values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    namespace_labels: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -174,6 +195,12 @@ fn view<'a>(source: &'a Source, instance: &str, trigger: &Trigger, now: Millis) 
             within_seconds: verdict.join.as_ref().map(|join| join.within_ms / 1_000),
         }),
         Clause::Kubernetes(source) => SourceView::Kubernetes(kubernetes(source)),
+        Clause::KubernetesEvent(source) => SourceView::KubernetesEvent(KubernetesEventSourceView {
+            kubernetes_event: source.title(),
+            reasons: source.reasons.texts(),
+            namespaces: source.namespaces.texts(),
+            namespace_labels: &source.namespace_labels.equal,
+        }),
         // Told by the verdicts that it waits for.
         Clause::Joined => return None,
         Clause::Nats(nats) => {
@@ -194,10 +221,12 @@ fn kubernetes(source: &KubernetesSource) -> KubernetesSourceView<'_> {
     KubernetesSourceView {
         kubernetes: source.kind.as_str(),
         api_version: source.kind.api_version(),
-        change: source.changes.iter().map(|change| change.as_str()).collect(),
+        change: source.wants().iter().map(|want| want.change().as_str()).collect(),
+        clauses: source.wants().iter().filter(|want| !want.is_shared()).map(|want| want.text()).collect(),
         names: source.names.texts(),
         namespaces: source.namespaces.texts(),
         labels: &source.labels.equal,
+        namespace_labels: &source.namespace_labels.equal,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Marks of objects of a cluster: what was last said of each; see [`crate::engine::rollout::mark`].
+//! Marks of objects of a cluster: what was last said of each; see [`crate::engine::watch::mark`].
 //!
 //! An event's mark moves in the commit that decides the event. What fires nothing, and what is gone, is told by
 //! the watch; the baseline of a scope is there once all its objects were noted. If we die between, the watch
@@ -11,7 +11,7 @@ use super::key::{Key, Write};
 use super::record::Record;
 use super::state::{Machine, Turn};
 use crate::engine::event::{Attributes, Ingress, Millis};
-use crate::engine::rollout::{Mark, Rollouts, marked};
+use crate::engine::watch::{Mark, Noted, marked};
 
 /// What is known of the objects of a cluster.
 #[derive(Debug, Default)]
@@ -23,13 +23,13 @@ pub(super) struct Known {
 
 impl Machine {
     /// Folds a record of the cluster's objects.
-    pub(super) fn learn_rollout(&mut self, key: &Key, value: Option<&Record>) {
+    pub(super) fn learn_object(&mut self, key: &Key, value: Option<&Record>) {
         match value {
-            Some(Record::Rollout(mark)) => drop(self.rollouts.marks.insert(key.clone(), (**mark).clone())),
-            Some(Record::Watched(since)) => drop(self.rollouts.watched.insert(key.clone(), *since)),
+            Some(Record::Object(mark)) => drop(self.objects.marks.insert(key.clone(), (**mark).clone())),
+            Some(Record::Watched(since)) => drop(self.objects.watched.insert(key.clone(), *since)),
             _ => {
-                self.rollouts.marks.remove(key);
-                self.rollouts.watched.remove(key);
+                self.objects.marks.remove(key);
+                self.objects.watched.remove(key);
             }
         }
     }
@@ -37,8 +37,8 @@ impl Machine {
 
 impl Turn<'_> {
     /// What a watch saw.
-    pub(super) fn rollouts(&mut self, seen: Rollouts) {
-        let Rollouts { ingress, marks, gone, listed } = seen;
+    pub(super) fn noted(&mut self, seen: Noted) {
+        let Noted { ingress, marks, gone, listed } = seen;
         // It goes on for a moment after the last trigger that wants it.
         if !self.snapshot.index.has(&ingress) {
             return;
@@ -47,30 +47,33 @@ impl Turn<'_> {
             self.mark_object(&ingress, uid, mark);
         }
         for uid in gone {
-            let key = Key::Rollout(ingress.clone(), uid);
-            if self.machine.rollouts.marks.contains_key(&key) {
-                self.put(Write::delete(key));
-            }
+            self.forget_object(&ingress, uid);
         }
-        let key = listed.map(|scope| Key::Watched(ingress, scope));
-        if let Some(key) = key.filter(|key| !self.machine.rollouts.watched.contains_key(key)) {
-            self.put(Write::put(key, Record::Watched(self.now)));
+        for scope in listed {
+            let key = Key::Watched(ingress.clone(), scope);
+            if !self.machine.objects.watched.contains_key(&key) {
+                self.put(Write::put(key, Record::Watched(self.now)));
+            }
         }
     }
 
     /// The event of an object was decided.
     pub(super) fn move_object(&mut self, event: &Attributes) {
         let Some((uid, mark)) = marked(event) else { return };
-        if self.snapshot.index.has(&event.ingress) {
-            self.mark_object(&event.ingress, uid, mark);
+        if !self.snapshot.index.has(&event.ingress) {
+            return;
+        }
+        match mark {
+            Some(mark) => self.mark_object(&event.ingress, uid, mark),
+            None => self.forget_object(&event.ingress, uid),
         }
     }
 
     /// New definitions: nothing is kept of kinds that nobody wants.
-    pub(super) fn drop_rollouts(&mut self) {
-        let known = &self.machine.rollouts;
+    pub(super) fn drop_objects(&mut self) {
+        let known = &self.machine.objects;
         let unwanted = |key: &&Key| match key {
-            Key::Rollout(ingress, _) | Key::Watched(ingress, _) => !self.snapshot.index.has(ingress),
+            Key::Object(ingress, _) | Key::Watched(ingress, _) => !self.snapshot.index.has(ingress),
             _ => false,
         };
         let keys: Vec<Key> =
@@ -80,12 +83,19 @@ impl Turn<'_> {
         }
     }
 
+    fn forget_object(&mut self, ingress: &Ingress, uid: String) {
+        let key = Key::Object(ingress.clone(), uid);
+        if self.machine.objects.marks.contains_key(&key) {
+            self.put(Write::delete(key));
+        }
+    }
+
     /// A mark that is older than the one there is comes late, and changes nothing.
     fn mark_object(&mut self, ingress: &Ingress, uid: String, mark: Mark) {
-        let key = Key::Rollout(ingress.clone(), uid);
-        let newer = self.machine.rollouts.marks.get(&key).is_none_or(|known| known.count <= mark.count);
+        let key = Key::Object(ingress.clone(), uid);
+        let newer = self.machine.objects.marks.get(&key).is_none_or(|known| known.count <= mark.count);
         if newer {
-            self.put(Write::put(key, Record::Rollout(Box::new(mark))));
+            self.put(Write::put(key, Record::Object(Box::new(mark))));
         }
     }
 }

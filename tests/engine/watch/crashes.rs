@@ -6,11 +6,12 @@ use std::sync::Arc;
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::Event;
 use kickoff::engine::machine::{Input, Key, Machine};
-use kickoff::engine::rollout::{Kind, Rollouts, Told, View};
+use kickoff::engine::watch::{Asked, Noted, Told, View, Wants};
 use serde_json::{Value, json};
 
 use super::super::definitions::{TEMPLATE, snapshot};
 use super::super::disk::Disk;
+use super::super::rollout::apps;
 
 const TRIGGER: &str = "
 apiVersion: kickoff.dev/v1alpha1
@@ -20,6 +21,33 @@ spec:
   sources: [{kubernetes: {apiVersion: apps/v1, kind: Deployment, change: [RolledOut]}}]
   runs: [{template: smoke, environment: staging}]
 ";
+
+/// All that can become of an object.
+const ALL: &str = "
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {name: all}
+spec:
+  sources:
+    - kubernetes:
+        apiVersion: apps/v1
+        kind: Deployment
+        change: [Created, Updated, Deleted, RolledOut, Condition, Field]
+        condition: {type: Available}
+        field: {path: spec.template.revision}
+    - kubernetes:
+        apiVersion: apps/v1
+        kind: Deployment
+        change: [Condition]
+        condition: {type: Available}
+        oncePer: spec.template.revision
+  runs: [{template: smoke, environment: staging}]
+";
+
+fn wants(snapshot: &Snapshot) -> Wants {
+    let sources = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
+    Wants::of(sources.flat_map(|source| source.wants()))
+}
 
 fn definitions(trigger: &str) -> Arc<Snapshot> {
     let snapshot = snapshot(&[("a.yaml", &format!("{TEMPLATE}---{trigger}"))], None);
@@ -31,8 +59,9 @@ fn definitions(trigger: &str) -> Arc<Snapshot> {
 struct Process {
     machine: Machine,
     view: View,
+    wants: Wants,
     /// Facts that the machine has not taken yet.
-    facts: Vec<Rollouts>,
+    facts: Vec<Noted>,
 }
 
 impl Process {
@@ -41,24 +70,32 @@ impl Process {
         disk.commit(machine.step(snapshot, Input::Definitions, 0).writes);
         let view = |disk: &Disk| {
             let known = disk.records.iter().map(|(key, record)| (key.clone(), record.clone())).collect();
-            View::new(Kind::Deployment, None, known)
+            View::new(apps("Deployment"), None, known)
         };
-        let mut process = Self { machine, view: view(disk), facts: Vec::new() };
+        let mut process = Self { machine, view: view(disk), wants: wants(snapshot), facts: Vec::new() };
         // As the watch does: marks are read once what was stored before is decided.
         process.decide(disk, snapshot, true);
         process.view = view(disk);
         process
     }
 
+    /// What follows from what the watch sees.
+    fn told(&mut self, see: impl FnOnce(&mut View, &Asked<'_>, &mut Told)) -> Told {
+        let asked = Asked { wants: &self.wants, wanted: &|_, _, _| true, happens: &|_, _| true, now: 0 };
+        let mut told = self.view.told();
+        see(&mut self.view, &asked, &mut told);
+        told
+    }
+
     fn append(&mut self, disk: &mut Disk, told: Told) {
         disk.append(told.events);
-        self.facts.push(told.rollouts);
+        self.facts.push(told.noted);
     }
 
     /// The machine takes in what is there: facts before events, or after them.
     fn decide(&mut self, disk: &mut Disk, snapshot: &Snapshot, facts_first: bool) {
-        let facts: Vec<Rollouts> = std::mem::take(&mut self.facts);
-        let mut facts: Vec<Input> = facts.into_iter().map(|facts| Input::Rollouts(Box::new(facts))).collect();
+        let facts: Vec<Noted> = std::mem::take(&mut self.facts);
+        let mut facts: Vec<Input> = facts.into_iter().map(|facts| Input::Noted(Box::new(facts))).collect();
         let mut events = disk.undecided(&self.machine);
         let inputs = if facts_first {
             facts.append(&mut events);
@@ -75,7 +112,7 @@ impl Process {
 }
 
 fn marks(disk: &Disk) -> usize {
-    disk.records.keys().filter(|key| matches!(key, Key::Rollout(..))).count()
+    disk.records.keys().filter(|key| matches!(key, Key::Object(..))).count()
 }
 
 /// A Deployment as the cluster has it.
@@ -104,19 +141,20 @@ impl Object {
             "status": {
                 "observedGeneration": self.generation, "replicas": 1, "updatedReplicas": updated,
                 "availableReplicas": updated,
+                "conditions": [{"type": "Available", "status": if self.complete { "True" } else { "False" }}],
             },
         })
     }
 }
 
 fn list(process: &mut Process, cluster: &BTreeMap<u8, Object>) -> Told {
-    let mut told = process.view.told();
-    process.view.listing();
-    for object in cluster.values() {
-        process.view.item(object.value(), &|_, _, _| true, 0, &mut told).unwrap();
-    }
-    process.view.listed(&mut told);
-    told
+    process.told(|view, asked, told| {
+        view.listing();
+        for object in cluster.values() {
+            view.item(object.value(), asked, told).unwrap();
+        }
+        view.listed(asked, told);
+    })
 }
 
 /// Changes one object in some way; gives what a watch would see of it, and of one that is gone.
@@ -170,13 +208,14 @@ fn crashes_between_any_steps_miss_no_newest_rollout_and_double_none() {
         process.decide(&mut disk, &snapshot, true);
         for _ in 0..150 {
             let (item, gone) = change(&mut random, &mut cluster, &mut uids);
-            let mut told = process.view.told();
-            if let Some(object) = item {
-                process.view.item(object.value(), &|_, _, _| true, 0, &mut told).unwrap();
-            }
-            if let Some(object) = gone {
-                process.view.gone(&object.value(), &mut told);
-            }
+            let told = process.told(|view, asked, told| {
+                if let Some(object) = item {
+                    view.item(object.value(), asked, told).unwrap();
+                }
+                if let Some(object) = gone {
+                    view.gone(object.value(), asked, told);
+                }
+            });
             // Dies before the append, between it and the decision, or after; or not.
             let step = random.u8(0..9);
             if step != 0 {
@@ -217,6 +256,99 @@ fn fired(event: &Event) -> (String, u64) {
     (parts[0].to_owned(), parts[3].parse().unwrap())
 }
 
+/// What the events say of each object, the oldest first: `created`, `deleted`, `field 3`.
+fn stories(disk: &Disk) -> BTreeMap<String, Vec<String>> {
+    let mut stories: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for event in &disk.inbox {
+        let id: Vec<&str> = event.attributes.id.split('.').collect();
+        let data = event.data().unwrap();
+        let about = match id[2] {
+            "rolledout" => format!("rolledout {}", id[3]),
+            "field" => format!("field {}", data["field"]["value"]),
+            "condition" if data.get("oncePer").is_some() => format!("once {}", data["oncePer"]["value"]),
+            other => other.to_owned(),
+        };
+        stories.entry(id[0].to_owned()).or_default().push(about);
+    }
+    stories
+}
+
+#[test]
+fn crashes_between_any_steps_miss_no_newest_change_and_double_none() {
+    let snapshot = definitions(ALL);
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (mut disk, mut cluster, mut uids) = (Disk::default(), BTreeMap::new(), 0);
+        for _ in 0..20 {
+            change(&mut random, &mut cluster, &mut uids);
+        }
+        let before: BTreeMap<String, Object> =
+            cluster.values().map(|object| (object.uid.clone(), object.clone())).collect();
+        let mut process = Process::start(&mut disk, &snapshot);
+        let told = list(&mut process, &cluster);
+        assert!(told.events.is_empty(), "seed {seed}");
+        process.append(&mut disk, told);
+        process.decide(&mut disk, &snapshot, true);
+        for _ in 0..120 {
+            let (item, gone) = change(&mut random, &mut cluster, &mut uids);
+            let told = process.told(|view, asked, told| {
+                if let Some(object) = item {
+                    view.item(object.value(), asked, told).unwrap();
+                }
+                if let Some(object) = gone {
+                    view.gone(object.value(), asked, told);
+                }
+            });
+            let step = random.u8(0..9);
+            if step != 0 {
+                process.append(&mut disk, told);
+            }
+            if step > 1 {
+                process.decide(&mut disk, &snapshot, random.bool());
+            }
+            if step < 3 {
+                for _ in 0..random.u8(0..5) {
+                    change(&mut random, &mut cluster, &mut uids);
+                }
+                process = Process::start(&mut disk, &snapshot);
+                let told = list(&mut process, &cluster);
+                process.append(&mut disk, told);
+            }
+        }
+        process.decide(&mut disk, &snapshot, true);
+        for (uid, story) in stories(&disk) {
+            let count = |wanted: &str| story.iter().filter(|about| *about == wanted).count();
+            let there = cluster.values().any(|object| object.uid == uid);
+            assert!(
+                count("created") == usize::from(!before.contains_key(&uid)),
+                "seed {seed}, {uid}: {story:?}"
+            );
+            assert!(count("deleted") == usize::from(!there), "seed {seed}, {uid}: {story:?}");
+            let deleted = story.iter().position(|about| about == "deleted");
+            assert!(deleted.is_none_or(|at| at + 1 == story.len()), "seed {seed}, {uid}: {story:?}");
+            // Values only grow here, so each of them comes once.
+            for about in story.iter().filter(|about| about.contains(' ')) {
+                assert_eq!(count(about), 1, "seed {seed}, {uid}: {story:?}");
+            }
+        }
+        let stories = stories(&disk);
+        for object in cluster.values() {
+            let was = before.get(&object.uid);
+            let story = stories.get(&object.uid).cloned().unwrap_or_default();
+            let told = |about: String| story.contains(&about);
+            if was.is_some_and(|was| was.revision != object.revision) {
+                assert!(told(format!("field {}", object.revision)), "seed {seed}: {story:?}");
+            }
+            let old = was.is_some_and(|was| was.complete && was.revision == object.revision);
+            if object.complete && !old {
+                let once = format!("once {}", object.revision);
+                assert!(told(once), "seed {seed}, revision {}: {story:?}", object.revision);
+                assert!(told(format!("rolledout {}", object.revision)), "seed {seed}: {story:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_baseline_that_broke_off_is_made_again() {
     let snapshot = definitions(TRIGGER);
@@ -225,9 +357,10 @@ fn a_baseline_that_broke_off_is_made_again() {
     object.complete = true;
     // Half a list, then the end.
     let mut process = Process::start(&mut disk, &snapshot);
-    let mut told = process.view.told();
-    process.view.listing();
-    process.view.item(object.value(), &|_, _, _| true, 0, &mut told).unwrap();
+    let told = process.told(|view, asked, told| {
+        view.listing();
+        view.item(object.value(), asked, told).unwrap();
+    });
     process.append(&mut disk, told);
     process.decide(&mut disk, &snapshot, true);
     assert_eq!(marks(&disk), 1);

@@ -1,0 +1,87 @@
+//! What a cluster must allow for triggers that watch it.
+
+use kickoff::engine::definitions::grants::{Grants, ServiceAccount, roles};
+use serde_json::{Value, json};
+
+use super::sources::world;
+
+fn account() -> ServiceAccount {
+    ServiceAccount { namespace: "kickoff".to_owned(), name: "kickoff".to_owned() }
+}
+
+fn source(api_version: &str, kind: &str, more: &Value) -> Value {
+    let mut source = json!({"apiVersion": api_version, "kind": kind, "change": ["Created"]});
+    source.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"kubernetes": source})
+}
+
+fn sources() -> Value {
+    json!({"sources": [
+        source("apps/v1", "Deployment", &json!({"namespaces": ["shop-*"]})),
+        source("networking.k8s.io/v1", "NetworkPolicy", &json!({})),
+        source("example.com/v1", "Widget", &json!({"namespaceSelector": {"matchLabels": {"team": "shop"}}})),
+        source("v1", "Node", &json!({})),
+    ]})
+}
+
+#[test]
+fn a_server_of_all_namespaces_has_one_role() {
+    let snapshot = world("Deny", &sources());
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+    insta::assert_snapshot!(roles(&snapshot, &[], &account()), @r#"
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: ClusterRole
+    metadata:
+      name: kickoff-watches
+    rules:
+      - apiGroups: [""]
+        resources: [nodes]
+        verbs: [list, watch]
+      - apiGroups: ["apps"]
+        resources: [deployments]
+        verbs: [list, watch]
+      # widgets is a guess: check it by kubectl api-resources --api-group=example.com
+      - apiGroups: ["example.com"]
+        resources: [widgets]
+        verbs: [list, watch]
+      - apiGroups: ["networking.k8s.io"]
+        resources: [networkpolicies]
+        verbs: [list, watch]
+      - apiGroups: [""]
+        resources: [namespaces]
+        verbs: [get]
+    ---
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: ClusterRoleBinding
+    metadata:
+      name: kickoff-watches
+    roleRef:
+      apiGroup: rbac.authorization.k8s.io
+      kind: ClusterRole
+      name: kickoff-watches
+    subjects:
+      - kind: ServiceAccount
+        name: "kickoff"
+        namespace: "kickoff"
+    "#);
+}
+
+#[test]
+fn a_server_of_some_namespaces_has_a_role_in_each() {
+    let snapshot = world("Deny", &sources());
+    let text = roles(&snapshot, &["shop-eu".to_owned(), "bank".to_owned()], &account());
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "# Nodes are in no namespace: a server of only some namespaces does not see them.");
+    let found = |wanted: &str| lines.iter().filter(|line| line.trim() == wanted).count();
+    assert_eq!(found("kind: Role") - found("kind: RoleBinding"), 2, "{text}");
+    assert_eq!((found("resources: [deployments]"), found("resources: [widgets]")), (1, 2), "{text}");
+    assert_eq!((found("namespace: \"shop-eu\""), found("namespace: \"bank\"")), (2, 2), "{text}");
+    assert_eq!((found("resources: [nodes]"), found("kind: ClusterRole")), (0, 0), "{text}");
+    assert_eq!(Grants::of(&snapshot, Some("bank")).watched.len(), 2);
+}
+
+#[test]
+fn who_watches_nothing_needs_nothing() {
+    let snapshot = world("Deny", &json!({"sources": [{"schedule": {"cron": "0 0 * * *"}}]}));
+    assert_eq!(roles(&snapshot, &[], &account()), "# No trigger watches anything here.\n");
+}

@@ -1,0 +1,56 @@
+//! What `deploy/` grants is what the shipped triggers and examples need.
+
+use std::collections::BTreeSet;
+
+use kickoff::engine::definitions::compile::compile;
+use kickoff::engine::definitions::grants::Grants;
+use kickoff::engine::definitions::load::load;
+use kickoff::engine::definitions::model::Secrets;
+use serde_json::Value;
+
+/// Group, resource and verb of each rule of the Roles in a file.
+fn granted(file: &str) -> BTreeSet<(String, String, String)> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&super::read(file)).unwrap();
+    let rules = documents.iter().flat_map(|document| document["rules"].as_array().into_iter().flatten());
+    let texts = |rule: &Value, name: &str| -> Vec<String> {
+        rule[name].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut granted = BTreeSet::new();
+    for rule in rules {
+        for group in texts(rule, "apiGroups") {
+            for resource in texts(rule, "resources") {
+                for verb in texts(rule, "verbs") {
+                    granted.insert((group.clone(), resource.clone(), verb));
+                }
+            }
+        }
+    }
+    granted
+}
+
+#[test]
+fn what_shipped_definitions_watch_is_granted() {
+    let mut count = 0;
+    for folder in super::folders() {
+        let snapshot = compile(&load(&super::yaml_files(&folder), "default"), &Secrets::new(), None);
+        let grants = Grants::of(&snapshot, None);
+        for file in ["deploy/kickoff-tests/role.yaml", "deploy/all-namespaces/cluster-role.yaml"] {
+            let granted = granted(file);
+            let check = |group: &str, resource: &str, verb: &str| {
+                let wanted = (group.to_owned(), resource.to_owned(), verb.to_owned());
+                assert!(granted.contains(&wanted), "{folder} needs {wanted:?}, which {file} does not grant");
+            };
+            for (group, plurals) in &grants.watched {
+                for plural in plurals {
+                    check(group, plural, "list");
+                    check(group, plural, "watch");
+                    count += 1;
+                }
+            }
+            if grants.namespaces {
+                check("", "namespaces", "get");
+            }
+        }
+    }
+    assert!(count > 0, "nothing that is shipped watches a cluster");
+}
