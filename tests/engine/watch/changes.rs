@@ -182,7 +182,7 @@ fn no_object_makes_a_mark_large() {
     let mut watcher = Watcher::new(kind("example.com/v1", "Widget"), all());
     watcher.list(&[]);
     for (uid, spec) in
-        [("a", json!({"many": many})), ("b", deep), ("c", json!(["x"; 3])), ("d", many.clone())]
+        [("a", json!({"many": many})), ("b", deep), ("c", json!(["x", "x", "x"])), ("d", many.clone())]
     {
         let object = |generation: u32| {
             let mut object = json!({
