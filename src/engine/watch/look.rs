@@ -115,13 +115,16 @@ pub fn look(sight: &Sight<'_>, mark: Option<&Mark>) -> Found {
     let new = mark.is_none();
     let first = || Mark::first(sight.subject, sight.object, !sight.rollouts);
     let mut looking = Looking { sight, mark: mark.cloned().unwrap_or_else(first), fires: Vec::new() };
+    // Whatever is stored of what fires, its mark knows only what was told up to there.
+    let updated = looking.update();
     if new && sight.objects {
+        looking.expect();
         looking.shared(Change::Created, New::Created);
     }
-    let now = Now { updated: looking.update(), ..looking.rollout(new && !sight.rollouts) };
-    if let Some(changed) = &now.updated {
+    if let Some(changed) = &updated {
         looking.shared(Change::Updated, New::Updated(changed.clone()));
     }
+    let now = Now { updated, ..looking.rollout(new && !sight.rollouts) };
     for (change, what) in [(Change::RolledOut, &now.rolled), (Change::RolloutFailed, &now.failed)] {
         if let Some(what) = what {
             looking.shared(change, what.clone());
@@ -129,7 +132,7 @@ pub fn look(sight: &Sight<'_>, mark: Option<&Mark>) -> Found {
     }
     let wants = sight.wants;
     for want in wants.bound() {
-        looking.bound(want, new && sight.objects, &now);
+        looking.bound(want, &now);
     }
     let asked = |key: &str| wants.bound().any(|want| want.key() == key);
     looking.mark.seen.retain(|key, _| asked(key));
@@ -144,6 +147,13 @@ pub fn look(sight: &Sight<'_>, mark: Option<&Mark>) -> Found {
 }
 
 impl Looking<'_> {
+    /// Of a new object nothing was told for any clause.
+    fn expect(&mut self) {
+        for want in self.sight.wants.bound().filter(|want| (self.sight.wanted)(want)) {
+            self.mark.seen.insert(want.key().to_owned(), Seen { new: true, ..Seen::default() });
+        }
+    }
+
     /// Tells what is new to all who want it.
     fn shared(&mut self, change: Change, what: New) {
         let wants = self.sight.wants;
@@ -214,15 +224,15 @@ impl Looking<'_> {
     }
 
     /// What is new for one clause.
-    fn bound(&mut self, want: &Arc<Want>, new: bool, now: &Now) {
+    fn bound(&mut self, want: &Arc<Want>, now: &Now) {
         // Nothing is kept where nobody may want it, so that a clause which reaches further begins anew there.
         if !(self.sight.wanted)(want) {
             self.mark.seen.remove(want.key());
             return;
         }
         let before = match self.mark.seen.remove(want.key()) {
+            Some(seen) if seen.new => Before::Nothing,
             Some(seen) => Before::Seen(seen),
-            None if new => Before::Nothing,
             None => Before::Unasked,
         };
         let object = self.sight.object;
@@ -254,7 +264,7 @@ fn value(want: &Want, object: &Value) -> String {
 /// by that value already.
 fn once(want: &Want, object: &Value, before: &Before, over: bool, what: Option<New>) -> (Seen, Option<New>) {
     let value = value(want, object);
-    let seen = |once: &str| Seen { state: String::new(), once: once.to_owned() };
+    let seen = |once: &str| Seen { once: once.to_owned(), ..Seen::default() };
     match before {
         Before::Unasked => (if over { seen(&value) } else { Seen::default() }, None),
         Before::Seen(last) if last.once == value || what.is_none() => (last.clone(), None),
@@ -276,6 +286,7 @@ fn held(want: &Want, condition: &Condition, object: &Value, before: &Before) -> 
     let next = Seen {
         state: if holds && !by_value { "held".to_owned() } else { String::new() },
         once: if holds { value } else { known.once.clone() },
+        new: false,
     };
     let fires = holds && next != known && !matches!(before, Before::Unasked);
     let what = fires.then(|| New::Condition(shown(condition, object)));
@@ -298,7 +309,7 @@ fn changed(want: &Want, field: &Field, object: &Value, before: &Before) -> (Seen
     };
     let small = |value: &&Value| value.to_string().len() <= LONGEST_VALUE;
     let what = fires.then(|| New::Field(found.filter(small).cloned()));
-    (Seen { state, once: if fires { value } else { once } }, what)
+    (Seen { state, once: if fires { value } else { once }, new: false }, what)
 }
 
 /// The condition as an event shows it.

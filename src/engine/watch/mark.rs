@@ -61,6 +61,9 @@ pub struct Seen {
     /// A hash of the value that it fired for last.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub once: String,
+    /// Nothing yet: the object was told as new, and what it says to the clause was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new: bool,
 }
 
 /// What was seen of objects of a kind, for the machine.
