@@ -92,12 +92,8 @@ async fn decided(server: &Server, event: &str, wanted: &str, text: &str) -> Stri
         if answer.status() == 200 {
             let event = answer.json::<Value>().await.unwrap();
             // The other triggers listen too, and want another kind.
-            let decisions = event["decisions"].as_array().unwrap().iter();
-            last = decisions
-                .filter(|one| one["decision"] != "filtered")
-                .next_back()
-                .cloned()
-                .unwrap_or_default();
+            let mut decisions = event["decisions"].as_array().unwrap().iter();
+            last = decisions.find(|one| one["decision"] != "filtered").cloned().unwrap_or_default();
             let reason = last["reason"].as_str().unwrap_or_default();
             if last["decision"] == wanted && reason.contains(text) {
                 return reason.to_owned();

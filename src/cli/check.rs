@@ -51,8 +51,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
                 summary = format!("{summary}, {}", counted(tests.fixtures.len(), "test"));
             }
             let summary = format!("{summary}, {}\n", counted(problems.len(), "problem"));
-            let hints: String = hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
-            print(&(render(&problems, &sources, colour()) + &hints + &plan(&schedules) + &summary))?;
+            let hints: Vec<String> = hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
+            print(&(render(&problems, &sources, colour()) + &hints.concat() + &plan(&schedules) + &summary))?;
         }
         other => {
             let tests = tests.fixtures.len();

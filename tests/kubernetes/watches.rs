@@ -155,7 +155,8 @@ async fn a_config_map_is_made_changed_and_gone() {
     site.merge("configmap/settings", &json!({"data": {"mode": "slow"}}), false);
     check(&site, &server, &wanted).await;
     let events = server.all("events").await;
-    let key = events[0]["key"].as_str().unwrap();
+    let updated = events.iter().find(|event| event["type"] == "dev.kickoff.kubernetes.updated");
+    let key = updated.unwrap()["key"].as_str().unwrap();
     let event = server.get(&format!("/api/v1/events/{key}/cloudevent")).await;
     assert_eq!(event["data"]["changed"], json!(["data.mode"]), "{event:#}");
     // Nobody watches while it goes and comes back.

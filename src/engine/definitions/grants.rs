@@ -100,7 +100,8 @@ pub fn roles(snapshot: &Snapshot, namespaces: &[String], account: &ServiceAccoun
         out_of_reach.extend(grants.out_of_reach);
     }
     let why = "are in no namespace: a server of only some namespaces does not see them";
-    let mut text: String = out_of_reach.iter().map(|kinds| format!("# {kinds} {why}.\n")).collect();
+    let lines: Vec<String> = out_of_reach.iter().map(|kinds| format!("# {kinds} {why}.\n")).collect();
+    let mut text = lines.concat();
     if documents.is_empty() {
         text += "# No trigger watches anything here.\n";
     }

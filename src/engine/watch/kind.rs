@@ -22,7 +22,7 @@ pub struct Kind {
     /// Empty for Kubernetes' first one.
     group: String,
     version: String,
-    kind: String,
+    name: String,
 }
 
 /// Why a definition names no kind.
@@ -93,12 +93,12 @@ impl Kind {
 
     /// From its parts, which are not checked.
     pub fn new(group: &str, version: &str, kind: &str) -> Self {
-        Self { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
+        Self { group: group.to_owned(), version: version.to_owned(), name: kind.to_owned() }
     }
 
     /// As manifests write it.
     pub fn as_str(&self) -> &str {
-        &self.kind
+        &self.name
     }
 
     /// Group and version, as manifests write them.
@@ -118,22 +118,22 @@ impl Kind {
 
     /// Whether it is this kind of this group, in any version.
     pub fn is(&self, group: &str, kind: &str) -> bool {
-        self.group == group && self.kind == kind
+        self.group == group && self.name == kind
     }
 
     /// For people: several of them.
     pub fn title(&self) -> String {
-        plural(&self.kind)
+        plural(&self.name)
     }
 
     /// Where its events come in: of each kind one place, whoever asks for them and in which version.
     pub fn ingress(&self) -> Ingress {
-        Ingress::Kubernetes { group: self.group_title().to_owned(), kind: self.kind.clone() }
+        Ingress::Kubernetes { group: self.group_title().to_owned(), kind: self.name.clone() }
     }
 
     /// CloudEvents `source` of its events.
     pub fn source(&self) -> String {
-        format!("/kubernetes/{}/{}", self.group_title(), self.kind)
+        format!("/kubernetes/{}/{}", self.group_title(), self.name)
     }
 
     /// Where the API server has its group and version: below it are its objects, and the path itself tells what
@@ -147,7 +147,7 @@ impl Kind {
     pub fn built_in(&self) -> Option<Resource> {
         let api_version = self.api_version();
         let mut known = BUILT_IN.iter();
-        let found = known.find(|(version, kind, ..)| *version == api_version && *kind == self.kind);
+        let found = known.find(|(version, kind, ..)| *version == api_version && *kind == self.name);
         found.map(|(_, _, plural, namespaced)| Resource {
             plural: (*plural).to_owned(),
             namespaced: *namespaced,
@@ -156,7 +156,7 @@ impl Kind {
 
     /// What paths and Roles probably write for it: as Kubernetes' own `UnsafeGuessKindToResource` guesses.
     pub fn guessed_plural(&self) -> String {
-        let lower = self.kind.to_ascii_lowercase();
+        let lower = self.name.to_ascii_lowercase();
         if lower.ends_with("endpoints") {
             return lower;
         }
@@ -171,12 +171,12 @@ impl Served {
     /// How `kind` is served; else why it can't be watched.
     pub fn find(&self, kind: &Kind) -> Result<Resource, String> {
         // A name with a slash is a part of one, for instance its scale.
-        let is = |resource: &&ServedResource| resource.kind == kind.kind && !resource.name.contains('/');
+        let is = |resource: &&ServedResource| resource.kind == kind.name && !resource.name.contains('/');
         let Some(found) = self.resources.iter().find(is).filter(|found| !found.name.is_empty()) else {
             return Err(not_served(kind));
         };
         if ["list", "watch"].iter().any(|wanted| !found.verbs.iter().any(|verb| verb == wanted)) {
-            return Err(format!("{} {} can't be listed and watched", kind.api_version(), kind.kind));
+            return Err(format!("{} {} can't be listed and watched", kind.api_version(), kind.name));
         }
         Ok(Resource { plural: found.name.clone(), namespaced: found.namespaced })
     }
@@ -184,7 +184,7 @@ impl Served {
 
 /// What is said of a kind that a cluster does not have.
 pub fn not_served(kind: &Kind) -> String {
-    format!("{} {} is not served by the cluster", kind.api_version(), kind.kind)
+    format!("{} {} is not served by the cluster", kind.api_version(), kind.name)
 }
 
 fn near(api_version: &str, kind: &str) -> Option<String> {

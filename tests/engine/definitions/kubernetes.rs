@@ -99,7 +99,8 @@ fn a_kind_is_watched_in_one_version() {
         trigger("other", "v2")
     );
     let snapshot = snapshot(&[("a.yaml", &text)], None);
-    let problems: Vec<String> = snapshot.problems.iter().map(|problem| problem.text()).collect();
+    let problems: Vec<String> =
+        snapshot.problems.iter().map(kickoff::engine::definitions::Problem::text).collect();
     assert_eq!(
         problems,
         ["spec.sources: Widgets are watched in one version, and trigger first says example.com/v1"]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kickoff::engine::definitions::Snapshot;
+use kickoff::engine::definitions::{KubernetesSource, Snapshot};
 use kickoff::engine::event::Event;
 use kickoff::engine::machine::{Input, Key, Machine};
 use kickoff::engine::watch::{Asked, Noted, Told, View, Wants};
@@ -46,7 +46,7 @@ spec:
 
 fn wants(snapshot: &Snapshot) -> Wants {
     let sources = snapshot.triggers.iter().flat_map(|trigger| trigger.kubernetes());
-    Wants::of(sources.flat_map(|source| source.wants()))
+    Wants::of(sources.flat_map(KubernetesSource::wants))
 }
 
 fn definitions(trigger: &str) -> Arc<Snapshot> {

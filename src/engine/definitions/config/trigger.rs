@@ -59,7 +59,7 @@ pub enum SourceConfig {
     /// Messages of NATS.
     Nats(NatsSourceConfig),
     /// Changes of objects of the cluster.
-    Kubernetes(KubernetesSourceConfig),
+    Kubernetes(Box<KubernetesSourceConfig>),
     /// Events of the cluster.
     KubernetesEvent(KubernetesEventSourceConfig),
 }
