@@ -49,6 +49,21 @@ impl Watcher {
         self.view = View::new(self.kind.clone(), None, records);
     }
 
+    /// As after triggers name another version of the kind.
+    pub(super) fn reads_as(&mut self, kind: Kind) {
+        self.kind = kind;
+        self.restart();
+    }
+
+    /// A list in which one object could not be read but for its uid.
+    pub(super) fn lists_unread(&mut self, uid: &str) -> Vec<Event> {
+        self.tell(|view, asked, told| {
+            view.listing();
+            assert!(view.item(json!({"metadata": {"uid": uid}}), asked, told).is_err());
+            view.listed(asked, told);
+        })
+    }
+
     /// All objects that there are.
     pub(super) fn list(&mut self, objects: &[&Value]) -> Vec<Event> {
         self.tell(|view, asked, told| {

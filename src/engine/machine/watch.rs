@@ -69,8 +69,11 @@ impl Turn<'_> {
         }
     }
 
-    /// New definitions: nothing is kept of kinds that nobody wants.
+    /// New definitions: nothing is kept of kinds that nobody wants. What a bad definition wants is not known.
     pub(super) fn drop_objects(&mut self) {
+        if !self.snapshot.problems.is_empty() {
+            return;
+        }
         let known = &self.machine.objects;
         let unwanted = |key: &&Key| match key {
             Key::Object(ingress, _) | Key::Watched(ingress, _) => !self.snapshot.index.has(ingress),

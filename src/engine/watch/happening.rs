@@ -13,10 +13,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::mark::{MARK, Mark, carried};
+use super::own::is_of_run;
 use super::reduce::reduced;
 use super::{Kind, Subject, TYPE};
 use crate::engine::event::{Attributes, Event, Millis, rfc3339};
-use crate::engine::ids::RunId;
 
 /// The group of its API.
 const GROUP: &str = "events.k8s.io";
@@ -91,13 +91,10 @@ impl Happening {
         format!("{}@{}", self.count, self.at)
     }
 
-    /// Whether it is about a Job of ours, or a pod of one.
+    /// Whether it is about a Job of ours, or about what the cluster makes for one.
     pub fn is_own(&self) -> bool {
         let (_, kind, name) = &self.involved;
-        let parts: Vec<&str> = name.split('-').collect();
-        let attempt = |text: &str| text.len() <= 2 && text.parse::<u8>().is_ok();
-        let run = |parts: &[&str]| RunId::parse(parts[0]).is_some() && attempt(parts[1]);
-        matches!(kind.as_str(), "Job" | "Pod") && parts.windows(2).any(run)
+        is_of_run(kind, name)
     }
 }
 

@@ -115,6 +115,7 @@ pub fn look(sight: &Sight<'_>, mark: Option<&Mark>) -> Found {
     let new = mark.is_none();
     let first = || Mark::first(sight.subject, sight.object, !sight.rollouts);
     let mut looking = Looking { sight, mark: mark.cloned().unwrap_or_else(first), fires: Vec::new() };
+    looking.read_as(sight.kind.api_version());
     // Whatever is stored of what fires, its mark knows only what was told up to there.
     let updated = looking.update();
     if new && sight.objects {
@@ -147,6 +148,15 @@ pub fn look(sight: &Sight<'_>, mark: Option<&Mark>) -> Found {
 }
 
 impl Looking<'_> {
+    /// What an object says in another version is no change: it begins with what is there.
+    fn read_as(&mut self, version: String) {
+        if self.mark.version != version {
+            self.mark.version = version;
+            self.mark.spec = None;
+            self.mark.seen.clear();
+        }
+    }
+
     /// Of a new object nothing was told for any clause.
     fn expect(&mut self) {
         for want in self.sight.wants.bound().filter(|want| (self.sight.wanted)(want)) {
@@ -218,6 +228,8 @@ impl Looking<'_> {
                 (self.mark.failed, self.mark.failed_since) = (Some(revision.clone()), Some(since));
                 now.failed = Some(New::Rollout { revision, previous, reason: Some(reason) });
             }
+            // It is back where it was: what failed may fail anew.
+            Standing::Complete(_) => self.mark.failed = None,
             _ => {}
         }
         now

@@ -47,6 +47,9 @@ pub struct Mark {
     /// What was seen for each clause that is told by itself.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub seen: BTreeMap<String, Seen>,
+    /// The API version in which it was looked at: another one says the same in other words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
     /// Grows with each change of the mark, so that going back to an old state is another event. It begins
     /// above all that were there before for the same uid.
     pub count: u64,
@@ -152,6 +155,7 @@ impl Mark {
             failed_since: None,
             spec: None,
             seen: BTreeMap::new(),
+            version: String::new(),
             count: if was_there { above } else { 0 },
         }
     }

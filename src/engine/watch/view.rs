@@ -116,10 +116,12 @@ impl View {
         asked: &Asked<'_>,
         told: &mut Told,
     ) -> Result<(), &'static str> {
-        let subject = Subject::of(&object).ok_or("it has no uid or name that an object can have")?;
-        if let Some(list) = &mut self.list {
-            list.insert(subject.uid.clone());
+        // What is there is not gone, also where no more can be read of it.
+        let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
+        if let (Some(list), Some(uid)) = (&mut self.list, uid) {
+            list.insert(uid.to_owned());
         }
+        let subject = Subject::of(&object).ok_or("it has no uid or name that an object can have")?;
         if is_own(&object) {
             return Ok(());
         }

@@ -14,7 +14,7 @@ use futures::stream::{self, Stream};
 use kube::core::Status;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
@@ -26,8 +26,8 @@ const WATCH_S: u64 = 200;
 const DEAF: Duration = Duration::from_secs(WATCH_S + 15);
 /// Everything is listed anew this often, in case anything went unseen.
 const RELIST: Duration = Duration::from_mins(10);
-/// Objects of a page.
-const PAGE: u32 = 500;
+/// Objects of a page; one may have 1.5 MB, and a page is in memory up to three times.
+const PAGE: u32 = 100;
 /// Pauses after trouble.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
@@ -107,12 +107,19 @@ struct Version {
 #[serde(default, rename_all = "camelCase")]
 struct VersionMeta {
     resource_version: String,
+    name: String,
+    uid: String,
 }
 
 /// Objects whose version a feed takes note of.
 pub trait Versioned: DeserializeOwned + Send + 'static {
     /// `metadata.resourceVersion`.
     fn version(&self) -> &str;
+
+    /// What stands for one that can't be read: it is there, and no more is known. None: it is left out.
+    fn unread(_uid: String) -> Option<Self> {
+        None
+    }
 }
 
 /// Feeds what is selected.
@@ -290,14 +297,56 @@ impl<T: Versioned> Feed<T> {
     }
 }
 
-/// The items that can be read of a page with one that can't.
-fn one_by_one<T: DeserializeOwned>(text: &str) -> Result<Page<T>, CallError> {
-    let page: Page<Value> = serde_json::from_str(text)?;
-    let read = |item: Value| {
-        let name = item["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        serde_json::from_value(item)
-            .inspect_err(|error| warn!(name, %error, "an object can't be read, and is left out"))
-            .ok()
+/// The items of a page with one that can't be read, as far as they can be. Each is a text at first: one that is nested
+/// too deep must not take the page along.
+fn one_by_one<T: Versioned>(text: &str) -> Result<Page<T>, CallError> {
+    let page: Page<&RawValue> = serde_json::from_str(text)?;
+    let read = |item: &RawValue| {
+        serde_json::from_str(item.get()).ok().or_else(|| {
+            let VersionMeta { name, uid, .. } =
+                serde_json::from_str::<Version>(item.get()).unwrap_or_default().metadata;
+            warn!(name, "an object can't be read, and is left out");
+            T::unread(uid)
+        })
     };
-    Ok(Page { metadata: page.metadata, items: page.items.into_iter().filter_map(read).collect() })
+    let items = page.items.into_iter().filter_map(read).collect();
+    Ok(Page { metadata: page.metadata, items })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Object(Value);
+
+    impl Versioned for Object {
+        fn version(&self) -> &str {
+            self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+        }
+
+        fn unread(uid: String) -> Option<Self> {
+            Some(Self(Value::String(uid)))
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_nested_too_deep_takes_no_other_along() {
+        let deep = "[".repeat(1_000) + &"]".repeat(1_000);
+        let item = |uid: &str, spec: &str| format!(r#"{{"metadata": {{"uid": "{uid}"}}, "spec": {spec}}}"#);
+        let items = [item("a", "1"), item("deep", &deep), item("b", "2")].join(", ");
+        let text = format!(r#"{{"metadata": {{"resourceVersion": "7"}}, "items": [{items}]}}"#);
+        assert!(serde_json::from_str::<Page<Object>>(&text).is_err());
+        let page = one_by_one::<Object>(&text).unwrap();
+        let uids: Vec<&str> = page
+            .items
+            .iter()
+            .map(|Object(it)| it["metadata"]["uid"].as_str().or(it.as_str()).unwrap())
+            .collect();
+        assert_eq!(uids, ["a", "deep", "b"]);
+        assert_eq!(page.metadata.resource_version, "7");
+    }
 }

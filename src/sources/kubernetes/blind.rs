@@ -1,12 +1,13 @@
 //! What of the cluster is watched, and what of it is not seen, with the reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::engine::definitions::{Snapshot, Trigger};
+use crate::engine::event::Ingress;
 use crate::engine::watch::Kind;
 use crate::sources::trouble::Troubles;
 
@@ -56,9 +57,15 @@ impl Blind {
 
     /// What all triggers want.
     pub(super) fn all_of(&self, snapshot: &Snapshot) -> BTreeSet<Watched> {
-        let wanted = snapshot.triggers.iter().flat_map(|trigger| trigger.watched());
-        let kinds: BTreeSet<Kind> = wanted.map(|watched| watched.kind().into_owned()).collect();
-        kinds.iter().flat_map(|kind| self.scopes(kind)).collect()
+        // A broken trigger may still say an older version: of each kind only one is watched.
+        let triggers = snapshot.triggers.iter();
+        let (sound, broken): (Vec<_>, Vec<_>) = triggers.partition(|trigger| trigger.broken.is_none());
+        let mut kinds: BTreeMap<Ingress, Kind> = BTreeMap::new();
+        for watched in sound.into_iter().chain(broken).flat_map(|trigger| trigger.watched()) {
+            let kind = watched.kind().into_owned();
+            kinds.entry(kind.ingress()).or_insert(kind);
+        }
+        kinds.values().flat_map(|kind| self.scopes(kind)).collect()
     }
 
     fn scopes<'a>(&'a self, kind: &'a Kind) -> impl Iterator<Item = Watched> + 'a {

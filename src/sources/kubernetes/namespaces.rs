@@ -83,7 +83,8 @@ impl Namespaces {
             };
             match error.code() {
                 Some(404) => return Err("it is gone".to_owned()),
-                Some(401 | 403) => {
+                // Who is not known at all (401) is not known for anything else either: that is waited for.
+                Some(403) => {
                     let why = format!("{error}; grant get on namespaces");
                     self.tell(Some(why.clone()));
                     return Err(why);

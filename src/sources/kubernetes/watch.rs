@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,10 @@ struct Object(Value);
 impl Versioned for Object {
     fn version(&self) -> &str {
         self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+    }
+
+    fn unread(uid: String) -> Option<Self> {
+        Some(Self(json!({ "metadata": { "uid": uid } })))
     }
 }
 

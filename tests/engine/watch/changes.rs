@@ -1,10 +1,10 @@
 //! Objects that are made, changed and gone, of kinds with and without generations.
 
-use kickoff::engine::watch::{Change, Kind, Served};
+use kickoff::engine::watch::{Change, Kind, Served, is_own};
 use serde_json::{Value, json};
 
 use super::super::rollout::{apps, deployment, merge};
-use super::{Watcher, change, said};
+use super::{Watcher, change, rollouts, said};
 
 fn kind(api_version: &str, kind: &str) -> Kind {
     Kind::parse(api_version, kind).unwrap()
@@ -113,6 +113,74 @@ fn a_trigger_that_comes_later_begins_with_what_is_there() {
     watcher.list(&[&config_map(&json!({"data": {"mode": "slow"}}))]);
     watcher.wants = super::wants(all());
     assert!(watcher.list(&[&config_map(&json!({"data": {"mode": "slower"}}))]).is_empty());
+}
+
+#[test]
+fn another_version_of_a_kind_says_the_same_in_other_words() {
+    let mut watcher = Watcher::new(kind("example.com/v1", "Widget"), all());
+    let widget = |generation: u32, spec: Value| {
+        json!({
+            "metadata": {"uid": "w-1", "namespace": "shop", "name": "w", "generation": generation}, "spec": spec,
+        })
+    };
+    assert!(watcher.list(&[&widget(1, json!({"size": 1}))]).is_empty());
+    watcher.reads_as(kind("example.com/v2", "Widget"));
+    assert!(watcher.list(&[&widget(2, json!({"sizes": {"width": 1}}))]).is_empty());
+    let events = watcher.sees(&widget(3, json!({"sizes": {"width": 2}})));
+    assert_eq!(said(&events), ["Updated spec.sizes.width"]);
+}
+
+#[test]
+fn what_can_not_be_read_is_not_gone() {
+    let mut watcher = Watcher::new(kind("v1", "ConfigMap"), all());
+    watcher.list(&[]);
+    assert_eq!(said(&watcher.sees(&config_map(&json!({})))), ["Created"]);
+    assert!(watcher.lists_unread("c-1").is_empty());
+    assert_eq!(said(&watcher.sees(&config_map(&json!({"data": {"mode": "slow"}})))), ["Updated data.mode"]);
+    assert_eq!(said(&watcher.lists_unread("c-2")), ["Deleted"]);
+}
+
+#[test]
+fn a_revision_that_was_given_up_may_fail_anew() {
+    let mut watcher = Watcher::new(kind("kustomize.toolkit.fluxcd.io/v1", "Kustomization"), rollouts());
+    let object = |applied: &str, attempted: &str, ready: &str| {
+        json!({
+            "metadata": {"uid": "k-1", "namespace": "shop", "name": "k", "generation": 1},
+            "status": {
+                "observedGeneration": 1, "lastAppliedRevision": applied, "lastAttemptedRevision": attempted,
+                "conditions": [{"type": "Ready", "status": ready, "reason": "ReconciliationFailed"}],
+            },
+        })
+    };
+    watcher.list(&[]);
+    for (applied, attempted, ready, wanted) in [
+        ("a", "a", "True", vec!["RolledOut a"]),
+        ("a", "b", "False", vec!["RolloutFailed b"]),
+        ("a", "b", "False", vec![]),
+        ("a", "a", "True", vec![]),
+        ("a", "b", "False", vec!["RolloutFailed b"]),
+        ("b", "b", "True", vec!["RolledOut b"]),
+    ] {
+        let told = said(&watcher.sees(&object(applied, attempted, ready)));
+        assert_eq!(told, wanted, "{applied} {attempted} {ready}");
+    }
+}
+
+#[test]
+fn what_a_cluster_makes_for_a_run_is_our_own() {
+    let owned = |kind: &str, name: &str| json!({"metadata": {"uid": "u", "name": "n", "ownerReferences": [{"kind": kind, "name": name}]}});
+    let labels = json!({"app.kubernetes.io/managed-by": "kickoff", "kickoff.dev/instance": "another"});
+    for (object, own) in [
+        (json!({"metadata": {"uid": "u", "name": "n", "labels": labels}}), true),
+        (json!({"metadata": {"uid": "u", "name": "n", "labels": {"kickoff.dev/instance": "x"}}}), false),
+        (owned("Pod", "smoke-0123456789abcdef0123-1-x7k2p"), true),
+        (owned("Job", "smoke-0123456789abcdef0123-1"), true),
+        (owned("ReplicaSet", "smoke-0123456789abcdef0123-1"), false),
+        (owned("Job", "smoke-2"), false),
+        (json!({"metadata": {"ownerReferences": "none"}}), false),
+    ] {
+        assert_eq!(is_own(&object), own, "{object}");
+    }
 }
 
 #[test]
