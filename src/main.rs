@@ -47,7 +47,10 @@ fn shim() -> Option<ExitCode> {
 fn start_log(cli: &Cli) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         // Whatever fails there is told where it is handled.
-        EnvFilter::new(format!("{},kube_client=off,async_nats=off", cli.log_level()))
+        EnvFilter::new(format!(
+            "{},kube_client=off,async_nats=off,rustls_platform_verifier=off",
+            cli.log_level()
+        ))
     });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

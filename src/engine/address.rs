@@ -15,6 +15,9 @@ const LONGEST: usize = 2_048;
 /// In a path, what some servers take for a separator, for a step upwards, or for the end of a name.
 const AMBIGUOUS: [&str; 6] = ["%2f", "%5c", "%2e", "%25", "%00", ";"];
 
+/// What is wrong with a URL that has a user.
+pub(super) const HAS_USER: &str = "holds a user's name or password, which would be told in decisions";
+
 /// Where `http` or `https` is spoken: without a user's name and without a fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(Url);
@@ -34,10 +37,13 @@ impl Address {
         }
         let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("holds a user's name or password, which would be told in decisions".to_owned());
+            return Err(HAS_USER.to_owned());
         }
         if url.fragment().is_some() {
             return Err("has a #, and what follows it is never sent".to_owned());
+        }
+        if !url.host_str().is_some_and(is_plain_host) {
+            return Err("has a host with other characters than letters, digits, - _ and .".to_owned());
         }
         Ok(Self(url))
     }
@@ -56,19 +62,15 @@ impl Address {
         AMBIGUOUS.iter().any(|part| path.contains(part))
     }
 
-    /// A pattern that has this address: its path alone where that can be written as one, else its host. `None`
-    /// where a host is no text to hand to a shell: it comes from an event, and people copy what they read.
+    /// A pattern that has this address. `None` where its path is no text to hand to a shell: it comes from an event,
+    /// and people copy what they read.
     fn pattern(&self) -> Option<String> {
         let host = self.0.host_str()?;
-        let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'[' | b']');
-        if !host.bytes().all(name) {
-            return None;
-        }
         let port = self.0.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_' | b'.' | b'~');
-        let path = Some(self.0.path()).filter(|path| path.len() <= 100 && path.bytes().all(plain));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~%:@,+=&".contains(&b);
+        let path = Some(self.0.path()).filter(|path| path.len() <= 100 && path.bytes().all(plain))?;
         let query = if self.query().is_some() { "?**" } else { "" };
-        Some(format!("{}://{host}{port}{}{query}", self.0.scheme(), path.unwrap_or("/")))
+        Some(format!("{}://{host}{port}{path}{query}", self.0.scheme()))
     }
 }
 
@@ -84,7 +86,6 @@ pub enum Allowed {
 impl Allowed {
     /// Why an event may not choose `address`, with what would let it.
     pub fn refuses(&self, address: &Address) -> Option<String> {
-        let Self::Listed(patterns) = self else { return None };
         let shown = cut(address.as_str());
         if address.is_ambiguous() {
             let parts = AMBIGUOUS.join(" ");
@@ -92,6 +93,7 @@ impl Allowed {
                 "{shown:?} has one of {parts} in its path, which an event may not choose anywhere"
             ));
         }
+        let Self::Listed(patterns) = self else { return None };
         if patterns.iter().any(|pattern| pattern.has(address)) {
             return None;
         }
@@ -181,10 +183,11 @@ impl Host {
         if !text.contains('*') {
             let url =
                 Url::parse(&format!("{scheme}://{text}/")).map_err(|error| wrong(&error.to_string()))?;
-            return url
-                .host_str()
-                .map(|host| Self::Exact(host.to_owned()))
-                .ok_or_else(|| wrong("it is empty"));
+            let host = url.host_str().ok_or_else(|| wrong("it is empty"))?;
+            if !is_plain_host(host) || url.port().is_some() {
+                return Err(wrong("it holds more than letters, digits, - _ and ."));
+            }
+            return Ok(Self::Exact(host.to_owned()));
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'*');
         let good = |name: &str| !name.is_empty() && !name.contains("**") && name.bytes().all(plain);
@@ -203,6 +206,11 @@ impl Host {
             (Self::Names(_), _) => false,
         }
     }
+}
+
+/// Whether a host, as a URL parser writes it, is a name or an IP address.
+fn is_plain_host(host: &str) -> bool {
+    host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:[]".contains(&b))
 }
 
 /// The scheme, and what follows its `://`.

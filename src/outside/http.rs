@@ -1,7 +1,35 @@
 //! The HTTP client that asks addresses which others wrote. Made once; holds nothing that a crash could lose.
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
+use tokio::sync::Semaphore;
 use tracing::warn;
+
+/// Names that are looked up at once. A lookup can't be given up: where the name server is silent it holds its thread
+/// for long after nobody waits for it, and the store and others need threads of the same pool, which has 512.
+const LOOKUPS: usize = 128;
+
+/// Looks names up as the system does.
+struct Names(Arc<Semaphore>);
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let permits = Arc::clone(&self.0);
+        Box::pin(async move {
+            let permit = permits.acquire_owned().await?;
+            let lookup = move || {
+                // Until it ends, not until who asked gives up.
+                let _permit = permit;
+                (name.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>)
+            };
+            let found = tokio::task::spawn_blocking(lookup).await??;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
 
 /// A client that goes where it is told and nowhere else.
 ///
@@ -9,12 +37,14 @@ use tracing::warn;
 /// so that what answers is what is there now. Where the machine has no certificates of authorities, `https` answers
 /// nothing and `http` goes on; an error is one of the TLS library.
 pub fn asking() -> Result<reqwest::Client, reqwest::Error> {
+    let permits = Arc::new(Semaphore::new(LOOKUPS));
     let builder = || {
         reqwest::Client::builder()
             .redirect(Policy::none())
             .no_proxy()
             .referer(false)
             .pool_max_idle_per_host(0)
+            .dns_resolver(Names(Arc::clone(&permits)))
             .user_agent(concat!("kickoff/", env!("CARGO_PKG_VERSION")))
     };
     builder().build().or_else(|error| {
@@ -23,11 +53,13 @@ pub fn asking() -> Result<reqwest::Client, reqwest::Error> {
     })
 }
 
-/// Why a request failed, in the words of what failed first: "Connection refused (os error 111)".
+/// Why a request failed, in the words of what failed first: "Connection refused (os error 111)". The same failure
+/// has the same words, whenever it is.
 pub fn innermost(error: &reqwest::Error) -> String {
     let mut inner: &dyn std::error::Error = error;
     while let Some(source) = inner.source() {
         inner = source;
     }
-    inner.to_string()
+    let text = inner.to_string();
+    text.split(": verification time").next().unwrap_or_default().to_owned()
 }

@@ -189,7 +189,9 @@ pub(super) fn freeze(
 }
 
 fn chosen(url: &str, allowed: &Allowed) -> Result<Address, String> {
-    let address = Address::parse(url).map_err(|reason| format!("{:?} {reason}", cut(url)))?;
+    // What may be a password is not told.
+    let shown = if url.contains('@') { "it".to_owned() } else { format!("{:?}", cut(url)) };
+    let address = Address::parse(url).map_err(|reason| format!("{shown} {reason}"))?;
     match allowed.refuses(&address) {
         None => Ok(address),
         Some(reason) => Err(reason),

@@ -58,6 +58,10 @@ fn url(url: &str) -> Result<GateUrl, String> {
     }
     // What comes before the first value can be told wrong now; all else only once the values are there.
     let beginning = text.beginning().to_ascii_lowercase();
+    let authority = beginning.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(crate::engine::address::HAS_USER.to_owned());
+    }
     let begins = |scheme: &str| scheme.starts_with(&beginning) || beginning.starts_with(scheme);
     if begins("http://") || begins("https://") {
         Ok(GateUrl::Text(text))
