@@ -1,4 +1,4 @@
-//! What `deploy/` grants is what the shipped triggers and examples need.
+//! What `deploy/` grants is what the shipped triggers need; examples that watch other kinds say `kickoff rbac`.
 
 use std::collections::BTreeSet;
 
@@ -31,8 +31,8 @@ fn granted(file: &str) -> BTreeSet<(String, String, String)> {
 #[test]
 fn what_shipped_definitions_watch_is_granted() {
     let mut count = 0;
-    for folder in super::folders() {
-        let snapshot = compile(&load(&super::yaml_files(&folder), "default"), &Secrets::new(), None);
+    for folder in ["triggers", "deploy/definitions"] {
+        let snapshot = compile(&load(&super::yaml_files(folder), "default"), &Secrets::new(), None);
         let grants = Grants::of(&snapshot, None);
         for file in ["deploy/kickoff-tests/role.yaml", "deploy/all-namespaces/cluster-role.yaml"] {
             let granted = granted(file);
@@ -53,4 +53,20 @@ fn what_shipped_definitions_watch_is_granted() {
         }
     }
     assert!(count > 0, "nothing that is shipped watches a cluster");
+}
+
+#[test]
+fn examples_that_watch_say_where_their_grants_come_from() {
+    let mut count = 0;
+    for folder in super::folders().into_iter().filter(|folder| folder.starts_with("examples/")) {
+        let files = super::yaml_files(&folder);
+        let snapshot = compile(&load(&files, "default"), &Secrets::new(), None);
+        if Grants::of(&snapshot, None).watched.is_empty() {
+            continue;
+        }
+        let command = format!("kickoff rbac {folder} | kubectl apply -f -");
+        assert!(files.iter().any(|(_, text)| text.contains(&command)), "{folder} does not say {command:?}");
+        count += 1;
+    }
+    assert!(count > 0, "no example watches a cluster");
 }
