@@ -140,9 +140,10 @@ async fn finished_runs_whose_jobs_are_gone_leave_nothing_behind() {
     let runs = come_to_rest(&server).await;
     assert_eq!(runs.len(), warm + count);
     assert!(runs.iter().all(|run| run["outcome"] == "Passed"));
-    // Connections that nobody needs are kept for a while.
+    // Connections and threads that nobody needs are kept for a while.
     let end = Instant::now() + PATIENCE;
-    while Size::of(&server).sockets > before.sockets + 2 && Instant::now() < end {
+    let more = |now: Size| now.sockets > before.sockets + 2 || now.threads > before.threads + 2;
+    while more(Size::of(&server)) && Instant::now() < end {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let after = Size::of(&server);
