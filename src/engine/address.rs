@@ -184,7 +184,8 @@ impl Host {
             let url =
                 Url::parse(&format!("{scheme}://{text}/")).map_err(|error| wrong(&error.to_string()))?;
             let host = url.host_str().ok_or_else(|| wrong("it is empty"))?;
-            if !is_plain_host(host) || url.port().is_some() {
+            let has_port = text.contains(':') && !text.starts_with('[');
+            if !is_plain_host(host) || has_port {
                 return Err(wrong("it holds more than letters, digits, - _ and ."));
             }
             return Ok(Self::Exact(host.to_owned()));
