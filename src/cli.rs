@@ -1,6 +1,6 @@
 //! The verbs of the command line.
 //!
-//! Offline verbs (`check`, `explain`, `test`, `rbac`) use the engine alone; client verbs speak to a server's API as
+//! Offline verbs (`check`, `explain`, `test`, `rbac`, `crds`) use the engine alone; client verbs speak to a server's API as
 //! any other program would. Results go to stdout, all else to stderr. Nothing here decides, and
 //! nothing is kept: a verb that is killed has done what its server had taken from it.
 
@@ -8,6 +8,7 @@ mod cancel;
 mod check;
 mod client;
 mod completions;
+mod crds;
 mod demo;
 mod events;
 mod explain;
@@ -69,6 +70,8 @@ enum Verb {
 
     /// Write the Roles that triggers which watch a cluster need, as YAML
     Rbac(rbac::Args),
+    /// Write the definitions as kinds of a cluster, for kubectl apply
+    Crds(crds::Args),
 
     /// Run a trigger or a template now
     Run(run::Args),
@@ -125,6 +128,7 @@ impl Cli {
             Verb::Explain(args) => explain::run(args).await,
             Verb::Test(args) => test::run(args).await,
             Verb::Rbac(args) => rbac::run(args).await,
+            Verb::Crds(args) => crds::run(&args),
 
             Verb::Run(args) => run::run(args).await,
             Verb::Runs(args) => runs::run(args).await,
@@ -192,6 +196,8 @@ mod tests {
             ("kickoff events --trigger t get 0123", false),
             ("kickoff replay 0123 --trigger t -o json", true),
             ("kickoff schema", true),
+            ("kickoff crds", true),
+            ("kickoff crds -o json", false),
             ("kickoff completions bash", true),
             ("kickoff completions dos", false),
             ("kickoff cancel abc --server http://127.0.0.1:1 --token-file f", true),

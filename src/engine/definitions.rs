@@ -3,11 +3,12 @@
 //! `config` is what is read (strict), `model` is what it compiles to, `load` turns text into
 //! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
 //! triggers of an event, `clause` says whether a trigger's sources take one, `grants` what a cluster must allow
-//! for that, `hints` what can't come.
+//! for that, `hints` what can't come, `crd` how a cluster has definitions as resources.
 
 pub mod clause;
 pub mod compile;
 pub mod config;
+pub mod crd;
 mod editor;
 pub mod grants;
 pub mod hints;

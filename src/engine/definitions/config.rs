@@ -29,7 +29,10 @@ pub use trigger::{
     RuleConfig, RunConfig, ScheduleSourceConfig, SourceConfig, TriggerSpec, VerdictSourceConfig,
     WebhookSourceConfig, WhenFull,
 };
-pub use webhook::{Algorithm, AuthConfig, Encoding, Forks, Provider, Scheme, SecretSource, WebhookSpec};
+pub use webhook::{
+    Algorithm, AllowedFrom, AllowedNamespacesConfig, AuthConfig, Encoding, Forks, Provider, Scheme,
+    SecretKeyRef, SecretSource, WebhookSpec,
+};
 
 /// The only `apiVersion`.
 pub const API_VERSION: &str = "kickoff.dev/v1alpha1";
@@ -64,7 +67,7 @@ pub struct Resource<S> {
 pub struct MetadataConfig {
     /// A DNS label of up to 30 characters.
     pub name: String,
-    /// Must be the server's namespace where it is given in a file.
+    /// Of a file: the server's namespace, which may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Free labels.

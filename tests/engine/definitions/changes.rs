@@ -90,9 +90,9 @@ fn a_webhook_that_becomes_bad_answers_503() {
     insta::assert_snapshot!(after(|files| files[0].1 = files[0].1.replace("env:", "evn:")), @r"
         webhooks github
         templates smoke
-        triggers after-push [broken: the definition has a problem: spec.sources[0].webhook.name: Webhook/github has a problem: spec.secrets[0].evn: unknown field; the fields here are env, file (did you mean env?)] later
-        hook.yaml:5:37: spec.secrets[0].evn: unknown field; the fields here are env, file (did you mean env?)
-        triggers.yaml:6:30: spec.sources[0].webhook.name: Webhook/github has a problem: spec.secrets[0].evn: unknown field; the fields here are env, file (did you mean env?)
+        triggers after-push [broken: the definition has a problem: spec.sources[0].webhook.name: Webhook/github has a problem: spec.secrets[0].evn: unknown field; the fields here are env, file, secretKeyRef (did you mean env?)] later
+        hook.yaml:5:37: spec.secrets[0].evn: unknown field; the fields here are env, file, secretKeyRef (did you mean env?)
+        triggers.yaml:6:30: spec.sources[0].webhook.name: Webhook/github has a problem: spec.secrets[0].evn: unknown field; the fields here are env, file, secretKeyRef (did you mean env?)
         ");
     let good = snapshot(&[("a.yaml", WEBHOOK)], None);
     let bad = snapshot(&[("a.yaml", &WEBHOOK.replace("env:", "evn:"))], Some(&good));

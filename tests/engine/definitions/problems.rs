@@ -70,11 +70,11 @@ fn unknown_fields_and_words_have_a_suggestion() {
   auth: {algorithm: sha256, tolerance: 5 m}
 "), @r#"
         a.yaml:5:13: spec.provider: "guthub" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token (did you mean github?)
-        a.yaml:6:14: spec.secrets[0].envv: unknown field; the fields here are env, file (did you mean env?)
-        a.yaml:6:24: spec.secrets[1]: may have only one of env, file
-        a.yaml:6:44: spec.secrets[2]: needs exactly one of env, file
+        a.yaml:6:14: spec.secrets[0].envv: unknown field; the fields here are env, file, secretKeyRef (did you mean env?)
+        a.yaml:6:24: spec.secrets[1]: may have only one of env, file, secretKeyRef
+        a.yaml:6:44: spec.secrets[2]: needs exactly one of env, file, secretKeyRef
         a.yaml:6:48: spec.secrets[3]: must be a map, is "plain"
-        a.yaml:7:3: spec.maxBodi: unknown field; the fields here are auth, forks, maxBody, provider, secrets (did you mean maxBody?)
+        a.yaml:7:3: spec.maxBodi: unknown field; the fields here are allowedNamespaces, auth, forks, maxBody, provider, secrets (did you mean maxBody?)
         a.yaml:8:21: spec.auth.algorithm: "sha256" is not one of Sha256, Sha512 (did you mean Sha256?)
         a.yaml:8:40: spec.auth.tolerance: "5 m" is not a duration: write for instance 30s, 5m, 1h30m or 500ms
         "#);

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::kubernetes::LabelSelectorConfig;
 use crate::engine::definitions::quantity::{ByteSize, Span};
 
 /// `spec` of a `Webhook`.
@@ -23,6 +24,33 @@ pub struct WebhookSpec {
     /// The largest body that is read; default 25Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<ByteSize>,
+    /// Whose triggers may listen, besides those of its own namespace; default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespacesConfig>,
+}
+
+/// Triggers of which namespaces may listen.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AllowedNamespacesConfig {
+    /// Default `Same`.
+    #[serde(default)]
+    pub from: AllowedFrom,
+    /// With `from: Selector`: which labels the namespaces have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelectorConfig>,
+}
+
+/// From where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AllowedFrom {
+    /// Only from its own namespace.
+    #[default]
+    Same,
+    /// From every namespace.
+    All,
+    /// From namespaces with these labels.
+    Selector,
 }
 
 /// Who sends the deliveries.
@@ -100,6 +128,18 @@ pub enum SecretSource {
     Env(String),
     /// A file; one trailing newline is left out.
     File(String),
+    /// A key of a Secret in the Webhook's namespace; for servers with `--executor kubernetes`.
+    SecretKeyRef(SecretKeyRef),
+}
+
+/// A key of a Secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKeyRef {
+    /// Name of the Secret.
+    pub name: String,
+    /// One of its keys.
+    pub key: String,
 }
 
 /// How deliveries of `gitlab`, `hmac` and `token` prove themselves.
