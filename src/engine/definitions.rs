@@ -3,7 +3,8 @@
 //! `config` is what is read (strict), `model` is what it compiles to, `load` turns text into
 //! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
 //! triggers of an event, `clause` says whether a trigger's sources take one, `grants` what a cluster must allow
-//! for that, `hints` what can't come, `crd` how a cluster has definitions as resources.
+//! for that, `hints` what can't come, `crd` how a cluster has definitions as resources, `tenants`
+//! what those may do.
 
 pub mod clause;
 pub mod compile;
@@ -19,6 +20,7 @@ mod partial;
 pub mod problem;
 pub mod quantity;
 pub(in crate::engine) mod schema;
+pub mod tenants;
 pub(in crate::engine) mod yaml;
 
 pub use clause::{

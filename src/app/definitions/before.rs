@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::definitions::load::Loaded;
-use crate::engine::definitions::model::Document;
+use crate::engine::definitions::model::{Document, titles};
 use crate::engine::definitions::{Snapshot, compile};
+use crate::engine::ids::ObjectName;
 use crate::runs::decisions::documents;
 use crate::store::history::{History, HistoryError};
 use crate::store::records::{Records, RecordsError};
@@ -35,7 +36,7 @@ pub enum BeforeError {
 /// What is looked for.
 #[derive(Default)]
 struct Wanted {
-    /// `Kind/name` of what is bad now.
+    /// Titles of what is bad now.
     titles: BTreeSet<String>,
     /// Files with something that could not be parsed: whatever they held last is meant.
     files: BTreeSet<String>,
@@ -59,7 +60,7 @@ impl Wanted {
     }
 
     fn concerns(&self, document: &Document) -> bool {
-        self.files.contains(&document.file) || self.titles.contains(&title(document))
+        self.files.contains(&document.file) || self.titles.contains(&document.title())
     }
 }
 
@@ -88,7 +89,7 @@ pub async fn find(
         compiled += 1;
         let loaded = Loaded::from_documents(documents, namespace);
         let old = tokio::task::spawn_blocking(move || compile(&loaded, &BTreeMap::new(), None)).await?;
-        take(&old, &mut wanted, &mut before);
+        take(&old, namespace, &mut wanted, &mut before);
     }
     let found = !(before.triggers.is_empty() && before.webhooks.is_empty());
     Ok(found.then_some(before))
@@ -96,12 +97,12 @@ pub async fn find(
 
 /// Takes what is wanted and good out of an old revision. A file is taken as it was last seen, so that what
 /// was taken out of it before does not come back.
-fn take(old: &Snapshot, wanted: &mut Wanted, before: &mut Snapshot) {
+fn take(old: &Snapshot, own: &str, wanted: &mut Wanted, before: &mut Snapshot) {
     let concerned: BTreeMap<String, &Document> = old
         .documents
         .iter()
         .filter(|document| wanted.concerns(document))
-        .map(|document| (title(document), document))
+        .map(|document| (document.title(), document))
         .collect();
     // What was bad in it already is looked for further back.
     let by_file =
@@ -110,35 +111,34 @@ fn take(old: &Snapshot, wanted: &mut Wanted, before: &mut Snapshot) {
     wanted.titles.extend(by_file);
     let files: BTreeSet<&String> = concerned.values().map(|document| &document.file).collect();
     wanted.files.retain(|file| !files.contains(file));
+    let find =
+        |kind: &str, name: &ObjectName| titles(kind, name, own).find_map(|it| concerned.get_key_value(&it));
     for webhook in old.webhooks.values() {
-        let title = format!("Webhook/{}", webhook.name.name);
-        if let Some(document) = concerned.get(&title).filter(|_| !before.webhooks.contains_key(&webhook.name))
-        {
+        if before.webhooks.contains_key(&webhook.name) {
+            continue;
+        }
+        if let Some((title, document)) = find("Webhook", &webhook.name) {
             before.webhooks.insert(webhook.name.clone(), Arc::clone(webhook));
             before.files.insert(title.clone(), document.file.clone());
-            wanted.titles.remove(&title);
+            wanted.titles.remove(title);
         }
     }
     for trigger in old.triggers.iter().filter(|trigger| trigger.broken.is_none()) {
-        let title = format!("Trigger/{}", trigger.name.name);
-        if let Some(document) =
-            concerned.get(&title).filter(|_| !before.trigger_positions.contains_key(&trigger.name))
-        {
+        if before.trigger_positions.contains_key(&trigger.name) {
+            continue;
+        }
+        if let Some((title, document)) = find("Trigger", &trigger.name) {
             before.trigger_positions.insert(trigger.name.clone(), before.triggers.len());
             before.triggers.push(Arc::clone(trigger));
             before.files.insert(title.clone(), document.file.clone());
-            wanted.titles.remove(&title);
+            wanted.titles.remove(title);
         }
     }
 }
 
 /// Whether it is of a kind that is not forgotten when it goes bad.
 fn is_kept(title: &str) -> bool {
-    title.starts_with("Webhook/") || title.starts_with("Trigger/")
-}
-
-/// `Kind/name` of a document.
-fn title(document: &Document) -> String {
-    let text = |pointer| document.value.pointer(pointer).and_then(serde_json::Value::as_str);
-    format!("{}/{}", text("/kind").unwrap_or_default(), text("/metadata/name").unwrap_or_default())
+    ["Webhook", "Trigger"]
+        .iter()
+        .any(|kind| title.strip_prefix(kind).is_some_and(|rest| rest.starts_with(['/', ' '])))
 }

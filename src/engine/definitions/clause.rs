@@ -162,11 +162,17 @@ impl Globs {
         (!self.texts.is_empty() && self.texts.iter().all(|text| is_plain(text))).then_some(&self.texts[..])
     }
 
+    /// Whether a text matches itself alone.
+    pub(super) fn is_literal(text: &str) -> bool {
+        is_plain(text)
+    }
+
     fn any(&self) -> bool {
         self.texts.is_empty()
     }
 
-    fn matches(&self, text: &str) -> bool {
+    /// Whether one of them matches; none, where there are none.
+    pub(super) fn matches(&self, text: &str) -> bool {
         self.patterns.iter().any(|pattern| match pattern {
             Pattern::Plain(plain) => plain == text,
             Pattern::Glob(glob) => glob.is_match(text),

@@ -4,6 +4,7 @@
 //! told once where it is and once where it hurts. A bad definition never stops the good ones, and
 //! one that was good before is not forgotten: its trigger decides `invalid`, its webhook answers 503.
 
+mod beyond;
 mod chains;
 mod gate;
 mod groups;
@@ -22,10 +23,10 @@ mod webhook;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::config::{DocumentConfig, SecretSource};
+use super::config::{DocumentConfig, SecretSource, TriggerSpec};
 use super::index::Index;
 use super::load::{Loaded, LoadedDocument};
-use super::model::{Secrets, Snapshot, Trigger, Webhook};
+use super::model::{Secrets, Snapshot, Trigger, Webhook, titles};
 use super::partial;
 use super::problem::Problem;
 use super::schema::Finding;
@@ -58,19 +59,40 @@ impl Problems {
         any
     }
 
-    /// The first problem of a definition, as `field: message`.
-    fn of(&self, kind: &str, name: &str) -> Option<&str> {
-        self.first.get(&format!("{kind}/{name}")).map(String::as_str)
+    /// The first problem of a definition, as `field: message`; `own` is the namespace of files.
+    fn of(&self, kind: &str, name: &ObjectName, own: &str) -> Option<&str> {
+        titles(kind, name, own).find_map(|title| self.first.get(&title)).map(String::as_str)
     }
 }
 
-/// Where the secrets of all webhooks come from, for the shell to resolve.
+/// Where the secrets of all webhooks come from, for the shell to resolve. A resource has no way to those of the
+/// server.
 pub fn secret_sources(loaded: &Loaded) -> BTreeSet<SecretSource> {
-    let of = |document: &LoadedDocument| match &document.config {
-        DocumentConfig::Webhook(webhook) => webhook.spec.secrets.clone(),
-        _ => Vec::new(),
+    let of = |document: &LoadedDocument| {
+        let DocumentConfig::Webhook(webhook) = &document.config else { return Vec::new() };
+        let namespace = document.namespace().unwrap_or(&loaded.namespace);
+        let may = |source: &&SecretSource| {
+            !document.document.resource || matches!(source, SecretSource::SecretKeyRef(_))
+        };
+        webhook.spec.secrets.iter().filter(may).map(|source| source.within(namespace)).collect()
     };
     loaded.documents.iter().flat_map(of).collect()
+}
+
+/// Namespaces whose labels decide whether their triggers may listen to a Webhook, for the shell to ask for.
+pub fn labelled_namespaces(loaded: &Loaded) -> BTreeSet<String> {
+    let selects = |document: &LoadedDocument| match &document.config {
+        DocumentConfig::Webhook(webhook) => {
+            webhook.spec.allowed_namespaces.as_ref().is_some_and(|it| it.selector.is_some())
+        }
+        _ => false,
+    };
+    if !loaded.documents.iter().any(selects) {
+        return BTreeSet::new();
+    }
+    let namespace = |document: &LoadedDocument| document.namespace().unwrap_or(&loaded.namespace).to_owned();
+    let triggers = loaded.documents.iter().filter(|it| matches!(it.config, DocumentConfig::Trigger(_)));
+    triggers.map(namespace).collect()
 }
 
 /// Compiles what was loaded into a snapshot.
@@ -86,7 +108,13 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     let (usable, misnamed) = names::check(loaded, &mut problems);
     let webhooks = webhooks(&usable, loaded, secrets, previous, &mut problems);
     let templates = templates(&usable, loaded, previous, &mut problems);
-    let world = World { namespace: &loaded.namespace, webhooks: &webhooks, templates: &templates, previous };
+    let world = World {
+        own: &loaded.namespace,
+        webhooks: &webhooks,
+        templates: &templates,
+        tenants: &loaded.tenants,
+        previous,
+    };
     let mut triggers = triggers(&usable, &world, &mut problems);
     further(loaded, &misnamed, &world, &mut problems);
     groups::check(&mut triggers, &mut problems);
@@ -97,20 +125,19 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     compiled.extend(broken(loaded, previous, &problems, &compiled));
     compiled.sort_by(|a, b| a.name.cmp(&b.name));
     problems.all.sort();
-    let object = |name: &String| ObjectName::new(&loaded.namespace, name);
     let position = |(at, trigger): (usize, &Arc<Trigger>)| (trigger.name.clone(), at);
     Arc::new(Snapshot {
         revision: revision(loaded),
         documents: loaded.documents.iter().map(|loaded| loaded.document.clone()).collect(),
         files: files(loaded, previous, &webhooks, &compiled),
-        webhooks: webhooks.iter().map(|(name, webhook)| (object(name), Arc::clone(webhook))).collect(),
         templates: templates
             .iter()
-            .map(|(name, known)| (object(name), Arc::clone(&known.compiled)))
+            .map(|(name, known)| (name.clone(), Arc::clone(&known.compiled)))
             .collect(),
         trigger_positions: compiled.iter().enumerate().map(position).collect(),
         index: Index::build(&compiled),
         group_limits: groups::limits(&compiled),
+        webhooks,
         triggers: compiled,
         problems: problems.all,
     })
@@ -120,13 +147,14 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
 fn files(
     loaded: &Loaded,
     previous: Option<&Snapshot>,
-    webhooks: &BTreeMap<String, Arc<Webhook>>,
+    webhooks: &BTreeMap<ObjectName, Arc<Webhook>>,
     triggers: &[Arc<Trigger>],
 ) -> BTreeMap<String, String> {
+    let own = &loaded.namespace;
     let kept: BTreeSet<String> = webhooks
         .keys()
-        .map(|name| format!("Webhook/{name}"))
-        .chain(triggers.iter().map(|trigger| format!("Trigger/{}", trigger.name.name)))
+        .flat_map(|name| titles("Webhook", name, own))
+        .chain(triggers.iter().flat_map(|trigger| titles("Trigger", &trigger.name, own)))
         .collect();
     let before = previous.into_iter().flat_map(|previous| previous.files.clone());
     let now = loaded.documents.iter().map(|loaded| (loaded.title(), loaded.document.file.clone()));
@@ -145,14 +173,15 @@ fn webhooks(
     secrets: &Secrets,
     previous: Option<&Snapshot>,
     problems: &mut Problems,
-) -> BTreeMap<String, Arc<Webhook>> {
+) -> BTreeMap<ObjectName, Arc<Webhook>> {
     let mut webhooks = BTreeMap::new();
     for document in usable {
         let DocumentConfig::Webhook(config) = &document.config else { continue };
-        let name = ObjectName::new(&loaded.namespace, &config.metadata.name);
-        match webhook::compile(name, &config.spec, secrets) {
+        let name = document.object(&loaded.namespace);
+        let beyond = beyond::webhook(loaded.tenants.of(document), &config.spec);
+        match besides(beyond, webhook::compile(name.clone(), &config.spec, secrets)) {
             Ok(compiled) => {
-                webhooks.insert(config.metadata.name.clone(), Arc::new(compiled));
+                webhooks.insert(name, Arc::new(compiled));
             }
             Err(findings) => {
                 problems.found(document, findings);
@@ -160,7 +189,7 @@ fn webhooks(
         }
     }
     for old in previous.into_iter().flat_map(|previous| previous.webhooks.values()) {
-        let name = &old.name.name;
+        let name = &old.name;
         if webhooks.contains_key(name) {
             continue;
         }
@@ -171,20 +200,34 @@ fn webhooks(
     webhooks
 }
 
+/// What was made, unless something else is wrong too.
+fn besides<T>(mut findings: Vec<Finding>, made: Result<T, Vec<Finding>>) -> Result<T, Vec<Finding>> {
+    match made {
+        Ok(made) if findings.is_empty() => Ok(made),
+        Ok(_) => Err(findings),
+        Err(more) => {
+            findings.extend(more);
+            Err(findings)
+        }
+    }
+}
+
 fn templates<'a>(
     usable: &[&'a LoadedDocument],
     loaded: &Loaded,
     previous: Option<&Snapshot>,
     problems: &mut Problems,
-) -> BTreeMap<String, Template<'a>> {
+) -> BTreeMap<ObjectName, Template<'a>> {
     let mut templates = BTreeMap::new();
     for document in usable {
         let DocumentConfig::JobTemplate(config) = &document.config else { continue };
-        let name = ObjectName::new(&loaded.namespace, &config.metadata.name);
+        let name = document.object(&loaded.namespace);
         let old = previous.and_then(|previous| previous.templates.get(&name));
-        match template::compile(name, &document.document.hash, &config.spec, old) {
+        let beyond = beyond::template(loaded.tenants.of(document), &config.spec);
+        let made = template::compile(name.clone(), &document.document.hash, &config.spec, old);
+        match besides(beyond, made) {
             Ok(compiled) => {
-                templates.insert(config.metadata.name.clone(), Template { compiled, spec: &config.spec });
+                templates.insert(name, Template { compiled, spec: &config.spec });
             }
             Err(findings) => {
                 problems.found(document, findings);
@@ -202,8 +245,7 @@ fn triggers<'a>(
     let mut triggers = Vec::new();
     for document in usable {
         let DocumentConfig::Trigger(config) = &document.config else { continue };
-        let name = ObjectName::new(world.namespace, &config.metadata.name);
-        match trigger::compile(name, &document.document.hash, &config.spec, world, problems) {
+        match trigger(document, &config.spec, world, problems) {
             Ok(trigger) => triggers.push((*document, trigger)),
             Err(findings) => {
                 problems.found(document, findings);
@@ -213,22 +255,38 @@ fn triggers<'a>(
     triggers
 }
 
+/// A trigger of a document. What it may do is looked at also where it was compiled before.
+fn trigger(
+    document: &LoadedDocument,
+    spec: &TriggerSpec,
+    world: &World<'_>,
+    problems: &Problems,
+) -> Result<Arc<Trigger>, Vec<Finding>> {
+    let name = document.object(world.own);
+    let tenant = world.tenants.of(document);
+    let beyond = beyond::trigger(tenant, &name, spec, world);
+    let made = trigger::compile(name, &document.document.hash, spec, tenant, world, problems);
+    besides(beyond, made)
+}
+
 /// What else is wrong with documents that are bad already; see [`partial`].
 fn further(loaded: &Loaded, misnamed: &[&LoadedDocument], world: &World<'_>, problems: &mut Problems) {
     let by_name = misnamed.iter().map(|document| (*document, &[][..]));
     let by_schema = loaded.partial.iter().map(|partial| (&partial.rest, partial.faults.as_slice()));
     for (document, faults) in by_name.chain(by_schema) {
         let hash = &document.document.hash;
-        let name = ObjectName::new(world.namespace, document.name());
+        let (name, tenant) = (document.object(world.own), world.tenants.of(document));
         let found = match &document.config {
             // Their secrets were not looked up, and are no problem of a definition.
             DocumentConfig::Webhook(config) => {
-                webhook::compile(name, &config.spec, &Secrets::default()).err()
+                let made = webhook::compile(name, &config.spec, &Secrets::default());
+                besides(beyond::webhook(tenant, &config.spec), made).err()
             }
-            DocumentConfig::JobTemplate(config) => template::compile(name, hash, &config.spec, None).err(),
-            DocumentConfig::Trigger(config) => {
-                trigger::compile(name, hash, &config.spec, world, problems).err()
+            DocumentConfig::JobTemplate(config) => {
+                let made = template::compile(name, hash, &config.spec, None);
+                besides(beyond::template(tenant, &config.spec), made).err()
             }
+            DocumentConfig::Trigger(config) => trigger(document, &config.spec, world, problems).err(),
         };
         let new = |finding: &Finding| !faults.iter().any(|fault| partial::follows(&finding.field, fault));
         problems.found(document, found.into_iter().flatten().filter(new).collect());
@@ -238,16 +296,17 @@ fn further(loaded: &Loaded, misnamed: &[&LoadedDocument], world: &World<'_>, pro
 /// Why a definition that was there before is bad now; `None` where it was taken out.
 fn gone_bad(
     kind: &str,
-    name: &str,
+    name: &ObjectName,
     loaded: &Loaded,
     previous: Option<&Snapshot>,
     problems: &Problems,
 ) -> Option<String> {
+    let own = &loaded.namespace;
     let unreadable = || {
-        let file = previous?.files.get(&format!("{kind}/{name}"))?;
+        let file = titles(kind, name, own).find_map(|title| previous?.files.get(&title))?;
         loaded.unreadable.get(file).map(|reason| format!("{file}: {reason}"))
     };
-    let reason = problems.of(kind, name).map(str::to_owned).or_else(unreadable)?;
+    let reason = problems.of(kind, name, own).map(str::to_owned).or_else(unreadable)?;
     Some(format!("the definition has a problem: {reason}"))
 }
 
@@ -263,7 +322,7 @@ fn broken(
     before
         .filter(|old| !good.contains(&old.name))
         .filter_map(|old| {
-            let reason = gone_bad("Trigger", &old.name.name, loaded, previous, problems)?;
+            let reason = gone_bad("Trigger", &old.name, loaded, previous, problems)?;
             Some(Arc::new(out_of_order(old, reason)))
         })
         .collect()

@@ -1,19 +1,20 @@
-//! YAML text to documents with places.
+//! YAML text and resources of a cluster to documents with places.
 //!
 //! Owns what can be said of a document alone: syntax, envelope and schema. What documents say of
 //! each other belongs to `compile`. One bad document never hides another.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::config::{API_VERSION, DocumentConfig};
-use super::model::Document;
+use super::model::{Document, resource_title};
 use super::partial;
 use super::problem::{Place, Problem, Spot, nearest};
 use super::schema::{self, Finding, KINDS};
+use super::tenants::Tenants;
 use super::yaml::{self, Parsed, Places};
-use crate::engine::ids::h_hex;
+use crate::engine::ids::{ObjectName, h_hex};
 
 /// What was read from all files.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Loaded {
     /// Files with something that could not even be parsed, and the first reason: whatever a file of
     /// this name defined before may still be meant to exist.
     pub unreadable: BTreeMap<String, String>,
+    /// What resources may do.
+    pub tenants: Tenants,
 }
 
 /// A document that holds to the schema.
@@ -52,9 +55,20 @@ pub(super) struct Partial {
 }
 
 impl LoadedDocument {
-    /// `Kind/name`.
+    /// `Kind/name`, of a resource `Kind namespace/name`.
     pub fn title(&self) -> String {
-        format!("{}/{}", self.kind(), self.name())
+        self.document.title()
+    }
+
+    /// The namespace of a resource; `None` where it is from a file.
+    pub fn namespace(&self) -> Option<&str> {
+        let namespace = self.document.value.pointer("/metadata/namespace").and_then(Value::as_str);
+        self.document.resource.then(|| namespace.unwrap_or_default())
+    }
+
+    /// Its name with its namespace, which is `own` for a file.
+    pub fn object(&self, own: &str) -> ObjectName {
+        ObjectName::new(self.namespace().unwrap_or(own), self.name())
     }
 
     /// The kind as it is written.
@@ -77,12 +91,16 @@ impl LoadedDocument {
 
     /// Where `field` has its value.
     pub fn place(&self, field: &str) -> Place {
-        self.places.value(field).in_file(&self.document.file)
+        self.spot(self.places.value(field)).in_file(&self.document.file)
     }
 
     /// Where the key `field` stands.
     pub fn key_place(&self, field: &str) -> Place {
-        self.places.key(field).in_file(&self.document.file)
+        self.spot(self.places.key(field)).in_file(&self.document.file)
+    }
+
+    fn spot(&self, of_file: Spot) -> Spot {
+        if self.document.resource { Spot::NONE } else { of_file }
     }
 
     pub(super) fn problem(&self, finding: Finding) -> Problem {
@@ -105,7 +123,21 @@ impl Loaded {
             Some(LoadedDocument { document, config, places: Places::default() })
         };
         let documents = documents.into_iter().filter_map(read).collect();
-        Self { namespace: namespace.to_owned(), documents, ..Self::default() }
+        let tenants = Tenants::trusted();
+        Self { namespace: namespace.to_owned(), documents, tenants, ..Self::default() }
+    }
+
+    /// Reads a resource of the cluster: of its metadata only what names it counts.
+    pub fn add_resource(&mut self, kind: &str, name: &ObjectName, spec: &Value) {
+        let value = json!({
+            "apiVersion": API_VERSION,
+            "kind": kind,
+            "metadata": { "name": name.name, "namespace": name.namespace },
+            "spec": spec,
+        });
+        let file = resource_title(kind, &name.namespace, &name.name);
+        let parsed = Parsed { value, places: Places::default(), repeated: Vec::new() };
+        document(&file, true, parsed, self);
     }
 
     /// Notes a file that could not be read, with the reason.
@@ -115,7 +147,7 @@ impl Loaded {
 
     /// Adds what was read from further files.
     pub fn append(&mut self, more: Self) {
-        let Self { namespace: _, documents, problems, partial, unreadable } = more;
+        let Self { namespace: _, tenants: _, documents, problems, partial, unreadable } = more;
         self.documents.extend(documents);
         self.problems.extend(problems);
         self.partial.extend(partial);
@@ -142,7 +174,7 @@ pub fn load(files: &[(String, String)], namespace: &str) -> Loaded {
     for (file, text) in files {
         for piece in yaml::pieces(text) {
             match yaml::parse(&piece) {
-                Ok(Some(parsed)) => document(file, parsed, &mut loaded),
+                Ok(Some(parsed)) => document(file, false, parsed, &mut loaded),
                 Ok(None) => {}
                 Err((reason, at)) => loaded.unparsed(file, at, &reason),
             }
@@ -151,15 +183,17 @@ pub fn load(files: &[(String, String)], namespace: &str) -> Loaded {
     loaded
 }
 
-fn document(file: &str, parsed: Parsed, loaded: &mut Loaded) {
+fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
     let Parsed { value, places, repeated } = parsed;
     let mut findings = envelope(&value);
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
     findings.extend(schema::check(kind, &value).into_iter().filter(|found| !is_envelope(&found.field)));
     let name = value.pointer("/metadata/name").and_then(Value::as_str);
-    let definition = name.filter(|_| KINDS.contains(&kind)).map(|name| format!("{kind}/{name}"));
+    let titled = |name| if resource { file.to_owned() } else { format!("{kind}/{name}") };
+    let definition = name.filter(|_| KINDS.contains(&kind)).map(titled);
+    let at = |spot: Spot| if resource { Spot::NONE } else { spot };
     let problem = |place: Spot, finding: Finding| Problem {
-        place: place.in_file(file),
+        place: at(place).in_file(file),
         definition: definition.clone(),
         field: finding.field,
         message: finding.message,
@@ -177,7 +211,8 @@ fn document(file: &str, parsed: Parsed, loaded: &mut Loaded) {
     if problems.is_empty() {
         match typed(&value) {
             Ok(config) => {
-                let document = Document { hash: hash(&value), file: file.to_owned(), value };
+                let document =
+                    Document { hash: hash(resource, &value), file: file.to_owned(), resource, value };
                 loaded.documents.push(LoadedDocument { document, config, places });
                 return;
             }
@@ -188,7 +223,7 @@ fn document(file: &str, parsed: Parsed, loaded: &mut Loaded) {
     if let Some(value) = partial::without(&value, &faults)
         && let Ok(config) = typed(&value)
     {
-        let document = Document { hash: hash(&value), file: file.to_owned(), value };
+        let document = Document { hash: hash(resource, &value), file: file.to_owned(), resource, value };
         let rest = LoadedDocument { document, config, places };
         loaded.partial.push(Partial { rest, faults });
     }
@@ -196,9 +231,10 @@ fn document(file: &str, parsed: Parsed, loaded: &mut Loaded) {
     loaded.problems.extend(problems);
 }
 
-/// The document's identity: the same for any order of keys, comments and blanks.
-fn hash(value: &Value) -> String {
-    h_hex("document", &[value.to_string().as_bytes()], 32)
+/// The document's identity: the same for any order of keys, comments and blanks. A resource is never the same as
+/// what a file says.
+fn hash(resource: bool, value: &Value) -> String {
+    h_hex(if resource { "resource" } else { "document" }, &[value.to_string().as_bytes()], 32)
 }
 
 fn typed(value: &Value) -> Result<DocumentConfig, String> {

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::clause::Source;
+use super::clause::{Labels, Source};
 use super::config::{Forks, GateMethod, Provider, WhenFull};
 use super::index::Index;
 use super::problem::Problem;
@@ -23,7 +23,7 @@ use crate::engine::webhook::{Naming, Verifier};
 pub struct Snapshot {
     /// Hash of the sorted documents, without secrets: 32 hex digits.
     pub revision: String,
-    /// The documents it was compiled from, by hash.
+    /// The documents it was compiled from.
     pub documents: Vec<Document>,
     /// Webhooks by name.
     pub webhooks: BTreeMap<ObjectName, Arc<Webhook>>,
@@ -33,8 +33,8 @@ pub struct Snapshot {
     pub triggers: Vec<Arc<Trigger>>,
     /// Positions in `triggers` by name.
     pub trigger_positions: BTreeMap<ObjectName, usize>,
-    /// File that each Webhook and Trigger was read from, by `Kind/name`: where that can't be parsed
-    /// later, they are not forgotten.
+    /// File that each Webhook and Trigger was read from, by its title: where that can't be parsed later, they
+    /// are not forgotten.
     pub files: BTreeMap<String, String>,
     /// Candidate triggers by source and equality.
     pub index: Index,
@@ -57,10 +57,38 @@ impl Snapshot {
 pub struct Document {
     /// BLAKE3 of the canonical JSON: 32 hex digits.
     pub hash: String,
-    /// File it came from, relative to the definitions' folder.
+    /// File it came from, relative to the definitions' folder; of a resource its title.
     pub file: String,
+    /// It is a resource of a cluster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resource: bool,
     /// The whole document as JSON.
     pub value: Value,
+}
+
+impl Document {
+    /// What it defines: `Kind/name`, of a resource `Kind namespace/name`. No two things have the same.
+    pub fn title(&self) -> String {
+        let text = |pointer| self.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (kind, name) = (text("/kind"), text("/metadata/name"));
+        if self.resource {
+            resource_title(kind, text("/metadata/namespace"), name)
+        } else {
+            format!("{kind}/{name}")
+        }
+    }
+}
+
+/// The title of a resource.
+pub fn resource_title(kind: &str, namespace: &str, name: &str) -> String {
+    format!("{kind} {namespace}/{name}")
+}
+
+/// The titles that a definition of this kind and name may have: as a resource, and as a file where `own` is the
+/// namespace of files.
+pub fn titles(kind: &str, name: &ObjectName, own: &str) -> impl Iterator<Item = String> + use<> {
+    let of_file = (name.namespace == own).then(|| format!("{kind}/{}", name.name));
+    std::iter::once(resource_title(kind, &name.namespace, &name.name)).chain(of_file)
 }
 
 /// A compiled Webhook.
@@ -78,9 +106,26 @@ pub struct Webhook {
     pub verifier: Result<Verifier, String>,
     /// Where deliveries keep their id and type.
     pub naming: Naming,
+    /// Whose triggers may listen, besides those of its own namespace.
+    pub allowed: Allowed,
 }
 
-/// Resolved secrets by where they come from, made outside the engine. `Err` is why not.
+/// Triggers of which other namespaces may listen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Allowed {
+    /// Of none.
+    #[default]
+    None,
+    /// Of all.
+    All,
+    /// Of those with these labels.
+    Selected(Labels),
+}
+
+/// Resolved secrets by where they come from, as [`SecretSource::within`] tells, made outside the engine. `Err` is
+/// why not.
+///
+/// [`SecretSource::within`]: super::config::SecretSource::within
 pub type Secrets = BTreeMap<super::config::SecretSource, Result<SecretString, String>>;
 
 /// A compiled `JobTemplate`.

@@ -7,7 +7,7 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
-/// A place in a file. Lines and columns count from 1.
+/// A place in a file. Lines and columns count from 1; both are 0 where it is no file but a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
     /// Path of the file, relative to the definitions' folder.
@@ -30,6 +30,8 @@ pub struct Spot {
 impl Spot {
     /// The first character of a file.
     pub const START: Self = Self { line: 1, column: 1 };
+    /// Where there are no lines: of a resource of a cluster.
+    pub const NONE: Self = Self { line: 0, column: 0 };
 
     /// This spot in `file`.
     pub fn in_file(self, file: &str) -> Place {
@@ -48,7 +50,8 @@ impl fmt::Display for Spot {
 pub struct Problem {
     /// Where.
     pub place: Place,
-    /// The definition it belongs to, as `Kind/name`, where that much is known.
+    /// The definition it belongs to, as `Kind/name` or of a resource `Kind namespace/name`, where that much is
+    /// known.
     pub definition: Option<String>,
     /// The field, as a path such as `spec.runs[0].template`.
     pub field: String,
@@ -60,6 +63,9 @@ pub struct Problem {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return f.write_str(&self.file);
+        }
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }

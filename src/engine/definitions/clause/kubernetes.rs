@@ -162,6 +162,11 @@ impl Labels {
         Err(format!("the labels of its namespace are not known{}", why.unwrap_or_default()))
     }
 
+    /// Whether a namespace with these labels is one of them.
+    pub(in crate::engine::definitions) fn of_labels(&self, labels: &Value) -> Result<(), String> {
+        self.hold(labels, "namespace")
+    }
+
     /// Of an object or a namespace: `of` says which.
     fn hold(&self, labels: &Value, of: &str) -> Result<(), String> {
         let seen = |key: &str| labels.get(key).and_then(Value::as_str);

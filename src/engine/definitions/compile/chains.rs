@@ -10,6 +10,7 @@ use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::ids::ObjectName;
 
 /// Takes out the triggers that listen to one that is not there, or to themselves over others, and names each.
 pub(super) fn check(
@@ -18,11 +19,33 @@ pub(super) fn check(
     problems: &mut Problems,
 ) {
     let there = names(loaded);
+    let mut namespaces: BTreeMap<&str, Vec<(&LoadedDocument, &Trigger)>> = BTreeMap::new();
+    for (document, trigger) in triggers.iter() {
+        namespaces.entry(&trigger.name.namespace).or_default().push((*document, trigger.as_ref()));
+    }
+    let mut bad: BTreeMap<ObjectName, Vec<Finding>> = BTreeMap::new();
+    for (namespace, triggers) in namespaces {
+        let there = there.get(namespace).cloned().unwrap_or_default();
+        for (name, finding) in in_namespace(&triggers, &there) {
+            bad.entry(ObjectName::new(namespace, name)).or_default().push(finding);
+        }
+    }
+    triggers.retain(|(document, trigger)| match bad.remove(&trigger.name) {
+        Some(findings) => !problems.found(document, findings),
+        None => true,
+    });
+}
+
+/// What is wrong with the triggers of a namespace, which listen to others of there alone.
+fn in_namespace<'a>(
+    triggers: &[(&'a LoadedDocument, &'a Trigger)],
+    there: &BTreeSet<&str>,
+) -> Vec<(&'a str, Finding)> {
     let causes: BTreeMap<&str, Vec<&str>> =
         triggers.iter().map(|(document, trigger)| (document.name(), listens_to(trigger))).collect();
     let tangled = tangled(&causes);
-    let mut bad: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
-    for (document, trigger) in triggers.iter() {
+    let mut bad = Vec::new();
+    for (document, trigger) in triggers {
         for cause in listens_to(trigger) {
             let place = || field(document, cause);
             let finding = if !there.contains(cause) {
@@ -33,20 +56,22 @@ pub(super) fn check(
             } else {
                 continue;
             };
-            bad.entry(document.name().to_owned()).or_default().push(finding);
+            bad.push((document.name(), finding));
         }
     }
-    triggers.retain(|(document, _)| match bad.remove(document.name()) {
-        Some(findings) => !problems.found(document, findings),
-        None => true,
-    });
+    bad
 }
 
-/// All triggers that are written, also bad ones: those may be mended.
-fn names(loaded: &Loaded) -> BTreeSet<&str> {
+/// All triggers that are written, by their namespaces, also bad ones: those may be mended.
+fn names(loaded: &Loaded) -> BTreeMap<&str, BTreeSet<&str>> {
     let good = loaded.documents.iter();
     let all = good.chain(loaded.partial.iter().map(|partial| &partial.rest));
-    all.filter(|document| document.kind() == "Trigger").map(LoadedDocument::name).collect()
+    let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for document in all.filter(|document| document.kind() == "Trigger") {
+        let namespace = document.namespace().unwrap_or(&loaded.namespace);
+        names.entry(namespace).or_default().insert(document.name());
+    }
+    names
 }
 
 fn listens_to(trigger: &Trigger) -> Vec<&str> {

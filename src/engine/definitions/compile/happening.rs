@@ -5,11 +5,13 @@ use super::sources::globs;
 use crate::engine::definitions::clause::{Clause, KubernetesEventSource, Source};
 use crate::engine::definitions::config::KubernetesEventSourceConfig;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::tenants::Tenant;
 use crate::engine::watch::{Kind, Wrong, happened_type};
 
 /// Compiles a clause; what is wrong with it goes to `findings`.
 pub(super) fn kubernetes_event(
     config: &KubernetesEventSourceConfig,
+    tenant: Option<Tenant<'_>>,
     field: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Source> {
@@ -39,6 +41,8 @@ pub(super) fn kubernetes_event(
     if findings.len() > good {
         return None;
     }
+    let confined = tenant.filter(|_| config.namespaces.is_empty());
+    let namespaces = confined.map_or(namespaces, Tenant::own);
     let source = KubernetesEventSource {
         reasons,
         event_type: config.event_type.unwrap_or_default(),

@@ -9,6 +9,7 @@ use crate::engine::definitions::config::{
     ConditionConfig, FieldConfig, KubernetesSourceConfig, LabelOperator, LabelSelectorConfig,
 };
 use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::tenants::Tenant;
 use crate::engine::rules::FieldPath;
 use crate::engine::watch::{Change, Condition, Field, Kind, Want, What, Wrong, is_event};
 
@@ -20,6 +21,7 @@ const LONGEST_TYPE: usize = 316;
 /// Compiles a clause; what is wrong with it goes to `findings`.
 pub(super) fn kubernetes(
     config: &KubernetesSourceConfig,
+    tenant: Option<Tenant<'_>>,
     field: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Source> {
@@ -42,6 +44,8 @@ pub(super) fn kubernetes(
     }
     let kind = kind.filter(|_| findings.len() == good)?;
     let ingress = kind.ingress();
+    let confined = tenant.filter(|tenant| config.namespaces.is_empty() && tenant.is_confined(&kind));
+    let namespaces = confined.map_or(namespaces, Tenant::own);
     let source = KubernetesSource::new(kind, names, namespaces, own, wants).in_namespaces_with(above);
     Some(Source { ingress, clause: Clause::Kubernetes(source) })
 }

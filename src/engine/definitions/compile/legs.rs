@@ -19,9 +19,9 @@ const MOST_LEGS: usize = 256;
 
 /// All legs of a trigger; what is wrong goes to `findings`. Runs whose template is unknown are left
 /// out: that was told already.
-pub(super) fn compile(
+pub(super) fn compile<'t>(
     spec: &TriggerSpec,
-    templates: &BTreeMap<String, Template<'_>>,
+    template_of: impl Fn(&str) -> Option<&'t Template<'t>>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Leg> {
     let names: Vec<&str> = spec.runs.iter().map(name).collect();
@@ -40,7 +40,7 @@ pub(super) fn compile(
         let field = format!("spec.runs[{index}]");
         let before = findings.len();
         own(run, &field, findings);
-        let Some(template) = templates.get(&run.template) else { continue };
+        let Some(template) = template_of(&run.template) else { continue };
         against_template(run, template, &field, findings);
         if findings.len() == before {
             legs.extend(matrix(run).into_iter().map(|cell| leg(run, template, cell)));

@@ -6,6 +6,7 @@ use super::Problems;
 use crate::engine::definitions::config::{DocumentConfig, MetadataConfig};
 use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::schema::Finding;
+use crate::engine::ids::ObjectName;
 
 /// The longest name of a definition: it becomes part of Jobs' names and of subjects.
 const LONGEST_NAME: usize = 30;
@@ -17,14 +18,15 @@ pub(super) fn check<'a>(
     loaded: &'a Loaded,
     problems: &mut Problems,
 ) -> (Vec<&'a LoadedDocument>, Vec<&'a LoadedDocument>) {
-    let mut named: BTreeMap<(&str, &str), Vec<&LoadedDocument>> = BTreeMap::new();
+    let own = &loaded.namespace;
+    let mut named: BTreeMap<(&str, ObjectName), Vec<&LoadedDocument>> = BTreeMap::new();
     for document in &loaded.documents {
-        named.entry((document.kind(), document.name())).or_default().push(document);
+        named.entry((document.kind(), document.object(own))).or_default().push(document);
     }
     let (mut usable, mut misnamed) = (Vec::new(), Vec::new());
     for document in &loaded.documents {
-        let mut findings = metadata(metadata_of(&document.config), &loaded.namespace);
-        let same = &named[&(document.kind(), document.name())];
+        let mut findings = metadata(metadata_of(&document.config), document.namespace().unwrap_or(own));
+        let same = &named[&(document.kind(), document.object(own))];
         if let Some(other) = same.iter().find(|other| !std::ptr::eq(**other, document)) {
             let place = other.key_place("metadata.name");
             let message =

@@ -11,6 +11,7 @@ use crate::engine::definitions::config::{
 use crate::engine::definitions::model::Webhook;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::tenants::Tenant;
 use crate::engine::event::Ingress;
 use crate::engine::ids::{ObjectName, h_hex};
 use crate::engine::render::Text;
@@ -25,10 +26,12 @@ const LONGEST_WITHIN: Span = Span::from_millis(7 * 86_400_000);
 const MOST_JOINED: usize = 16;
 const LONGEST_JITTER: Span = Span::from_millis(86_400_000);
 
-/// Compiles the clauses whose Webhook is there; what is wrong with any goes to `findings`.
+/// Compiles the clauses whose Webhook is there; what is wrong with any goes to `findings`. A `tenant` that does not
+/// say of which namespaces watches its own.
 pub(super) fn sources(
     trigger: &ObjectName,
     spec: &TriggerSpec,
+    tenant: Option<Tenant<'_>>,
     world: &World<'_>,
     findings: &mut Vec<Finding>,
 ) -> Vec<Source> {
@@ -37,7 +40,7 @@ pub(super) fn sources(
         let field = format!("spec.sources[{index}]");
         let compiled = match source {
             SourceConfig::Webhook(config) => {
-                let found = world.webhooks.get(&config.name);
+                let found = world.webhook(&config.name, &trigger.namespace);
                 found.map(|found| webhook(config, found, &format!("{field}.webhook"), findings))
             }
             SourceConfig::Schedule(config) => {
@@ -63,10 +66,11 @@ pub(super) fn sources(
                 super::nats::nats(config, &format!("{field}.nats"), &sources, findings)
             }
             SourceConfig::Kubernetes(config) => {
-                super::kubernetes::kubernetes(config, &format!("{field}.kubernetes"), findings)
+                super::kubernetes::kubernetes(config, tenant, &format!("{field}.kubernetes"), findings)
             }
             SourceConfig::KubernetesEvent(config) => {
-                super::happening::kubernetes_event(config, &format!("{field}.kubernetesEvent"), findings)
+                let field = format!("{field}.kubernetesEvent");
+                super::happening::kubernetes_event(config, tenant, &field, findings)
             }
         };
         sources.extend(compiled);

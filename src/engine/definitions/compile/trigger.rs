@@ -11,11 +11,12 @@ use crate::engine::definitions::config::{
     ConcurrencyConfig, DebounceConfig, RateLimitConfig, SourceConfig, TriggerSpec,
 };
 use crate::engine::definitions::model::{
-    Concurrency, Debounce, GitTemplate, RateLimit, Snapshot, Trigger, Webhook,
+    Allowed, Concurrency, Debounce, GitTemplate, RateLimit, Snapshot, Trigger, Webhook,
 };
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::tenants::{Tenant, Tenants};
 use crate::engine::ids::{ObjectName, h_hex};
 use crate::engine::render::Text;
 use crate::engine::rules::Rule;
@@ -30,10 +31,25 @@ const DEFAULT_MAX_WAIT: Span = Span::from_millis(24 * 3_600_000);
 
 /// What triggers may refer to.
 pub(super) struct World<'a> {
-    pub(super) namespace: &'a str,
-    pub(super) webhooks: &'a BTreeMap<String, Arc<Webhook>>,
-    pub(super) templates: &'a BTreeMap<String, Template<'a>>,
+    /// The namespace of files.
+    pub(super) own: &'a str,
+    pub(super) webhooks: &'a BTreeMap<ObjectName, Arc<Webhook>>,
+    pub(super) templates: &'a BTreeMap<ObjectName, Template<'a>>,
+    pub(super) tenants: &'a Tenants,
     pub(super) previous: Option<&'a Snapshot>,
+}
+
+impl<'a> World<'a> {
+    /// The Webhook that a trigger of `namespace` calls so: one of there, or with its namespace before it one of
+    /// elsewhere.
+    pub(super) fn webhook(&self, name: &str, namespace: &str) -> Option<&'a Arc<Webhook>> {
+        self.webhooks.get(&ObjectName::parse(name, namespace))
+    }
+
+    /// The template that a trigger of `namespace` calls so.
+    pub(super) fn template(&self, name: &str, namespace: &str) -> Option<&'a Template<'a>> {
+        self.templates.get(&ObjectName::new(namespace, name))
+    }
 }
 
 /// Compiles a trigger, or takes the earlier one where neither it nor what it refers to changed.
@@ -41,25 +57,27 @@ pub(super) fn compile(
     name: ObjectName,
     document: &str,
     spec: &TriggerSpec,
+    tenant: Option<Tenant<'_>>,
     world: &World<'_>,
     problems: &Problems,
 ) -> Result<Arc<Trigger>, Vec<Finding>> {
-    let mut findings = references(spec, world, problems);
-    let hash = hash(document, spec, world);
+    let mut findings = references(spec, &name.namespace, world, problems);
+    let hash = hash(document, spec, &name.namespace, world);
     if findings.is_empty() {
         let old = world.previous.and_then(|previous| previous.trigger(&name));
         if let Some(same) = old.filter(|old| old.hash == hash && old.broken.is_none()) {
             return Ok(Arc::clone(same));
         }
     }
-    let sources = sources(&name, spec, world, &mut findings);
+    let sources = sources(&name, spec, tenant, world, &mut findings);
     let rule =
         Rule::compile(&spec.rules).map_err(|wrong| findings.extend(wrong.into_iter().map(below_match)));
-    let git = git(spec, world, &mut findings);
+    let git = git(spec, &name.namespace, world, &mut findings);
     let series = spec.series.as_deref().map(Text::compile_key).transpose();
     let series =
         series.map_err(|message| findings.push(Finding::value("spec.series".to_owned(), message))).ok();
-    let legs = super::legs::compile(spec, world.templates, &mut findings);
+    let legs =
+        super::legs::compile(spec, |template| world.template(template, &name.namespace), &mut findings);
     let concurrency =
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
     let debounce = spec.policy.debounce.as_ref().and_then(|config| debounce(config, &mut findings));
@@ -91,73 +109,104 @@ fn below_match((field, message): (String, String)) -> Finding {
 }
 
 /// The document and all that it refers to.
-fn hash(document: &str, spec: &TriggerSpec, world: &World<'_>) -> String {
+fn hash(document: &str, spec: &TriggerSpec, namespace: &str, world: &World<'_>) -> String {
     let mut parts: BTreeSet<String> = BTreeSet::new();
     for run in &spec.runs {
-        let template = world.templates.get(&run.template).map(|known| known.compiled.hash.as_str());
+        let template = world.template(&run.template, namespace).map(|known| known.compiled.hash.as_str());
         parts.insert(format!("template {} {}", run.template, template.unwrap_or_default()));
     }
     for source in &spec.sources {
         if let SourceConfig::Webhook(source) = source {
-            parts.insert(format!("webhook {}", told(&source.name, world)));
+            parts.insert(format!("webhook {}", told(&source.name, namespace, world)));
         }
     }
-    parts.extend(spec.git.iter().map(|git| format!("git {}", told(&git.webhook, world))));
+    parts.extend(spec.git.iter().map(|git| format!("git {}", told(&git.webhook, namespace, world))));
     let parts: Vec<&[u8]> =
         std::iter::once(document).chain(parts.iter().map(String::as_str)).map(str::as_bytes).collect();
     h_hex("trigger", &parts, 32)
 }
 
 /// What a trigger takes over from a Webhook.
-fn told(name: &str, world: &World<'_>) -> String {
-    match world.webhooks.get(name) {
+fn told(name: &str, namespace: &str, world: &World<'_>) -> String {
+    match world.webhook(name, namespace) {
         Some(webhook) => format!("{name} {} {:?}", webhook.provider.name(), webhook.forks),
         None => name.to_owned(),
     }
 }
 
-fn references(spec: &TriggerSpec, world: &World<'_>, problems: &Problems) -> Vec<Finding> {
+fn references(spec: &TriggerSpec, namespace: &str, world: &World<'_>, problems: &Problems) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, source) in spec.sources.iter().enumerate() {
         if let SourceConfig::Webhook(source) = source {
             let field = format!("spec.sources[{index}].webhook.name");
-            let known = world.webhooks.keys().map(String::as_str);
-            findings.extend(dangling(field, "Webhook", &source.name, known, problems));
+            findings.extend(closed(field, &source.name, namespace, world, problems));
         }
     }
     if let Some(git) = &spec.git {
-        let known = world.webhooks.keys().map(String::as_str);
-        findings.extend(dangling("spec.git.webhook".to_owned(), "Webhook", &git.webhook, known, problems));
+        findings.extend(closed("spec.git.webhook".to_owned(), &git.webhook, namespace, world, problems));
     }
     for (index, run) in spec.runs.iter().enumerate() {
         let field = format!("spec.runs[{index}].template");
-        let known = world.templates.keys().map(String::as_str);
-        findings.extend(dangling(field, "JobTemplate", &run.template, known, problems));
+        let name = ObjectName::new(namespace, &run.template);
+        findings.extend(dangling(field, "JobTemplate", &name, world.templates, world.own, problems));
     }
     findings
 }
 
-/// A reference to what is not there, or has problems of its own.
-fn dangling<'a>(
+/// A Webhook that is not there, has problems of its own, or lets no trigger of `namespace` listen. Of one of
+/// another namespace no more is told than whether it may be listened to.
+fn closed(
     field: String,
-    kind: &str,
     name: &str,
-    mut known: impl Iterator<Item = &'a str> + Clone,
+    namespace: &str,
+    world: &World<'_>,
     problems: &Problems,
 ) -> Option<Finding> {
-    if let Some(reason) = problems.of(kind, name) {
-        return Some(Finding::value(field, format!("{kind}/{name} has a problem: {reason}")));
+    let name = ObjectName::parse(name, namespace);
+    if name.namespace == namespace {
+        return dangling(field, "Webhook", &name, world.webhooks, world.own, problems);
     }
-    if known.clone().any(|one| one == name) {
-        return None;
-    }
-    let near = nearest(name, known.by_ref());
-    Some(Finding::value(field, format!("there is no {kind} called {name:?}")).near(near))
+    let why = match world.webhooks.get(&name).map(|webhook| &webhook.allowed) {
+        Some(Allowed::All) => return None,
+        Some(Allowed::Selected(labels)) => match world.tenants.has(namespace, labels) {
+            Ok(()) => return None,
+            Err(why) => format!(" ({why})"),
+        },
+        Some(Allowed::None) | None => String::new(),
+    };
+    let message = format!("there is no Webhook {name} with allowedNamespaces for namespace {namespace}{why}");
+    Some(Finding::value(field, message))
 }
 
-fn git(spec: &TriggerSpec, world: &World<'_>, findings: &mut Vec<Finding>) -> Option<GitTemplate> {
+/// A reference to what is not there, or has problems of its own.
+fn dangling<T>(
+    field: String,
+    kind: &str,
+    name: &ObjectName,
+    known: &BTreeMap<ObjectName, T>,
+    own: &str,
+    problems: &Problems,
+) -> Option<Finding> {
+    let called = &name.name;
+    if let Some(reason) = problems.of(kind, name, own) {
+        return Some(Finding::value(field, format!("{kind}/{called} has a problem: {reason}")));
+    }
+    if known.contains_key(name) {
+        return None;
+    }
+    let here = known.keys().filter(|known| known.namespace == name.namespace);
+    let near = nearest(called, here.map(|known| known.name.as_str()));
+    Some(Finding::value(field, format!("there is no {kind} called {called:?}")).near(near))
+}
+
+fn git(
+    spec: &TriggerSpec,
+    namespace: &str,
+    world: &World<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<GitTemplate> {
     let config = spec.git.as_ref()?;
-    let webhook = world.webhooks.get(&config.webhook)?;
+    let webhook = world.webhook(&config.webhook, namespace)?;
     if !webhook.provider.is_forge() {
         let message = format!("a webhook of provider {} holds no repositories", webhook.provider.name());
         findings.push(Finding::value("spec.git.webhook", message));

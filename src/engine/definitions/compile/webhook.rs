@@ -2,8 +2,9 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::engine::definitions::config::{SecretSource, WebhookSpec};
-use crate::engine::definitions::model::{Secrets, Webhook};
+use super::kubernetes::labels;
+use crate::engine::definitions::config::{AllowedFrom, SecretKeyRef, SecretSource, WebhookSpec};
+use crate::engine::definitions::model::{Allowed, Secrets, Webhook};
 use crate::engine::definitions::quantity::ByteSize;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
@@ -29,18 +30,54 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
         findings.push(Finding::key("spec.forks", message));
     }
     for (index, source) in spec.secrets.iter().enumerate() {
-        let (field, text) = match source {
-            SecretSource::Env(name) => ("env", name),
-            SecretSource::File(path) => ("file", path),
+        let texts = match source {
+            SecretSource::Env(name) => vec![("env", name)],
+            SecretSource::File(path) => vec![("file", path)],
+            SecretSource::SecretKeyRef(SecretKeyRef { name, key }) => {
+                vec![("secretKeyRef.name", name), ("secretKeyRef.key", key)]
+            }
         };
-        if text.is_empty() {
-            findings.push(Finding::value(format!("spec.secrets[{index}].{field}"), "is empty"));
+        let place = |field: &str| format!("spec.secrets[{index}].{field}");
+        for (field, text) in texts {
+            if text.is_empty() {
+                findings.push(Finding::value(place(field), "is empty"));
+            } else if field.starts_with("secretKeyRef") && !is_of_secrets(text) {
+                let message = format!("{text:?} is no name as Secrets and their keys have it");
+                findings.push(Finding::value(place(field), message));
+            }
         }
     }
     for (field, message) in Verifier::check_config(spec.provider, spec.auth.as_ref()) {
         findings.push(Finding::key(format!("spec.{field}"), message));
     }
     findings
+}
+
+/// Whether it may be the name of a Secret or of a key in one.
+fn is_of_secrets(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    text.len() <= 253 && text.bytes().all(fits) && text != "." && text != ".."
+}
+
+/// Whose triggers may listen; what is wrong with that goes to `findings`.
+fn allowed(spec: &WebhookSpec, findings: &mut Vec<Finding>) -> Allowed {
+    let field = "spec.allowedNamespaces";
+    let Some(config) = &spec.allowed_namespaces else { return Allowed::None };
+    match (config.from, &config.selector) {
+        (AllowedFrom::Same, None) => Allowed::None,
+        (AllowedFrom::All, None) => Allowed::All,
+        (AllowedFrom::Selector, Some(selector)) => {
+            Allowed::Selected(labels(selector, &format!("{field}.selector"), findings))
+        }
+        (AllowedFrom::Selector, None) => {
+            findings.push(Finding::key(field, "from: Selector needs selector"));
+            Allowed::None
+        }
+        (AllowedFrom::Same | AllowedFrom::All, Some(_)) => {
+            findings.push(Finding::key(format!("{field}.selector"), "goes with from: Selector"));
+            Allowed::None
+        }
+    }
 }
 
 /// Compiles a Webhook. A secret that can't be had is no problem of the definition: it makes the
@@ -50,7 +87,8 @@ pub(super) fn compile(
     spec: &WebhookSpec,
     secrets: &Secrets,
 ) -> Result<Webhook, Vec<Finding>> {
-    let findings = check(spec);
+    let mut findings = check(spec);
+    let allowed = allowed(spec, &mut findings);
     if !findings.is_empty() {
         return Err(findings);
     }
@@ -58,7 +96,7 @@ pub(super) fn compile(
     let naming =
         Naming::compile(auth).map_err(|message| vec![Finding::value("spec.auth.idPath", message)])?;
     let resolved: Result<Vec<SecretString>, String> =
-        spec.secrets.iter().map(|source| resolve(source, secrets)).collect();
+        spec.secrets.iter().map(|source| resolve(source, &name.namespace, secrets)).collect();
     let max_body = spec.max_body.map_or(DEFAULT_MAX_BODY, ByteSize::as_bytes);
     Ok(Webhook {
         name,
@@ -67,6 +105,7 @@ pub(super) fn compile(
         max_body: usize::try_from(max_body).unwrap_or(usize::MAX),
         verifier: resolved.and_then(|secrets| Verifier::compile(spec.provider, auth, &secrets)),
         naming,
+        allowed,
     })
 }
 
@@ -79,15 +118,19 @@ pub(super) fn out_of_order(old: &Webhook, reason: &str) -> Webhook {
         max_body: old.max_body,
         verifier: Err(reason.to_owned()),
         naming: old.naming.clone(),
+        allowed: old.allowed.clone(),
     }
 }
 
-fn resolve(source: &SecretSource, secrets: &Secrets) -> Result<SecretString, String> {
+fn resolve(source: &SecretSource, namespace: &str, secrets: &Secrets) -> Result<SecretString, String> {
     let title = match source {
         SecretSource::Env(name) => format!("the secret in the environment variable {name}"),
         SecretSource::File(path) => format!("the secret in the file {path}"),
+        SecretSource::SecretKeyRef(SecretKeyRef { name, key }) => {
+            format!("the key {key} of the Secret {name} in namespace {namespace}")
+        }
     };
-    match secrets.get(source) {
+    match secrets.get(&source.within(namespace)) {
         None => Err(format!("{title} was not read")),
         Some(Err(reason)) => Err(format!("{title} can't be read: {reason}")),
         Some(Ok(secret)) if secret.expose_secret().is_empty() => Err(format!("{title} is empty")),

@@ -132,6 +132,19 @@ pub enum SecretSource {
     SecretKeyRef(SecretKeyRef),
 }
 
+impl SecretSource {
+    /// The same for a Webhook of `namespace`: a Secret is named as `namespace/name` then.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        match self {
+            Self::Env(_) | Self::File(_) => self.clone(),
+            Self::SecretKeyRef(SecretKeyRef { name, key }) => {
+                Self::SecretKeyRef(SecretKeyRef { name: format!("{namespace}/{name}"), key: key.clone() })
+            }
+        }
+    }
+}
+
 /// A key of a Secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
