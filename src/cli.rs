@@ -210,6 +210,8 @@ mod tests {
             ("kickoff serve --insecure-no-auth --tokens f", false),
             ("kickoff serve --listen localhost", false),
             ("kickoff serve --executor magic", false),
+            ("kickoff serve --executor kubernetes --definitions-from-cluster --grants f", true),
+            ("kickoff serve --grants f", false),
             ("kickoff serve --max-running 0", false),
             ("kickoff serve --event-max-age 30d --max-events 100000", true),
             ("kickoff serve --event-max-age 6d", false),

@@ -12,6 +12,10 @@ use crate::outside::nats::Bus;
 pub struct ServeConfig {
     /// Folder of definitions; none means no definitions.
     pub definitions: Option<PathBuf>,
+    /// Whether resources of the cluster are definitions too.
+    pub definitions_from_cluster: bool,
+    /// File of what these may do beyond their namespaces.
+    pub grants: Option<PathBuf>,
     /// Where Jobs run.
     pub executor: ExecutorKind,
     /// Where everything is kept.

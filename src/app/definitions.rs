@@ -1,11 +1,16 @@
-//! The definitions loader: a folder of YAML to a published [`Snapshot`], again whenever it changes.
+//! The definitions loader: a folder of YAML and resources of a cluster to a published [`Snapshot`], again whenever
+//! they change.
 //!
 //! Owns reading files, resolving secrets and noticing changes; what the texts mean is decided in
-//! `engine::definitions`. A folder that can't be read keeps the snapshot there is. Nothing is
-//! written, so there is nothing to lose by dying: the next start reads the folder again.
+//! `engine::definitions`, what the cluster has is seen by [`cluster`] and asked for by [`lookups`]. A folder that
+//! can't be read keeps the snapshot there is. Nothing is written, so there is nothing to lose by dying: the next
+//! start reads the folder again.
 
 pub mod before;
+pub mod cluster;
 pub mod files;
+pub mod lookups;
+pub mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,12 +21,15 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::definitions::compile::{compile, secret_sources};
+use crate::engine::definitions::compile::{compile, labelled_namespaces, secret_sources};
 use crate::engine::definitions::config::SecretSource;
 use crate::engine::definitions::load::{Loaded, load};
 use crate::engine::definitions::model::Secrets;
+use crate::engine::definitions::tenants::Tenants;
 use crate::engine::definitions::{Problem, Snapshot};
+use cluster::Resources;
 use files::{Files, Fingerprint, ReadError};
+use lookups::{Answers, Needs};
 
 /// How often the folder is looked at.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -58,6 +66,31 @@ pub struct Loader {
     known: Option<Known>,
     /// What was good before this process, for a first load.
     before: Option<Arc<Snapshot>>,
+    cluster: Option<FromCluster>,
+}
+
+/// What a loader has to do with a cluster.
+#[derive(Debug, Clone)]
+pub struct FromCluster {
+    /// Definitions that are its resources; `None` where only files count.
+    pub resources: Option<watch::Receiver<Arc<Resources>>>,
+    /// What resources may do.
+    pub tenants: Tenants,
+    /// Where is told what is to be asked for.
+    pub needs: watch::Sender<Needs>,
+    /// What was answered.
+    pub answers: watch::Receiver<Arc<Answers>>,
+    /// Where is told what came of the resources.
+    pub in_force: watch::Sender<InForce>,
+}
+
+/// Definitions in force, with the resources that they were made of.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    /// What they came to.
+    pub snapshot: Arc<Snapshot>,
+    /// The resources, with their generations.
+    pub resources: Arc<Resources>,
 }
 
 /// What was loaded last.
@@ -67,6 +100,9 @@ struct Known {
     sources: Arc<Sources>,
     fingerprint: Fingerprint,
     secret_files: BTreeSet<PathBuf>,
+    /// Revisions of what the cluster had and answered.
+    of_cluster: (u64, u64),
+    resources: Arc<Resources>,
 }
 
 impl Loader {
@@ -78,7 +114,14 @@ impl Loader {
             environment: Some(Arc::new(process_variable)),
             known: None,
             before: None,
+            cluster: None,
         }
+    }
+
+    /// Also reads what a cluster has.
+    #[must_use]
+    pub fn with_cluster(self, cluster: FromCluster) -> Self {
+        Self { cluster: Some(cluster), ..self }
     }
 
     /// Takes variables from `environment` in place of the process's.
@@ -99,8 +142,17 @@ impl Loader {
         let known =
             tokio::task::spawn_blocking(move || loader.load()).await.map_err(ReadError::Stopped)??;
         let (snapshot, sources) = (Arc::clone(&known.snapshot), Arc::clone(&known.sources));
+        self.tell_in_force(&known);
         self.known = Some(known);
         Ok((snapshot, sources))
+    }
+
+    /// For the statuses of resources.
+    fn tell_in_force(&self, known: &Known) {
+        if let Some(cluster) = &self.cluster {
+            let (snapshot, resources) = (Arc::clone(&known.snapshot), Arc::clone(&known.resources));
+            cluster.in_force.send_replace(InForce { snapshot, resources });
+        }
     }
 
     /// Loads once more, as if `before` had been loaded before: what was good in it and is bad now is not
@@ -146,13 +198,26 @@ impl Loader {
         let load = move || if loader.is_stale()? { loader.load().map(Some) } else { Ok(None) };
         let known = tokio::task::spawn_blocking(load).await.map_err(ReadError::Stopped)??;
         let snapshot = known.as_ref().map(|known| Arc::clone(&known.snapshot));
+        if let Some(known) = &known {
+            self.tell_in_force(known);
+        }
         self.known = known.or(self.known.take());
         Ok(snapshot)
     }
 
     fn is_stale(&self) -> Result<bool, ReadError> {
         let Some(known) = &self.known else { return Ok(true) };
+        if self.of_cluster() != known.of_cluster {
+            return Ok(true);
+        }
         Ok(self.fingerprint(&known.secret_files)? != known.fingerprint)
+    }
+
+    /// Revisions of what the cluster has and answers now.
+    fn of_cluster(&self) -> (u64, u64) {
+        let Some(cluster) = &self.cluster else { return (0, 0) };
+        let resources = cluster.resources.as_ref().map(|resources| resources.borrow().revision);
+        (resources.unwrap_or_default(), cluster.answers.borrow().revision)
     }
 
     fn fingerprint(&self, secret_files: &BTreeSet<PathBuf>) -> Result<Fingerprint, ReadError> {
@@ -190,23 +255,54 @@ impl Loader {
         for (file, reason) in &files.refused {
             loaded.add_unreadable(file, reason);
         }
+        let (resources, answers) = self.add_resources(&mut loaded);
         let wanted = secret_sources(&loaded);
-        let secrets: Secrets = wanted.iter().map(|source| (source.clone(), self.resolve(source))).collect();
+        self.ask_for(&wanted, &loaded);
+        let secrets: Secrets =
+            wanted.iter().map(|source| (source.clone(), self.resolve(source, &answers))).collect();
         let previous = self.known.as_ref().map(|known| &*known.snapshot).or(self.before.as_deref());
         let snapshot = compile(&loaded, &secrets, previous);
         let secret_files = wanted.into_iter().filter_map(|source| match source {
             SecretSource::File(path) => Some(PathBuf::from(path)),
-            SecretSource::Env(_) => None,
+            SecretSource::Env(_) | SecretSource::SecretKeyRef(_) => None,
         });
         Ok(Known {
             snapshot,
             sources: Arc::new(files.texts.into_iter().collect()),
             fingerprint,
             secret_files: secret_files.collect(),
+            of_cluster: (resources.revision, answers.revision),
+            resources,
         })
     }
 
-    fn resolve(&self, source: &SecretSource) -> Result<SecretString, String> {
+    /// Adds what the cluster has, after all files: what may be only so often is those'.
+    fn add_resources(&self, loaded: &mut Loaded) -> (Arc<Resources>, Arc<Answers>) {
+        let Some(cluster) = &self.cluster else { return (Arc::default(), Arc::default()) };
+        let answers = Arc::clone(&cluster.answers.borrow());
+        let resources = cluster.resources.as_ref().map(|resources| Arc::clone(&resources.borrow()));
+        let resources = resources.unwrap_or_default();
+        loaded.tenants = cluster.tenants.with_labels(answers.labels.clone());
+        for ((kind, name), resource) in &resources.all {
+            loaded.add_resource(kind, name, &resource.spec);
+        }
+        (resources, answers)
+    }
+
+    /// Has asked what the cluster is to answer.
+    fn ask_for(&self, secrets: &BTreeSet<SecretSource>, loaded: &Loaded) {
+        let Some(cluster) = &self.cluster else { return };
+        let of_cluster = |source: &&SecretSource| matches!(source, SecretSource::SecretKeyRef(_));
+        let secrets = secrets.iter().filter(of_cluster).cloned().collect();
+        let wanted = Needs { secrets, namespaces: labelled_namespaces(loaded) };
+        cluster.needs.send_if_modified(|needs| {
+            let new = *needs != wanted;
+            *needs = wanted;
+            new
+        });
+    }
+
+    fn resolve(&self, source: &SecretSource, answers: &Answers) -> Result<SecretString, String> {
         let Some(environment) = &self.environment else { return Err("no secret is looked at".to_owned()) };
         match source {
             SecretSource::Env(name) => {
@@ -214,6 +310,12 @@ impl Loader {
                 Ok(SecretString::from(value))
             }
             SecretSource::File(path) => files::secret(Path::new(path)),
+            SecretSource::SecretKeyRef(_) if self.cluster.is_none() => {
+                Err("it is in a cluster, and the server was started without --executor kubernetes".to_owned())
+            }
+            SecretSource::SecretKeyRef(_) => {
+                answers.secrets.get(source).cloned().unwrap_or_else(|| Err("it is asked for".to_owned()))
+            }
         }
     }
 }

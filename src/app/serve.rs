@@ -1,6 +1,6 @@
 //! Puts the parts together: the only wiring there is.
 //!
-//! Order of start: store, definitions, lease, gates, launcher, dispatch, watches, schedules, tracker, retention, NATS, HTTP. They stop in
+//! Order of start: store, definitions with the cluster's, lease, gates, launcher, dispatch, watches, schedules, tracker, retention, NATS, HTTP. They stop in
 //! reverse, so nothing is accepted any more while what was accepted is still being decided, and the
 //! instance's name is let go of when nothing is done under it any more. If we die at any moment, the next
 //! start folds the records and goes on.
@@ -9,6 +9,7 @@ mod gates;
 mod health;
 mod kubernetes;
 mod nats;
+mod resources;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -84,6 +85,9 @@ pub enum ServeError {
     /// The tokens' file.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// The file of grants.
+    #[error("the file of grants can't be used: {0}")]
+    Grants(String),
     /// The address.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -136,6 +140,7 @@ pub async fn serve(
         return Err(ServeError::Exposed(config.listen));
     }
     let auth = auth(&config)?;
+    let tenants = resources::tenants(&config)?;
     let bus = bus(&config).await?;
     let clock = Clock::System;
     let mut stop = pin!(stop);
@@ -146,8 +151,17 @@ pub async fn serve(
     let traces = traces()?;
     let metrics = Metrics::new(clock.now());
     let home = home(&config, store.folder(), &clock).await?;
-    let mut loader = Loader::new(origin, home.namespace.clone());
-    let snapshot = load(&mut loader, &store, &home.namespace).await?;
+    let loader = Loader::new(origin, home.namespace.clone());
+    let (mut loader, mut joined) = tokio::select! {
+        joined = resources::join(loader, &config, tenants, home.abroad.as_ref()) => joined,
+        () = &mut stop => return Ok(()),
+    };
+    let mut snapshot = load(&mut loader, &store, &home.namespace).await?;
+    if let Some(joined) = &mut joined
+        && joined.answered().await
+    {
+        snapshot = loader.load_once().await?.0;
+    }
     let (publish, snapshots) = watch::channel(snapshot);
     let Home { namespace, executor, mut abroad } = home;
     if let Some(Abroad { keeper, .. }) = &mut abroad {
@@ -189,6 +203,7 @@ pub async fn serve(
         loader.run(publish, cancel).await;
         Ok(())
     });
+    parts.follow_resources(&mut supervisor, joined);
     parts.work_abroad(&mut supervisor, abroad);
     parts.decide_and_run(&mut supervisor, address, traces.clone())?;
     parts.read_nats(&mut supervisor);

@@ -156,6 +156,8 @@ impl Stage<'_> {
 fn config(args: &Args, folder: &Folder) -> ServeConfig {
     ServeConfig {
         definitions: Some(folder.definitions()),
+        definitions_from_cluster: false,
+        grants: None,
         executor: ExecutorKind::Local,
         data_dir: folder.data(),
         listen: args.listen,

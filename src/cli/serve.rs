@@ -19,6 +19,7 @@ use kickoff::store::history::DEDUP_HORIZON_MS;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::nats::NatsArgs;
+use super::Usage;
 use super::output::tell;
 
 /// How many runs go on at once on this machine, where nothing else is said.
@@ -29,6 +30,13 @@ pub(crate) struct Args {
     /// Folder of definitions; changes take effect at once
     #[arg(long, value_name = "DIR")]
     definitions: Option<PathBuf>,
+    /// Also take definitions that are resources of the executor's cluster; kickoff crds makes their kinds
+    #[arg(long)]
+    definitions_from_cluster: bool,
+    /// What resources may do beyond their namespaces: YAML [{namespaces, runNamespaces, watchNamespaces,
+    /// clusterKinds, natsSubjects, gateAddresses}]
+    #[arg(long, value_name = "FILE", requires = "definitions_from_cluster")]
+    grants: Option<PathBuf>,
     /// Where Jobs run
     #[arg(long, value_enum, default_value_t = Executor::Local)]
     executor: Executor,
@@ -94,6 +102,10 @@ enum Executor {
 
 /// Serves until it is told to end.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.definitions_from_cluster && matches!(args.executor, Executor::Local) {
+        let why = "--definitions-from-cluster needs a cluster: add --executor kubernetes";
+        return Err(Usage(why.to_owned()).into());
+    }
     let mut terminate = signal(SignalKind::terminate()).context("can't listen for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for signals")?;
     let stop = async move {
@@ -119,6 +131,8 @@ impl From<Args> for ServeConfig {
         };
         Self {
             definitions: args.definitions,
+            definitions_from_cluster: args.definitions_from_cluster,
+            grants: args.grants,
             executor,
             data_dir: args.data_dir,
             listen: args.listen,

@@ -4,7 +4,7 @@
 //! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
 //! triggers of an event, `clause` says whether a trigger's sources take one, `grants` what a cluster must allow
 //! for that, `hints` what can't come, `crd` how a cluster has definitions as resources, `tenants`
-//! what those may do.
+//! what those may do, `standing` what is told of them.
 
 pub mod clause;
 pub mod compile;
@@ -20,6 +20,7 @@ mod partial;
 pub mod problem;
 pub mod quantity;
 pub(in crate::engine) mod schema;
+pub mod standing;
 pub mod tenants;
 pub(in crate::engine) mod yaml;
 

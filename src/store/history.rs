@@ -9,14 +9,16 @@ mod cursor;
 pub(in crate::store) mod fold;
 mod lists;
 mod retention;
+mod summary;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use self::changes::{Recent, Since};
 pub use self::retention::{DEDUP_HORIZON_MS, TemplateLimit};
+pub use self::summary::Summary;
 use super::sqlite::readers::{ReadError, Readers};
-use crate::engine::ids::{EventKey, FiringId, RunId};
+use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use crate::engine::machine::{DecisionKind, EventRecord, Firing, Run};
 use crate::engine::verdict::Outcome;
 
@@ -127,6 +129,11 @@ impl History {
     /// Firings, newest first.
     pub async fn firings(&self, filter: FiringFilter, page: Page) -> Result<Listed<Firing>, HistoryError> {
         Ok(self.readers.with(move |connection| lists::firings(connection, &filter, &page)).await?)
+    }
+
+    /// What became of a trigger's firings.
+    pub async fn summary(&self, trigger: ObjectName) -> Result<Summary, HistoryError> {
+        Ok(self.readers.with(move |connection| summary::summary(connection, &trigger)).await?)
     }
 
     /// One run.

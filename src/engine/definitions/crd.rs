@@ -36,6 +36,11 @@ const TAKEN: [&str; 12] = [
     "required",
 ];
 
+/// The kinds that there are.
+pub const fn every_kind() -> [&'static str; 3] {
+    KINDS
+}
+
 /// The plural of a kind, as paths and Roles write it.
 pub fn plural(kind: &str) -> String {
     format!("{}s", kind.to_ascii_lowercase())

@@ -1,0 +1,222 @@
+//! Statuses of definitions that are resources: whether they are in force, when a trigger fired and what came of it.
+//!
+//! Each is written where it says something new, at most every ten seconds, and only while this server holds the
+//! name of its instance. A status is made of what is in force and of the history, never of what was written before,
+//! so nothing is lost by dying: the next process compares, and writes what is missing. One that is written to an
+//! object that was made anew meanwhile is refused by its uid.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::InForce;
+use super::cluster::{Resource, Resources};
+use crate::engine::definitions::crd::{GROUP, VERSION, plural};
+use crate::engine::definitions::standing::{Standing, seconds, status};
+use crate::engine::ids::ObjectName;
+use crate::engine::verdict::Outcome;
+use crate::outside::clock::Clock;
+use crate::outside::kubernetes::api::{Api, CallError, escape};
+use crate::store::history::{History, Summary};
+
+/// How often is looked whether there is something to write.
+const LOOK: Duration = Duration::from_secs(1);
+/// Between two writes of one status.
+const EVERY: Duration = Duration::from_secs(10);
+/// Counts in a status, with the verdict that each is of.
+const COUNTS: [(&str, Option<Outcome>); 6] = [
+    ("active", None),
+    ("passed", Some(Outcome::Passed)),
+    ("failed", Some(Outcome::Failed)),
+    ("error", Some(Outcome::Error)),
+    ("timedOut", Some(Outcome::TimedOut)),
+    ("cancelled", Some(Outcome::Cancelled)),
+];
+
+/// Writes them.
+pub struct Statuses {
+    /// The cluster.
+    pub api: Api,
+    /// What is in force, and of which resources it was made.
+    pub in_force: watch::Receiver<InForce>,
+    /// The resources as they are now, with their statuses.
+    pub resources: watch::Receiver<Arc<Resources>>,
+    /// What became of firings.
+    pub history: History,
+    /// The time.
+    pub clock: Clock,
+    /// Why nothing may be written now; empty while it may.
+    pub unheld: watch::Receiver<Vec<String>>,
+    /// Where is told what can't be written.
+    pub trouble: watch::Sender<Vec<String>>,
+}
+
+/// What was done, by uid.
+#[derive(Default)]
+struct Written {
+    at: HashMap<String, Instant>,
+    /// Of triggers, as the history had it.
+    summaries: BTreeMap<ObjectName, Summary>,
+    summed: Option<(Instant, u64)>,
+}
+
+impl Statuses {
+    /// Writes until `cancel`.
+    pub async fn run(self, cancel: CancellationToken) {
+        let mut written = Written::default();
+        let mut ticks = interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+            if self.unheld.borrow().is_empty()
+                && cancel.run_until_cancelled(self.write(&mut written)).await.is_none()
+            {
+                return;
+            }
+        }
+    }
+
+    async fn write(&self, written: &mut Written) {
+        let (in_force, now) = (self.in_force.borrow().clone(), Arc::clone(&self.resources.borrow()));
+        self.sum(&now, written).await;
+        let uids = |uid: &String| now.all.values().any(|it| it.uid == *uid);
+        if written.at.len() > 2 * now.all.len() {
+            written.at.retain(|uid, _| uids(uid));
+        }
+        let mut refused = None;
+        for ((kind, name), compiled) in &in_force.resources.all {
+            // As it is now; what it was compiled from says of which generation that is.
+            let Some(resource) =
+                now.all.get(&(kind.clone(), name.clone())).filter(|it| it.uid == compiled.uid)
+            else {
+                continue;
+            };
+            if written.at.get(&resource.uid).is_some_and(|at| at.elapsed() < EVERY) {
+                continue;
+            }
+            let standing = Standing::of(&in_force.snapshot, kind, name);
+            let more = more(kind, name, written.summaries.get(name));
+            let made = status(&resource.status, compiled.generation, &standing, more, self.clock.now());
+            let Some(made) = made else { continue };
+            written.at.insert(resource.uid.clone(), Instant::now());
+            if let Err(error) = self.put(resource, &made).await {
+                refused = refusal(resource, &error).or(refused);
+            }
+        }
+        self.tell(refused);
+    }
+
+    /// Looks what became of the triggers' firings, where anything was committed since.
+    async fn sum(&self, resources: &Resources, written: &mut Written) {
+        let revision = *self.history.changes().borrow();
+        let known = resources.all.keys().filter(|(kind, _)| kind == "Trigger").map(|(_, name)| name);
+        let is_new = known.clone().any(|name| !written.summaries.contains_key(name));
+        let is_old = written.summed.is_none_or(|(at, of)| of != revision && at.elapsed() >= EVERY);
+        if !is_new && !is_old {
+            return;
+        }
+        let mut summaries = BTreeMap::new();
+        for name in known {
+            match self.history.summary(name.clone()).await {
+                Ok(summary) => {
+                    summaries.insert(name.clone(), summary);
+                }
+                Err(error) => {
+                    debug!(%error, "the history of a trigger is not known");
+                    return;
+                }
+            }
+        }
+        written.summaries = summaries;
+        written.summed = Some((Instant::now(), revision));
+    }
+
+    async fn put(&self, resource: &Resource, status: &Value) -> Result<(), CallError> {
+        let Resource { kind, namespace, name, uid, .. } = resource;
+        let plural = plural(kind);
+        let (namespace, name) = (escape(namespace), escape(name));
+        let path = format!("/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}/{name}/status");
+        let path = format!("{path}?fieldManager=kickoff");
+        self.api.merge(&path, &json!({ "metadata": { "uid": uid }, "status": status })).await
+    }
+
+    fn tell(&self, refused: Option<String>) {
+        self.trouble.send_if_modified(|told| {
+            let now: Vec<String> = refused.into_iter().collect();
+            if let Some(why) = now.first().filter(|why| !told.contains(why)) {
+                warn!("{why}");
+            }
+            let new = *told != now;
+            *told = now;
+            new
+        });
+    }
+}
+
+/// What is to be told of a status that was not taken; nothing where the object is gone or another.
+fn refusal(resource: &Resource, error: &CallError) -> Option<String> {
+    let Resource { kind, namespace, name, .. } = resource;
+    debug!(kind, namespace, name, %error, "a status was not written");
+    match error.code() {
+        Some(404 | 409) => None,
+        Some(403) => {
+            Some(format!("statuses are not written: {error}; grant patch on {}/status", plural(kind)))
+        }
+        _ => Some(format!("statuses are not written: {error}")),
+    }
+}
+
+/// What the status of a kind has besides.
+fn more(kind: &str, name: &ObjectName, summary: Option<&Summary>) -> Map<String, Value> {
+    let mut more = Map::new();
+    if kind == "Webhook" {
+        more.insert("path".to_owned(), json!(format!("/hooks/{}/{}", name.namespace, name.name)));
+    }
+    if let Some(Summary { last_fired, last_outcome, outcomes }) = summary.filter(|_| kind == "Trigger") {
+        let count = |outcome: Option<Outcome>| {
+            let outcome = outcome.map(|outcome| outcome.as_str().to_owned());
+            outcomes.get(&outcome).copied().unwrap_or_default()
+        };
+        let mut counts: Map<String, Value> =
+            COUNTS.iter().map(|(key, outcome)| ((*key).to_owned(), json!(count(*outcome)))).collect();
+        counts.insert("fired".to_owned(), json!(outcomes.values().sum::<u64>()));
+        more.insert("counts".to_owned(), Value::Object(counts));
+        // Of what is not kept any more the status still tells.
+        more.insert("lastFired".to_owned(), json!(last_fired.map(seconds)));
+        more.insert("lastOutcome".to_owned(), json!(last_outcome.map(Outcome::as_str)));
+    }
+    more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trigger_tells_what_became_of_its_firings() {
+        let name = ObjectName::new("shop", "smoke");
+        let passed = Some("Passed".to_owned());
+        let outcomes = BTreeMap::from([(None, 1), (passed, 2), (Some("Failed".to_owned()), 3)]);
+        let summary = Summary { last_fired: Some(1_500), last_outcome: Some(Outcome::Passed), outcomes };
+        let more = Value::Object(more("Trigger", &name, Some(&summary)));
+        assert_eq!(
+            more,
+            json!({
+                "lastFired": "1970-01-01T00:00:01Z", "lastOutcome": "Passed",
+                "counts": {
+                    "fired": 6, "active": 1, "passed": 2, "failed": 3, "error": 0, "timedOut": 0, "cancelled": 0,
+                },
+            })
+        );
+        assert_eq!(more_of_none(&name), json!({}));
+    }
+
+    fn more_of_none(name: &ObjectName) -> Value {
+        Value::Object(more("Trigger", name, None))
+    }
+}
