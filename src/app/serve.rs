@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::resources::Joined;
 use super::config::ServeConfig;
 use super::definitions::files::ReadError;
 use super::definitions::{Loader, Origin, before};
@@ -140,7 +141,6 @@ pub async fn serve(
         return Err(ServeError::Exposed(config.listen));
     }
     let auth = auth(&config)?;
-    let tenants = resources::tenants(&config)?;
     let bus = bus(&config).await?;
     let clock = Clock::System;
     let mut stop = pin!(stop);
@@ -151,17 +151,10 @@ pub async fn serve(
     let traces = traces()?;
     let metrics = Metrics::new(clock.now());
     let home = home(&config, store.folder(), &clock).await?;
-    let loader = Loader::new(origin, home.namespace.clone());
-    let (mut loader, mut joined) = tokio::select! {
-        joined = resources::join(loader, &config, tenants, home.abroad.as_ref()) => joined,
+    let (loader, snapshot, joined) = tokio::select! {
+        defined = define(origin, &config, &home, &store) => defined?,
         () = &mut stop => return Ok(()),
     };
-    let mut snapshot = load(&mut loader, &store, &home.namespace).await?;
-    if let Some(joined) = &mut joined
-        && joined.answered().await
-    {
-        snapshot = loader.load_once().await?.0;
-    }
     let (publish, snapshots) = watch::channel(snapshot);
     let Home { namespace, executor, mut abroad } = home;
     if let Some(Abroad { keeper, .. }) = &mut abroad {
@@ -196,14 +189,7 @@ pub async fn serve(
     };
     let mut supervisor = Supervisor::default();
     parts.watch_store(&mut supervisor);
-    let definitions = parts.health.part("definitions");
-    supervisor.spawn("definitions", |cancel| async move {
-        // Once loaded they stay in force, whatever becomes of the folder.
-        definitions.ready();
-        loader.run(publish, cancel).await;
-        Ok(())
-    });
-    parts.follow_resources(&mut supervisor, joined);
+    parts.follow_definitions(&mut supervisor, loader, publish, joined);
     parts.work_abroad(&mut supervisor, abroad);
     parts.decide_and_run(&mut supervisor, address, traces.clone())?;
     parts.read_nats(&mut supervisor);
@@ -238,6 +224,25 @@ async fn take_over(folder: &Path, clock: &Clock) -> Result<SqliteStore, OpenErro
             opened => return opened,
         }
     }
+}
+
+/// Loads the definitions, also those of the cluster, with what they need of it.
+async fn define(
+    origin: Origin,
+    config: &ServeConfig,
+    home: &Home,
+    store: &SqliteStore,
+) -> Result<(Loader, Arc<Snapshot>, Option<Joined>), ServeError> {
+    let tenants = resources::tenants(config)?;
+    let loader = Loader::new(origin, home.namespace.clone());
+    let (mut loader, mut joined) = resources::join(loader, config, tenants, home.abroad.as_ref()).await;
+    let mut snapshot = load(&mut loader, store, &home.namespace).await?;
+    if let Some(joined) = &mut joined
+        && joined.answered().await
+    {
+        snapshot = loader.load_once().await?.0;
+    }
+    Ok((loader, snapshot, joined))
 }
 
 /// Loads the definitions; those that are bad now and were good before this process are known as such.

@@ -15,6 +15,7 @@ use super::super::definitions::{FromCluster, InForce, Loader};
 use super::super::home::Abroad;
 use super::super::supervisor::Supervisor;
 use super::{Parts, ServeError};
+use crate::engine::definitions::Snapshot;
 use crate::engine::definitions::tenants::{Tenants, parse};
 use crate::outside::kubernetes::api::Api;
 
@@ -70,8 +71,25 @@ impl Joined {
 }
 
 impl Parts {
+    /// Follows the definitions. Once loaded they stay in force, whatever becomes of the folder and of the cluster.
+    pub(super) fn follow_definitions(
+        &self,
+        supervisor: &mut Supervisor,
+        loader: Loader,
+        publish: watch::Sender<Arc<Snapshot>>,
+        joined: Option<Joined>,
+    ) {
+        let definitions = self.health.part("definitions");
+        supervisor.spawn("definitions", |cancel| async move {
+            definitions.ready();
+            loader.run(publish, cancel).await;
+            Ok(())
+        });
+        self.follow_resources(supervisor, joined);
+    }
+
     /// Follows what the cluster has, and tells there what came of it. It turns no delivery away.
-    pub(super) fn follow_resources(&self, supervisor: &mut Supervisor, joined: Option<Joined>) {
+    fn follow_resources(&self, supervisor: &mut Supervisor, joined: Option<Joined>) {
         let Some(Joined { api, lookups, unheld, in_force, seen }) = joined else { return };
         supervisor.spawn("lookups", |cancel| async move {
             lookups.run(cancel).await;
