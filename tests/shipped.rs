@@ -1,5 +1,6 @@
 //! Everything that is shipped loads and renders: triggers, examples, what is deployed, README.
 
+pub(crate) mod crds;
 mod definitions;
 mod demo;
 mod grants;

@@ -11,6 +11,7 @@ mod nats;
 mod problems;
 mod reload;
 mod sources;
+mod tenants;
 
 use std::sync::Arc;
 

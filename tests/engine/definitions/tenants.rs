@@ -1,0 +1,280 @@
+//! Definitions that are resources of a cluster: their names, and where their rights end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kickoff::engine::definitions::Snapshot;
+use kickoff::engine::definitions::compile::{compile, labelled_namespaces, secret_sources};
+use kickoff::engine::definitions::load::{Loaded, load};
+use kickoff::engine::definitions::model::Secrets;
+use kickoff::engine::definitions::standing::Standing;
+use kickoff::engine::definitions::tenants::{Tenants, parse};
+use kickoff::engine::ids::ObjectName;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+
+use super::{TEMPLATE, TRIGGER, WEBHOOK};
+
+/// A resource: kind, namespace, name, spec.
+type Resource<'a> = (&'a str, &'a str, &'a str, Value);
+
+fn hook() -> Value {
+    json!({"provider": "github", "secrets": [{"secretKeyRef": {"name": "github", "key": "token"}}]})
+}
+
+fn template() -> Value {
+    let container = json!({"name": "main", "image": "busybox", "command": ["true"]});
+    json!({"job": {"spec": {"template": {"spec": {"containers": [container]}}}}})
+}
+
+fn trigger(sources: &Value) -> Value {
+    json!({"sources": sources, "runs": [{"template": "smoke"}]})
+}
+
+fn on_hook(name: &str) -> Value {
+    trigger(&json!([{"webhook": {"name": name}}]))
+}
+
+/// What files in `default`, resources and a file of grants come to; namespace `shop` has the label tier=gold.
+fn loaded(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Loaded {
+    let files: Vec<(String, String)> =
+        files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let mut loaded = load(&files, "default");
+    let labels = BTreeMap::from([("shop".to_owned(), Ok(json!({"tier": "gold"})))]);
+    loaded.tenants = Tenants::new(parse("grants.yaml", grants).unwrap()).with_labels(labels);
+    for (kind, namespace, name, spec) in resources {
+        loaded.add_resource(kind, &ObjectName::new(*namespace, *name), spec);
+    }
+    loaded
+}
+
+fn snapshot(loaded: &Loaded, previous: Option<&Snapshot>) -> Arc<Snapshot> {
+    let resolved = |source| (source, Ok(SecretString::from("a secret")));
+    let secrets: Secrets = secret_sources(loaded).into_iter().map(resolved).collect();
+    compile(loaded, &secrets, previous)
+}
+
+fn problems(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Vec<String> {
+    snapshot(&loaded(files, resources, grants), None).problems.iter().map(ToString::to_string).collect()
+}
+
+/// The only problem of a resource of namespace `shop` beside a webhook and a template that it may use.
+fn refused(kind: &str, spec: Value, grants: &str) -> Option<String> {
+    let mut resources =
+        vec![("Webhook", "shop", "github", hook()), ("JobTemplate", "shop", "smoke", template())];
+    resources.push((kind, "shop", "tested", spec));
+    let mut problems = problems(&[], &resources, grants);
+    assert!(problems.len() < 2, "{problems:#?}");
+    problems.pop()
+}
+
+#[test]
+fn names_are_those_of_their_namespace() {
+    let resources: Vec<Resource<'_>> = ["shop", "bank"]
+        .iter()
+        .flat_map(|namespace| {
+            [
+                ("Webhook", *namespace, "github", hook()),
+                ("JobTemplate", *namespace, "smoke", template()),
+                ("Trigger", *namespace, "after-push", on_hook("github")),
+            ]
+        })
+        .collect();
+    let files = [("a.yaml", WEBHOOK), ("b.yaml", TEMPLATE), ("c.yaml", TRIGGER)];
+    let made = snapshot(&loaded(&files, &resources, ""), None);
+    assert!(made.problems.is_empty(), "{:#?}", made.problems);
+    let names: Vec<String> = made.triggers.iter().map(|trigger| trigger.name.to_string()).collect();
+    assert_eq!(names, ["bank/after-push", "default/after-push", "shop/after-push"]);
+    for trigger in &made.triggers {
+        let hook = trigger.webhooks().next().unwrap();
+        assert_eq!(
+            (&hook.namespace, &trigger.legs[0].template.name.namespace),
+            (&trigger.name.namespace, &trigger.name.namespace)
+        );
+        assert_eq!(trigger.legs[0].template.namespace, trigger.name.namespace);
+    }
+    let sources: Vec<String> =
+        secret_sources(&loaded(&[], &resources, "")).iter().map(|it| format!("{it:?}")).collect();
+    assert!(sources[0].contains("bank/github") && sources[1].contains("shop/github"), "{sources:?}");
+}
+
+#[test]
+fn the_same_name_in_a_file_and_a_resource_is_refused_on_both() {
+    let resources =
+        [("JobTemplate", "default", "smoke", template()), ("JobTemplate", "shop", "smoke", template())];
+    let told = problems(&[("b.yaml", TEMPLATE)], &resources, "");
+    assert_eq!(
+        told,
+        [
+            "JobTemplate default/smoke: metadata.name: there is another JobTemplate called smoke at b.yaml:4:12",
+            "b.yaml:4:18: metadata.name: there is another JobTemplate called smoke at JobTemplate default/smoke",
+        ]
+    );
+}
+
+#[test]
+fn a_bad_resource_says_so_and_stops_no_other() {
+    let bad = json!({"sources": [], "runs": [{"templat": "smoke"}]});
+    let resources = [
+        ("JobTemplate", "shop", "smoke", template()),
+        ("Trigger", "shop", "good", trigger(&json!([]))),
+        ("Trigger", "shop", "bad", bad),
+    ];
+    let made = snapshot(&loaded(&[], &resources, ""), None);
+    let told: Vec<String> = made.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told.iter().all(|it| it.starts_with("Trigger shop/bad: spec.runs[0].templat")), "{told:#?}");
+    let standing = |name: &str| Standing::of(&made, "Trigger", &ObjectName::new("shop", name));
+    assert_eq!((standing("good").ready, standing("good").reason), (true, "InForce"));
+    assert_eq!((standing("bad").ready, standing("bad").reason), (false, "Invalid"));
+    assert!(standing("bad").message.contains("did you mean template?"), "{:?}", standing("bad"));
+}
+
+#[test]
+fn one_that_was_good_and_is_bad_now_is_not_forgotten() {
+    let good = [
+        ("Webhook", "shop", "github", hook()),
+        ("JobTemplate", "shop", "smoke", template()),
+        ("Trigger", "shop", "after-push", on_hook("github")),
+    ];
+    let before = snapshot(&loaded(&[], &good, ""), None);
+    let mut bad = good.clone();
+    bad[2].3["runs"] = json!([]);
+    let after = snapshot(&loaded(&[], &bad, ""), Some(&before));
+    let name = ObjectName::new("shop", "after-push");
+    assert!(after.trigger(&name).unwrap().broken.is_some());
+    let gone = snapshot(&loaded(&[], &good[..2], ""), Some(&after));
+    assert!(gone.trigger(&name).is_none(), "what is deleted is gone");
+}
+
+#[test]
+fn rights_end_at_the_own_namespace_and_grants_open_them() {
+    let in_production = json!({"namespace": "shop-production", "job": template()["job"]});
+    let mut environment = template();
+    environment["environments"] = json!([{"name": "production", "namespace": "shop-production"}]);
+    let mut anywhere = template();
+    anywhere["allow"] = json!({"namespaces": ["shop-*"]});
+    let mut elsewhere = on_hook("github");
+    elsewhere["runs"][0]["namespace"] = json!("shop-production");
+    let kubernetes = |fields: Value| {
+        let mut source = json!({"apiVersion": "apps/v1", "kind": "Deployment", "change": ["Updated"]});
+        source.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        trigger(&json!([{"kubernetes": source}]))
+    };
+    let nodes = json!([{"kubernetes": {"apiVersion": "v1", "kind": "Node", "change": ["Created"]}}]);
+    let events = json!([{"kubernetesEvent": {"namespaces": ["bank"]}}]);
+    let nats = json!([{"nats": {"subject": "orders.placed"}}]);
+    let mut gate = on_hook("github");
+    gate["gate"] = json!({"http": [{"url": "http://web.shop.svc/healthz"}]});
+    for (kind, spec, grant) in [
+        ("JobTemplate", in_production, "runNamespaces: [shop-production]"),
+        ("JobTemplate", environment, "runNamespaces: ['shop-*']"),
+        ("JobTemplate", anywhere, "runNamespaces: ['shop-*']"),
+        ("Trigger", elsewhere, "runNamespaces: ['*']"),
+        ("Trigger", kubernetes(json!({"namespaces": ["bank"]})), "watchNamespaces: [bank]"),
+        ("Trigger", kubernetes(json!({"namespaces": ["b*"]})), "watchNamespaces: ['b*']"),
+        ("Trigger", trigger(&nodes), "clusterKinds: [Node]"),
+        ("Trigger", trigger(&events), "watchNamespaces: [bank]"),
+        ("Trigger", trigger(&nats), "natsSubjects: ['orders.>']"),
+        ("Trigger", gate, "gateAddresses: ['http://*.shop.svc/healthz']"),
+    ] {
+        let name = grant.split(':').next().unwrap();
+        let told = refused(kind, spec.clone(), "").unwrap_or_default();
+        assert!(
+            told.contains("is beyond namespace shop") && told.contains(&format!("{name}: [")),
+            "{grant}: {told}"
+        );
+        let of_others = refused(kind, spec.clone(), &format!("- {{namespaces: [bank], {grant}}}"));
+        assert_eq!(of_others.as_ref(), Some(&told), "{grant}");
+        assert_eq!(refused(kind, spec, &format!("- {{namespaces: ['sh*'], {grant}}}")), None, "{grant}");
+    }
+}
+
+#[test]
+fn a_resource_has_no_way_to_secrets_of_the_server_nor_to_messages_of_others() {
+    for secret in [json!({"env": "GITHUB_SECRET"}), json!({"file": "/secrets/tokens.yaml"})] {
+        let mut spec = hook();
+        spec["secrets"] = json!([secret]);
+        let told = refused("Webhook", spec.clone(), "").unwrap();
+        assert!(told.contains("a resource writes secretKeyRef, a Secret of namespace shop"), "{told}");
+        let resources = [("Webhook", "shop", "github", spec)];
+        assert!(secret_sources(&loaded(&[], &resources, "")).is_empty(), "it is not even read");
+    }
+    let queue = json!([{"nats": {"subject": "orders.placed", "queue": "billing"}}]);
+    let told = refused("Trigger", trigger(&queue), "- {namespaces: [shop], natsSubjects: ['>']}").unwrap();
+    assert!(told.contains("takes their messages"), "{told}");
+}
+
+#[test]
+fn what_a_resource_watches_is_its_own_namespace_where_it_does_not_say() {
+    let source = json!([{"kubernetes": {"apiVersion": "apps/v1", "kind": "Deployment", "change": ["Updated"]}},
+        {"kubernetesEvent": {}}]);
+    let resources =
+        [("JobTemplate", "shop", "smoke", template()), ("Trigger", "shop", "watching", trigger(&source))];
+    let made = snapshot(&loaded(&[], &resources, ""), None);
+    for watched in made.triggers[0].watched() {
+        assert!(watched.reaches("shop") && !watched.reaches("bank"), "{}", watched.title());
+    }
+}
+
+#[test]
+fn a_template_of_a_file_does_not_carry_a_resource_beyond_its_namespace() {
+    let elsewhere = TEMPLATE.replace("spec:\n  params", "spec:\n  namespace: production\n  params");
+    let spec = json!({"runs": [{"template": "smoke", "params": {"url": "https://x"}}]});
+    let resources = [("Trigger", "default", "by-hand", spec)];
+    let told = problems(&[("b.yaml", &elsewhere)], &resources, "");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("spec.runs[0].template: is beyond namespace default"), "{told:#?}");
+    assert!(problems(&[("b.yaml", TEMPLATE)], &resources, "").is_empty());
+}
+
+#[test]
+fn a_webhook_says_whose_triggers_may_listen() {
+    let gold = json!({"from": "Selector", "selector": {"matchLabels": {"tier": "gold"}}});
+    let silver = json!({"from": "Selector", "selector": {"matchLabels": {"tier": "silver"}}});
+    for (allowed, namespace, good) in [
+        (Value::Null, "shop", false),
+        (json!({"from": "Same"}), "shop", false),
+        (json!({"from": "All"}), "shop", true),
+        (json!({"from": "All"}), "bank", true),
+        (gold.clone(), "shop", true),
+        (silver, "shop", false),
+        (gold, "bank", false),
+    ] {
+        let mut webhook = hook();
+        if !allowed.is_null() {
+            webhook["allowedNamespaces"] = allowed.clone();
+        }
+        let resources = [
+            ("Webhook", "infra", "github", webhook),
+            ("JobTemplate", namespace, "smoke", template()),
+            ("Trigger", namespace, "after-push", on_hook("infra/github")),
+        ];
+        let loaded = loaded(&[], &resources, "");
+        let made = snapshot(&loaded, None);
+        assert_eq!(made.problems.is_empty(), good, "{allowed} {namespace}: {:#?}", made.problems);
+        let asks = allowed.get("selector").is_some();
+        assert_eq!(labelled_namespaces(&loaded).contains(namespace), asks, "{allowed}");
+        if good {
+            let hook = made.triggers[0].webhooks().next().unwrap();
+            assert_eq!(hook.to_string(), "infra/github");
+        }
+    }
+}
+
+#[test]
+fn verdicts_are_those_of_the_own_namespace() {
+    let after = |name: &str| trigger(&json!([{"verdict": {"triggers": [name]}}]));
+    let resources = [
+        ("JobTemplate", "shop", "smoke", template()),
+        ("JobTemplate", "bank", "smoke", template()),
+        ("Trigger", "shop", "first", trigger(&json!([]))),
+        ("Trigger", "shop", "second", after("first")),
+        ("Trigger", "bank", "first", after("second")),
+    ];
+    let told = problems(&[], &resources, "");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].starts_with("Trigger bank/first: spec.sources[0].verdict.triggers[0]: there is no Trigger")
+    );
+}
