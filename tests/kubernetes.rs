@@ -11,6 +11,7 @@ mod logs;
 mod lost;
 mod pods;
 mod queue;
+mod resources;
 mod rollouts;
 mod troubles;
 mod verdicts;
