@@ -8,6 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderMap;
 use kickoff::engine::definitions::Webhook;
 use kickoff::engine::definitions::config::{Forks, Provider};
+use kickoff::engine::definitions::model::Allowed;
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::webhook::{Delivery, Naming, Verifier};
 use serde_json::{Value, json};
@@ -60,6 +61,7 @@ pub fn measure() -> Vec<Promise> {
         max_body: SIZE,
         verifier: Verifier::compile(Provider::Github, None, &[SECRET.into()]),
         naming: Naming::default(),
+        allowed: Allowed::None,
     };
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

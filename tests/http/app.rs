@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use kickoff::engine::definitions::config::{Forks, Provider};
+use kickoff::engine::definitions::model::Allowed;
 use kickoff::engine::definitions::{Snapshot, Webhook};
 use kickoff::engine::event::Event;
 use kickoff::engine::ids::{EventKey, ObjectName};
@@ -120,8 +121,8 @@ fn webhook(namespace: &str, name: &str, provider: Provider, secret: Option<&str>
         None => Err("the secret in the file /hush can't be read".to_owned()),
     };
     let name = ObjectName::new(namespace, name);
-    let (forks, naming) = (Forks::Deny, Naming::default());
-    Arc::new(Webhook { name, provider, forks, max_body: MAX_BODY, verifier, naming })
+    let (forks, naming, allowed) = (Forks::Deny, Naming::default(), Allowed::None);
+    Arc::new(Webhook { name, provider, forks, max_body: MAX_BODY, verifier, naming, allowed })
 }
 
 impl App {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use kickoff::engine::definitions::Webhook;
 use kickoff::engine::definitions::config::Forks;
+use kickoff::engine::definitions::model::Allowed;
 use kickoff::engine::event::Event;
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::webhook::{Delivery, Naming, Received, Unreadable};
@@ -24,6 +25,7 @@ pub(super) fn receive(
         max_body: usize::MAX,
         verifier: Err("not asked for".to_owned()),
         naming: Naming::compile(auth(config).as_ref()).unwrap(),
+        allowed: Allowed::None,
     };
     let mut headers = headers(fields);
     headers.entry("content-type").or_insert("application/json".parse().unwrap());
