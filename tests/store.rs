@@ -8,6 +8,7 @@ mod inbox;
 mod open;
 mod records;
 mod retention;
+mod summary;
 
 pub use open::Tmpfs;
 

@@ -189,7 +189,7 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
     findings.extend(schema::check(kind, &value).into_iter().filter(|found| !is_envelope(&found.field)));
     let name = value.pointer("/metadata/name").and_then(Value::as_str);
-    let titled = |name| if resource { file.to_owned() } else { format!("{kind}/{name}") };
+    let titled = |name: &str| if resource { file.to_owned() } else { format!("{kind}/{name}") };
     let definition = name.filter(|_| KINDS.contains(&kind)).map(titled);
     let at = |spot: Spot| if resource { Spot::NONE } else { spot };
     let problem = |place: Spot, finding: Finding| Problem {
