@@ -79,8 +79,8 @@ fn check(schema: &Value, place: &str) {
             }
             "format" => ["int32", "int64", "double", "date-time"].iter().any(|known| value == known),
             "required" => {
-                let names = value.as_array().unwrap().iter();
-                names.into_iter().all(|name| schema["properties"].get(name.as_str().unwrap()).is_some())
+                let named = |name: &Value| schema["properties"].get(name.as_str().unwrap()).is_some();
+                value.as_array().unwrap().iter().all(named)
             }
             "type" | "description" | "enum" | "pattern" | "nullable" | "minimum" | "maximum" | "minItems"
             | "maxItems" | "minLength" | "maxLength" | "minProperties" | "maxProperties" => true,

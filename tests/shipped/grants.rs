@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use kickoff::engine::definitions::compile::compile;
+use kickoff::engine::definitions::crd::{GROUP, every_kind, plural};
 use kickoff::engine::definitions::grants::Grants;
 use kickoff::engine::definitions::load::load;
 use kickoff::engine::definitions::model::Secrets;
@@ -69,4 +70,16 @@ fn examples_that_watch_say_where_their_grants_come_from() {
         count += 1;
     }
     assert!(count > 0, "no example watches a cluster");
+}
+
+#[test]
+fn what_definitions_as_resources_need_is_granted() {
+    let granted = granted("deploy/resources/kickoff-tests/role.yaml");
+    let mut wanted = BTreeSet::from([(String::new(), "secrets".to_owned(), "get".to_owned())]);
+    for kind in every_kind() {
+        for (resource, verb) in [("", "list"), ("", "watch"), ("/status", "patch")] {
+            wanted.insert((GROUP.to_owned(), format!("{}{resource}", plural(kind)), verb.to_owned()));
+        }
+    }
+    assert_eq!(granted, wanted);
 }
