@@ -17,12 +17,15 @@ use tracing::{debug, warn};
 
 use super::InForce;
 use super::cluster::{Resource, Resources};
+use crate::engine::definitions::Snapshot;
 use crate::engine::definitions::crd::{GROUP, VERSION, plural};
 use crate::engine::definitions::standing::{Standing, seconds, status};
 use crate::engine::ids::ObjectName;
 use crate::engine::verdict::Outcome;
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, CallError, escape};
+use crate::sources::kubernetes::Blind;
+use crate::sources::nats::Deaf;
 use crate::store::history::{History, Summary};
 
 /// How often is looked whether there is something to write.
@@ -53,6 +56,10 @@ pub struct Statuses {
     pub clock: Clock,
     /// Why nothing may be written now; empty while it may.
     pub unheld: watch::Receiver<Vec<String>>,
+    /// What of NATS does not come in.
+    pub deaf: Deaf,
+    /// What of the cluster is not seen.
+    pub blind: Blind,
     /// Where is told what can't be written.
     pub trouble: watch::Sender<Vec<String>>,
 }
@@ -100,6 +107,7 @@ impl Statuses {
                 continue;
             }
             let standing = Standing::of(&in_force.snapshot, kind, name);
+            let standing = standing.but(&self.unheard(&in_force.snapshot, kind, name));
             let more = more(kind, name, written.summaries.get(name));
             let made = status(&resource.status, compiled.generation, &standing, more, self.clock.now());
             let Some(made) = made else { continue };
@@ -109,6 +117,14 @@ impl Statuses {
             }
         }
         self.tell(refused);
+    }
+
+    /// What a trigger waits for that does not come in.
+    fn unheard(&self, snapshot: &Snapshot, kind: &str, name: &ObjectName) -> Vec<String> {
+        match snapshot.trigger(name).filter(|_| kind == "Trigger") {
+            Some(trigger) => [self.deaf.of(trigger), self.blind.of(trigger)].concat(),
+            None => Vec::new(),
+        }
     }
 
     /// Looks what became of the triggers' firings, where anything was committed since.

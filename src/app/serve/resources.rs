@@ -104,7 +104,8 @@ impl Parts {
         let (trouble, told) = watch::channel(Vec::new());
         self.tell_trouble(supervisor, "statuses", false, told);
         let (history, clock) = (self.store.history(), self.clock.clone());
-        let statuses = Statuses { api, in_force, resources, history, clock, unheld, trouble };
+        let (deaf, blind) = (self.deaf.clone(), self.blind.clone());
+        let statuses = Statuses { api, in_force, resources, history, clock, unheld, deaf, blind, trouble };
         supervisor.spawn("status writer", |cancel| async move {
             statuses.run(cancel).await;
             Ok(())

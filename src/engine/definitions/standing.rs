@@ -52,22 +52,36 @@ impl Standing {
         }
     }
 
+    /// With what does not come in, where it is in force: that is no fault of its own.
+    #[must_use]
+    pub fn but(mut self, trouble: &[String]) -> Self {
+        if self.ready && !trouble.is_empty() {
+            self.message = cut(trouble.join("; "));
+        }
+        self
+    }
+
     fn ready(reason: &'static str, message: &str) -> Self {
         Self { ready: true, reason, message: message.to_owned() }
     }
 
-    fn not(reason: &'static str, mut message: String) -> Self {
-        if message.len() > LONGEST {
-            let end = (0..=LONGEST).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
-            message.truncate(end);
-            message.push_str(" ...");
-        }
-        Self { ready: false, reason, message }
+    fn not(reason: &'static str, message: String) -> Self {
+        Self { ready: false, reason, message: cut(message) }
     }
 
     fn unknown() -> Self {
         Self::not("NotLoaded", "it is not loaded".to_owned())
     }
+}
+
+/// A message as long as a condition may have it.
+fn cut(mut message: String) -> String {
+    if message.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
+        message.truncate(end);
+        message.push_str(" ...");
+    }
+    message
 }
 
 /// The status that a resource of this `generation` should have, with `more` of its own; `None` where `old` says the
