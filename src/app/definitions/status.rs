@@ -71,6 +71,8 @@ struct Written {
     /// Of triggers, as the history had it.
     summaries: BTreeMap<ObjectName, Summary>,
     summed: Option<(Instant, u64)>,
+    /// Why the last that was refused was so, until one is taken or there is none to write.
+    refused: Option<String>,
 }
 
 impl Statuses {
@@ -80,9 +82,8 @@ impl Statuses {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
-            if self.unheld.borrow().is_empty()
-                && cancel.run_until_cancelled(self.write(&mut written)).await.is_none()
-            {
+            let held = self.unheld.borrow().is_empty();
+            if held && cancel.run_until_cancelled(self.write(&mut written)).await.is_none() {
                 return;
             }
         }
@@ -95,7 +96,7 @@ impl Statuses {
         if written.at.len() > 2 * now.all.len() {
             written.at.retain(|uid, _| uids(uid));
         }
-        let mut refused = None;
+        let mut pending = false;
         for ((kind, name), compiled) in &in_force.resources.all {
             // As it is now; what it was compiled from says of which generation that is.
             let Some(resource) =
@@ -103,20 +104,25 @@ impl Statuses {
             else {
                 continue;
             };
-            if written.at.get(&resource.uid).is_some_and(|at| at.elapsed() < EVERY) {
-                continue;
-            }
             let standing = Standing::of(&in_force.snapshot, kind, name);
             let standing = standing.but(&self.unheard(&in_force.snapshot, kind, name));
             let more = more(kind, name, written.summaries.get(name));
             let made = status(&resource.status, compiled.generation, &standing, more, self.clock.now());
             let Some(made) = made else { continue };
+            pending = true;
+            if written.at.get(&resource.uid).is_some_and(|at| at.elapsed() < EVERY) {
+                continue;
+            }
             written.at.insert(resource.uid.clone(), Instant::now());
-            if let Err(error) = self.put(resource, &made).await {
-                refused = refusal(resource, &error).or(refused);
+            match self.put(resource, &made).await {
+                Ok(()) => written.refused = None,
+                Err(error) => written.refused = refusal(resource, &error).or(written.refused.take()),
             }
         }
-        self.tell(refused);
+        if !pending {
+            written.refused = None;
+        }
+        self.tell(written.refused.as_ref());
     }
 
     /// What a trigger waits for that does not come in.
@@ -161,9 +167,9 @@ impl Statuses {
         self.api.merge(&path, &json!({ "metadata": { "uid": uid }, "status": status })).await
     }
 
-    fn tell(&self, refused: Option<String>) {
+    fn tell(&self, refused: Option<&String>) {
         self.trouble.send_if_modified(|told| {
-            let now: Vec<String> = refused.into_iter().collect();
+            let now: Vec<String> = refused.into_iter().cloned().collect();
             if let Some(why) = now.first().filter(|why| !told.contains(why)) {
                 warn!("{why}");
             }
