@@ -204,3 +204,12 @@ fn what_can_not_be_explained_says_why() {
     assert_eq!(code, 3);
     assert!(stderr.contains("equasl") && stderr.contains("all.yaml:"), "{stderr}");
 }
+
+#[test]
+fn resources_need_a_cluster_and_grants_need_resources() {
+    let home = Home::new("");
+    let (code, _, said) = run(&home, "serve --definitions-from-cluster --data-dir {}/data");
+    assert_eq!((code, said.contains("add --executor kubernetes")), (2, true), "{said}");
+    let (code, _, said) = run(&home, "serve --grants {}/grants.yaml");
+    assert_eq!((code, said.contains("--definitions-from-cluster")), (2, true), "{said}");
+}
