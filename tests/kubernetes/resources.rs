@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::home::{Site, run_of, settled};
-use super::troubles::ready;
+use super::troubles::{account, bind, ready};
 use crate::shipped::crds::{as_resource, resources};
 use crate::support::cluster::{Cluster, PATIENCE, cluster, until};
 use crate::support::{Home, Server, client, kickoff};
@@ -476,4 +476,32 @@ async fn kinds_may_come_later_and_the_api_server_may_go() {
     answered(&server, &namespace.name, "good", 503).await;
     cluster.tell("start kube-apiserver");
     answered(&server, &namespace.name, "good", 202).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_that_is_shipped_is_all_it_takes() {
+    let cluster = known();
+    let site = Site::new(cluster, &[]);
+    let namespace = site.namespace.name.as_str();
+    let kubeconfig = account(&site, &[]);
+    bind(&site, "kickoff", namespace);
+    bind(&site, "kickoff-lease", namespace);
+    let (mut hook, mut secret) = (hook(), secret());
+    secret["metadata"]["name"] = json!("kickoff-webhooks");
+    hook["spec"]["secrets"][0]["secretKeyRef"]["name"] = json!("kickoff-webhooks");
+    apply(
+        cluster,
+        namespace,
+        &[secret, hook, template("passes", cluster, "true"), trigger("good", "passes")],
+    );
+    let server = serve(&site, &["--kubeconfig", kubeconfig.to_str().unwrap()]);
+    let (status, text) = ready(&server).await;
+    assert!(status == 200 && text.contains("cannot list resource \"triggers\""), "{status} {text}");
+    let role = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/resources/kickoff-tests/role.yaml");
+    cluster.run(&["--namespace", namespace, "apply", "-f", role]);
+    bind(&site, "kickoff-definitions", namespace);
+    stands(cluster, namespace, ("Trigger", "good"), "True", "InForce");
+    stands(cluster, namespace, ("Webhook", "hook"), "True", "InForce");
+    let event = answered(&server, namespace, "good", 202).await;
+    run_of(&server, &event, settled).await;
 }
