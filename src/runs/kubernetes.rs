@@ -15,6 +15,7 @@ mod create;
 mod follow;
 mod lease;
 mod log;
+mod nodes;
 mod pods;
 mod spool;
 mod stamped;
@@ -36,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::board::{Board, Entry};
 pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions};
+use self::nodes::Nodes;
 use self::spool::Spool;
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
 use crate::engine::machine::{JobId, JobState, Place};
@@ -81,6 +83,7 @@ struct Site {
     lease: Option<Lease>,
     board: Board,
     spool: Spool,
+    nodes: Nodes,
     /// What can't be seen, a sentence each.
     trouble: tokio::sync::watch::Sender<Vec<String>>,
 }
@@ -97,7 +100,9 @@ impl KubernetesExecutor {
         let KubernetesOptions { client, instance, namespaces, folder, log_cap, clock, lease } = options;
         let (trouble, _) = tokio::sync::watch::channel(Vec::new());
         let (api, board, spool) = (Api::new(client), Board::new(), Spool::open(folder, log_cap)?);
-        Ok(Self { site: Arc::new(Site { api, instance, namespaces, clock, lease, board, spool, trouble }) })
+        let nodes = Nodes::default();
+        let site = Site { api, instance, namespaces, clock, lease, board, spool, nodes, trouble };
+        Ok(Self { site: Arc::new(site) })
     }
 
     /// Follows what containers say, until `cancel`.

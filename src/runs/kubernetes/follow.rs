@@ -101,8 +101,11 @@ pub(super) async fn run(site: Arc<Site>, cancel: CancellationToken) {
                     let now = site.clock.now();
                     site.spool.follow_from(&job, now.saturating_add(AFTER_MS));
                     for source in sources(&entry) {
-                        let over = find(&entry, &source).is_some_and(|(pod, _)| pod.is_over());
-                        if site.spool.claim_to_follow(&job, &source, over, now) {
+                        let Some((pod, _)) = find(&entry, &source) else { continue };
+                        if site.spool.may_follow(&job, &source, pod.is_over(), now)
+                            && site.nodes.ask(&pod.node, now).is_ok()
+                            && site.spool.claim(&job, &source)
+                        {
                             following.push(write(Arc::clone(&site), job.clone(), source));
                         }
                     }
@@ -191,27 +194,31 @@ async fn write(site: Arc<Site>, job: JobId, source: SourceId) {
     }
 }
 
-/// Writes a container's log to its end.
+/// Writes a container's log to its end, as long as its node answers.
 async fn keep(site: &Site, job: &JobId, source: &SourceId) -> Result<(), FollowError> {
     let Some(mut part) = site.spool.write(job, source).await.map_err(FollowError::Spool)? else {
         return Ok(());
     };
+    let node = node(site, job, source);
     let (mut pause, mut left) = (PAUSES.0, TRIES_AFTER_END);
     loop {
         // What comes after its end is known is all there is.
         let ended = !runs(site, job, source);
-        match pass(site, job, source, &mut part).await {
+        let rested = site.nodes.rests(&node);
+        match pass(site, job, source, &node, &mut part).await {
             Ok(()) if ended || part.is_full() => return part.finish().await.map_err(FollowError::Spool),
             Ok(()) => {}
             Err(FollowError::Spool(error)) => return Err(FollowError::Spool(error)),
             Err(failed) if ended => {
                 left -= 1;
                 let for_good = matches!(&failed, FollowError::Call(error) if error.code() == Some(404));
-                if left == 0 || for_good {
+                if left == 0 || for_good || rested {
                     part.give_up().await.map_err(FollowError::Spool)?;
                     return Err(failed);
                 }
             }
+            // Others have more of the place that this takes.
+            Err(failed) if site.nodes.rests(&node) => return Err(failed),
             Err(failed) => debug!(%job, %source, error = %failed, "a log broke off, and is taken up again"),
         }
         // The end of a stream says that its container ended, which the board learns soon.
@@ -224,14 +231,25 @@ async fn keep(site: &Site, job: &JobId, source: &SourceId) -> Result<(), FollowE
 }
 
 /// Adds what there is beyond what is known, up to the end of the stream.
-async fn pass(site: &Site, job: &JobId, source: &SourceId, part: &mut Part) -> Result<(), FollowError> {
+async fn pass(
+    site: &Site,
+    job: &JobId,
+    source: &SourceId,
+    node: &str,
+    part: &mut Part,
+) -> Result<(), FollowError> {
     let position = part.go_on().await.map_err(FollowError::Spool)?;
     let broken = |error: std::io::Error| FollowError::Broken(error.to_string());
     let since = position.since().map(|since| format!("&sinceTime={}", escape(&since))).unwrap_or_default();
     let over = || FollowError::Broken("the node has a later start's".to_owned());
     let path = path(site, job, source).ok_or_else(over)?;
     let path = format!("{path}&follow={}{since}", runs(site, job, source));
-    let mut reader = pin!(site.api.stream(&path).await?);
+    let opened = site.api.stream(&path).await.map_err(FollowError::from);
+    match &opened {
+        Ok(_) => site.nodes.answered(node),
+        Err(failure) => site.nodes.failed(node, failure, site.clock.now()),
+    }
+    let mut reader = pin!(opened?);
     let mut quiet = 0;
     let mut beyond = Beyond::after(position);
     let mut out = Vec::new();
@@ -288,6 +306,12 @@ fn find<'entry>(
 ) -> Option<(&'entry PodFacts, &'entry ContainerFacts)> {
     let pod = entry.pods.iter().find(|pod| pod.age() == (source.created_at, source.pod.as_str()))?;
     Some((pod, pod.containers.iter().find(|container| container.name == source.container)?))
+}
+
+/// The node that has the container's log; empty where it is not known.
+fn node(site: &Site, job: &JobId, source: &SourceId) -> String {
+    let entry = site.board.get(job).unwrap_or_default();
+    find(&entry, source).map(|(pod, _)| pod.node.clone()).unwrap_or_default()
 }
 
 /// Whether this start of the container goes on.

@@ -170,22 +170,21 @@ impl Spool {
         self.lock().writing.entry(job.clone()).or_default().insert(source.clone())
     }
 
-    /// The same for who follows: `false` too where it could not be had, and rests for now. What a pod said that is
-    /// `over` rests at first sight: its Job is about to end, and then all is fetched.
-    pub(super) fn claim_to_follow(&self, job: &JobId, source: &SourceId, over: bool, now: Millis) -> bool {
-        let until =
-            self.lock().resting.get(job).and_then(|sources| sources.get(source)).map(|rest| rest.until);
-        match until {
-            None if over => {
-                self.rest(job, source, now);
-                false
-            }
-            until => until.is_none_or(|until| until <= now) && self.claim(job, source),
+    /// Whether it is to be followed now: nobody writes it, and it does not rest. What a pod said that is `over` rests
+    /// at first sight: its Job is about to end, and then all is fetched.
+    pub(super) fn may_follow(&self, job: &JobId, source: &SourceId, over: bool, now: Millis) -> bool {
+        let inner = self.lock();
+        let until = inner.resting.get(job).and_then(|sources| sources.get(source)).map(|rest| rest.until);
+        let is_written = inner.writing.get(job).is_some_and(|sources| sources.contains(source));
+        drop(inner);
+        if until.is_none() && over {
+            self.rest(job, source, now);
+            return false;
         }
+        !is_written && until.is_none_or(|until| until <= now)
     }
 
-    /// What a container that has ended said is not asked for again for a while, longer each time: a node that does
-    /// not answer is not asked by each of its Jobs each second.
+    /// What could not be had is not asked for again for a while, longer each time.
     pub(super) fn rest(&self, job: &JobId, source: &SourceId, now: Millis) {
         let mut inner = self.lock();
         let rest = inner.resting.entry(job.clone()).or_default().entry(source.clone()).or_default();
@@ -457,11 +456,13 @@ mod tests {
         assert!(spool.is_writing(&job()));
         spool.let_go(&job(), &source);
         assert!(!spool.is_writing(&job()));
-        assert!(!spool.claim_to_follow(&job(), &source, true, 0), "its Job is about to end");
+        assert!(!spool.may_follow(&job(), &source, true, 0), "its Job is about to end");
         for (at, until) in [(0, 4_000), (4_000, 12_000), (12_000, 28_000), (28_000, 60_000)] {
             for over in [true, false] {
-                assert!(!spool.claim_to_follow(&job(), &source, over, until - 1), "from {at}");
-                assert!(spool.claim_to_follow(&job(), &source, over, until), "from {at}");
+                assert!(!spool.may_follow(&job(), &source, over, until - 1), "from {at}");
+                assert!(spool.may_follow(&job(), &source, over, until), "from {at}");
+                assert!(spool.claim(&job(), &source));
+                assert!(!spool.may_follow(&job(), &source, over, until), "somebody writes it");
                 spool.let_go(&job(), &source);
             }
             spool.rest(&job(), &source, until);

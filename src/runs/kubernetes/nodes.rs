@@ -1,0 +1,155 @@
+//! Nodes that don't answer for their pods' logs.
+//!
+//! The API server passes a request for a log on to the pod's node. Where a node does not answer, each of its
+//! containers would be asked for again and again, and the API server would do little else. So one failure
+//! speaks for the node: until its pause is over nobody follows there, and then one request finds out whether
+//! it answers again. What a Job said is asked for at its end all the same, once. All of it is memory: after a
+//! restart each node is thought well of again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::follow::FollowError;
+use crate::engine::event::Millis;
+
+/// How long a node rests, milliseconds: at first, and how often that doubles at most.
+const REST_MS: (Millis, u32) = (4_000, 4);
+/// A node of which nobody wanted to know for so long is forgotten: it may be gone.
+const FORGOTTEN_MS: Millis = 3_600_000;
+
+/// Which nodes rest.
+#[derive(Debug, Default)]
+pub(super) struct Nodes(Mutex<HashMap<String, Rest>>);
+
+#[derive(Debug)]
+struct Rest {
+    times: u32,
+    until: Millis,
+}
+
+impl Rest {
+    /// The next one, twice as long.
+    fn again(&mut self, now: Millis) {
+        self.until = now.saturating_add(REST_MS.0 << self.times.min(REST_MS.1));
+        self.times = self.times.saturating_add(1);
+    }
+}
+
+impl Nodes {
+    /// Whether a node may be asked, or when again. Whoever may ask one that has rested is the only one, until
+    /// it is known how that went.
+    pub(super) fn ask(&self, node: &str, now: Millis) -> Result<(), Millis> {
+        match self.lock().get_mut(node) {
+            Some(rest) if rest.until > now => Err(rest.until),
+            Some(rest) => {
+                rest.again(now);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it did not answer of late.
+    pub(super) fn rests(&self, node: &str) -> bool {
+        self.lock().contains_key(node)
+    }
+
+    /// It answered.
+    pub(super) fn answered(&self, node: &str) {
+        self.lock().remove(node);
+    }
+
+    /// It did not, where the failure is one that speaks for all of the node. Those that were asked together
+    /// count once.
+    pub(super) fn failed(&self, node: &str, failure: &FollowError, now: Millis) {
+        if !speaks_for_its_node(failure) {
+            return;
+        }
+        let mut nodes = self.lock();
+        if !nodes.contains_key(node) {
+            nodes.retain(|_, rest| rest.until > now.saturating_sub(FORGOTTEN_MS));
+            let mut rest = Rest { times: 0, until: now };
+            rest.again(now);
+            nodes.insert(node.to_owned(), rest);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Rest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The API server did not get through to the node, or has too much to do. Where it can't be reached itself,
+/// that says nothing of nodes.
+fn speaks_for_its_node(failure: &FollowError) -> bool {
+    use crate::outside::kubernetes::api::CallError;
+
+    match failure {
+        FollowError::Call(CallError::TimedOut) => true,
+        FollowError::Call(error) => error.code().is_some_and(|code| code == 429 || code >= 500),
+        FollowError::Broken(_) | FollowError::Spool(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+    use crate::outside::kubernetes::api::CallError;
+
+    fn said(code: u16) -> FollowError {
+        FollowError::Call(CallError::Said(Box::new(Status { code, ..Status::default() })))
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_asked_once_after_each_pause() {
+        let nodes = Nodes::default();
+        assert_eq!(nodes.ask("a", 0), Ok(()));
+        assert_eq!(nodes.ask("a", 0), Ok(()));
+        nodes.failed("a", &said(502), 0);
+        nodes.failed("a", &said(502), 100);
+        for (at, until) in
+            [(0, 4_000), (4_000, 12_000), (12_000, 28_000), (28_000, 60_000), (60_000, 124_000)]
+        {
+            assert_eq!(nodes.ask("a", until - 1), Err(until), "from {at}");
+            assert_eq!(nodes.ask("a", until), Ok(()));
+            assert!(nodes.ask("a", until).is_err(), "one finds out for all");
+            nodes.failed("a", &said(502), until + 10);
+        }
+        assert_eq!(nodes.ask("a", 124_001), Err(188_000), "a minute at most");
+        assert_eq!(nodes.ask("b", 124_001), Ok(()), "the other node answers");
+        nodes.answered("a");
+        assert_eq!(nodes.ask("a", 124_002), Ok(()));
+        assert!(!nodes.rests("a"));
+    }
+
+    #[test]
+    fn what_one_container_says_of_itself_speaks_for_no_node() {
+        let of_the_container = [
+            said(400),
+            said(404),
+            FollowError::Broken("nothing comes any more".to_owned()),
+            FollowError::Call(CallError::Unreachable("connection refused".to_owned())),
+        ];
+        let nodes = Nodes::default();
+        for failure in of_the_container {
+            nodes.failed("a", &failure, 0);
+            assert!(!nodes.rests("a"), "{failure}");
+        }
+        for failure in [said(429), said(500), said(502), FollowError::Call(CallError::TimedOut)] {
+            nodes.failed("a", &failure, 0);
+            assert!(nodes.rests("a"), "{failure}");
+            nodes.answered("a");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_gone_is_forgotten() {
+        let nodes = Nodes::default();
+        nodes.failed("gone", &said(502), 0);
+        nodes.failed("other", &said(502), FORGOTTEN_MS + 4_000);
+        assert!(!nodes.rests("gone"));
+        assert!(nodes.rests("other"));
+    }
+}
