@@ -1,8 +1,10 @@
 //! A real Kubernetes with real pods.
 
+mod crowd;
 mod deploy;
 mod environments;
 mod fields;
+mod forgotten;
 mod harness;
 mod home;
 mod leader;
