@@ -154,7 +154,7 @@ async fn rollouts_over_an_api_server_that_comes_and_goes_fire_once_for_each_newe
     for name in names {
         site.deploy(name);
     }
-    let kills = if soak() { 20 } else { 4 };
+    let kills: u32 = if soak() { 20 } else { 4 };
     // All that were the newest when everything was at rest.
     let mut newest: BTreeSet<String> = names.map(|name| format!("{name} rolledout 1")).into();
     reach(&site, &server, &newest.iter().cloned().collect::<Vec<_>>()).await;
@@ -165,7 +165,7 @@ async fn rollouts_over_an_api_server_that_comes_and_goes_fire_once_for_each_newe
         // They change, or are complete, or are between both.
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..1_500))).await;
         restart(&own, Duration::from_millis(fastrand::u64(100..2_000)));
-        if kill % 2 == 0 || kill == kills {
+        if kill.is_multiple_of(2) || kill == kills {
             let at_rest: Vec<String> = names
                 .iter()
                 .map(|name| {
