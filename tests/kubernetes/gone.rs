@@ -39,9 +39,9 @@ async fn fires(server: &Server, change: &str, subject: &str) {
 }
 
 /// A trigger of the ConfigMaps of each of two namespaces.
-fn define(site: &Site<'_>, here: &str, there: &str) {
+fn define(site: &Site<'_>, here: &str, other: &str) {
     let mut text = std::fs::read_to_string(site.home.definitions().join("all.yaml")).unwrap();
-    for (name, namespace) in [("here", here), ("there", there)] {
+    for (name, namespace) in [("here", here), ("other", other)] {
         let source = json!({"kubernetes": {
             "apiVersion": "v1", "kind": "ConfigMap", "namespaces": [namespace], "names": ["settings*"],
             "change": ["Created", "Deleted"],
@@ -56,10 +56,10 @@ fn define(site: &Site<'_>, here: &str, there: &str) {
 }
 
 /// A kubeconfig of a service account that may do in both what Kickoff needs, and see ConfigMaps, and nothing elsewhere.
-fn grant(site: &Site<'_>, here: &str, there: &str) -> PathBuf {
-    let kubeconfig = account(site, &[there]);
+fn grant(site: &Site<'_>, here: &str, other: &str) -> PathBuf {
+    let kubeconfig = account(site, &[other]);
     bind(site, "kickoff-lease", here);
-    for namespace in [here, there] {
+    for namespace in [here, other] {
         let rule = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]});
         site.namespace.cluster.create(&json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
@@ -72,9 +72,9 @@ fn grant(site: &Site<'_>, here: &str, there: &str) -> PathBuf {
 }
 
 /// Waits until a trigger says that it does not see the namespace, and what to do about it.
-async fn is_told(server: &Server, trigger: &str, there: &str, patience: Duration) {
-    let place = format!("ConfigMaps of namespace {there}: ");
-    let grant = format!("; grant list and watch on configmaps (core) in namespace {there}");
+async fn is_told(server: &Server, trigger: &str, other: &str, patience: Duration) {
+    let place = format!("ConfigMaps of namespace {other}: ");
+    let grant = format!("; grant list and watch on configmaps (core) in namespace {other}");
     let is =
         |told: &String| told.starts_with(&place) && told.contains("is forbidden") && told.ends_with(&grant);
     let end = Instant::now() + patience;
@@ -92,24 +92,24 @@ async fn is_told(server: &Server, trigger: &str, there: &str, patience: Duration
 async fn a_namespace_that_is_deleted_is_told_and_the_others_go_on() {
     let own = Cluster::own(&["--fast"]);
     let site = site(&own, json!({}));
-    let (here, other) = (site.namespace.name.clone(), own.namespace());
-    let there = other.name.clone();
-    define(&site, &here, &there);
-    let kubeconfig = grant(&site, &here, &there);
-    let namespaces = format!("{here},{there}");
+    let (here, leaving) = (site.namespace.name.clone(), own.namespace());
+    let other = leaving.name.clone();
+    define(&site, &here, &other);
+    let kubeconfig = grant(&site, &here, &other);
+    let namespaces = format!("{here},{other}");
     let server =
         site.serve_with(&["--kubeconfig", kubeconfig.to_str().unwrap(), "--namespaces", &namespaces]);
     until("both", || (server.said().matches(WATCHED).count() >= 2).then_some(()));
-    for namespace in [&here, &there] {
+    for namespace in [&here, &other] {
         own.run(&["--namespace", namespace, "create", "configmap", "settings"]);
         fires(&server, "created", &format!("{namespace}/settings")).await;
     }
-    assert_eq!((trouble(&server, "here").await, trouble(&server, "there").await), (vec![], vec![]));
-    own.run(&["delete", "namespace", &there, "--timeout=100s"]);
+    assert_eq!((trouble(&server, "here").await, trouble(&server, "other").await), (vec![], vec![]));
+    own.run(&["delete", "namespace", &other, "--timeout=100s"]);
     // The watch that is open goes on, though its Role is gone.
-    fires(&server, "deleted", &format!("{there}/settings")).await;
+    fires(&server, "deleted", &format!("{other}/settings")).await;
     if soak() {
-        is_told(&server, "there", &there, PATIENCE * 3).await;
+        is_told(&server, "other", &other, PATIENCE * 3).await;
     } else {
         own.tell("kill kube-apiserver");
         own.tell("start kube-apiserver");
@@ -117,7 +117,7 @@ async fn a_namespace_that_is_deleted_is_told_and_the_others_go_on() {
             let mut get = own.kubectl(&["get", "--raw", "/readyz", "--request-timeout", "10s"]);
             get.stdin(Stdio::null()).output().unwrap().status.success().then_some(())
         });
-        is_told(&server, "there", &there, PATIENCE).await;
+        is_told(&server, "other", &other, PATIENCE).await;
     }
     // Soon after, nothing is wrong with the other one, its runs, or the server.
     let end = Instant::now() + PATIENCE;
@@ -132,5 +132,5 @@ async fn a_namespace_that_is_deleted_is_told_and_the_others_go_on() {
     assert_eq!(run["outcome"], "Passed", "{run:#}");
     let (status, told) = ready(&server).await;
     assert_eq!(status, 200, "{told}");
-    assert!(told.contains(&format!("watches: ready: ConfigMaps of namespace {there}: ")), "{told}");
+    assert!(told.contains(&format!("watches: ready: ConfigMaps of namespace {other}: ")), "{told}");
 }

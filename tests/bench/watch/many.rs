@@ -101,7 +101,9 @@ async fn update(client: Client, namespace: String) -> f64 {
             merge(&client, &path, &change).await;
             drop(permit);
         });
-        while updating.try_join_next().is_some() {}
+        while let Some(ended) = updating.try_join_next() {
+            ended.unwrap();
+        }
         count += 1;
     }
     updating.join_all().await;
