@@ -1,14 +1,19 @@
 //! A real Kubernetes with real pods.
 
+mod churn;
+mod crowd;
 mod deploy;
 mod environments;
 mod fields;
+mod forgotten;
+mod gone;
 mod harness;
 mod home;
 mod leader;
 mod load;
 mod logs;
 mod lost;
+mod own;
 mod pods;
 mod queue;
 mod resources;

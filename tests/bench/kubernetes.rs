@@ -78,7 +78,7 @@ fn definitions(namespace: &str) -> String {
 }
 
 /// What the API server adds goes, and so does what makes it kickoff's.
-fn like(mut job: Value) -> Value {
+pub fn like(mut job: Value) -> Value {
     let meta = job["metadata"].as_object_mut().unwrap();
     for field in ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"] {
         meta.remove(field);
@@ -264,7 +264,7 @@ fn ratio(ours: Duration, bare: Duration) -> f64 {
 }
 
 /// What latencies say, against those of the bare creation.
-fn compared(name: &'static str, ours: Duration, bare: Duration, most: f64) -> Promise {
+pub fn compared(name: &'static str, ours: Duration, bare: Duration, most: f64) -> Promise {
     let ratio = ratio(ours, bare);
     Promise { name, measured: format!("{ratio:.2}x ({ours:.2?} against {bare:.2?})"), holds: ratio <= most }
 }

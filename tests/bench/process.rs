@@ -1,9 +1,9 @@
 //! The real binary: how soon it is ready, how soon a delivery is a process, how large it is.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::client::{BODY, Connection, Delivery, flood};
@@ -44,27 +44,53 @@ impl Server {
 
     /// The same with another executor.
     pub fn with(folder: &Path, definitions: Option<&Path>, executor: &[&str]) -> Self {
+        let (server, lines) = Self::begin(folder, definitions, executor, "error", |_| ());
+        std::thread::spawn(move || lines.count());
+        server
+    }
+
+    /// The same, and how long it took until its log said `text`.
+    pub fn saying(folder: &Path, definitions: &Path, executor: &[&str], text: &str) -> (Self, Duration) {
+        let (began, mut said) = (Instant::now(), false);
+        let hear = |line: &str| said |= line.contains(text);
+        let (server, mut lines) =
+            Self::begin(folder, Some(definitions), executor, "error,kickoff=info", hear);
+        let said = said || lines.by_ref().map_while(Result::ok).any(|line| line.contains(text));
+        assert!(said, "the server ended and never said {text:?}");
+        let after = began.elapsed();
+        std::thread::spawn(move || lines.count());
+        (server, after)
+    }
+
+    /// Starts one, with what it writes from the line on that says where it listens; `hear` has those before.
+    fn begin(
+        folder: &Path,
+        definitions: Option<&Path>,
+        executor: &[&str],
+        log: &str,
+        mut hear: impl FnMut(&str),
+    ) -> (Self, Lines<BufReader<ChildStderr>>) {
         let mut command = Command::new(BINARY);
         command.args(["serve", "--listen", "127.0.0.1:0", "--insecure-no-auth"]).args(executor);
         command.arg("--data-dir").arg(folder);
         if let Some(definitions) = definitions {
             command.arg("--definitions").arg(definitions);
         }
-        command.env("LOAD_TOKEN", "sesame").env("RUST_LOG", "error");
+        command.env("LOAD_TOKEN", "sesame").env("RUST_LOG", log);
         let began = Instant::now();
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("listening on http://").map(str::to_owned));
+        let url = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            hear(&line);
+            line.strip_prefix("listening on http://").map(str::to_owned)
+        });
         let ready_after = began.elapsed();
-        std::thread::spawn(move || lines.count());
-        Self { child, address: url.unwrap().parse().unwrap(), ready_after }
+        (Self { child, address: url.unwrap().parse().unwrap(), ready_after }, lines)
     }
 
-    fn resident_mib(&self) -> f64 {
+    /// What it has in memory.
+    pub fn resident_mib(&self) -> f64 {
         self.mib("VmRSS:")
     }
 
@@ -83,11 +109,16 @@ impl Server {
     }
 
     fn mib(&self, name: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-        kib / 1024.0
+        mib(&self.child, name)
     }
+}
+
+/// A figure of `/proc/PID/status`, for instance `VmRSS:`.
+pub fn mib(child: &Child, name: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kib / 1024.0
 }
 
 impl Drop for Server {

@@ -25,6 +25,7 @@ mod rules;
 mod schedule;
 mod stored;
 mod verdict;
+mod watch;
 mod webhook;
 #[path = "../support/witness.rs"]
 #[allow(dead_code, reason = "the suites use all of it")]
@@ -50,6 +51,13 @@ fn main() -> ExitCode {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // It is run by itself, as a process of its own whose memory can be measured.
+    if let [word, kubeconfig, path] = &wanted[..]
+        && word == watch::REFLECTOR
+    {
+        runtime.block_on(watch::reflect(kubeconfig, path));
+        return ExitCode::SUCCESS;
+    }
     let mut broken = false;
     for (name, measure) in [
         (
@@ -67,6 +75,7 @@ fn main() -> ExitCode {
         ("nats", |runtime| runtime.block_on(nats::measure())),
         ("verdict", |runtime| runtime.block_on(verdict::measure())),
         ("kubernetes", |runtime| runtime.block_on(kubernetes::measure())),
+        ("watch", |runtime| runtime.block_on(watch::measure())),
     ] {
         if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;

@@ -9,19 +9,23 @@ use serde_json::{Value, json};
 use super::home::Site;
 use super::troubles::{account, bind, ready};
 use crate::support::Server;
-use crate::support::cluster::{PATIENCE, cluster, on_fake_nodes, until};
+use crate::support::cluster::{Cluster, PATIENCE, cluster, on_fake_nodes, until};
 
 /// How long nothing may come after something that fires nothing.
-const QUIET: Duration = Duration::from_secs(2);
+pub(super) const QUIET: Duration = Duration::from_secs(2);
 /// What the log says once a kind is watched.
-const WATCHED: &str = "watched for the first time";
+pub(super) const WATCHED: &str = "watched for the first time";
+
+fn site() -> Site<'static> {
+    site_on(cluster())
+}
 
 /// A server's home with a trigger that takes every change of Deployments of its namespace.
-fn site() -> Site<'static> {
-    cluster().fake_nodes(2);
+pub(super) fn site_on(cluster: &Cluster) -> Site<'_> {
+    cluster.fake_nodes(2);
     let mut pod = on_fake_nodes();
     pod["containers"] = json!([{"name": "main", "image": "kickoff.test/there-is-none:1"}]);
-    let site = Site::new(cluster(), &[("passes", json!({}), pod)]);
+    let site = Site::new(cluster, &[("passes", json!({}), pod)]);
     let source = json!({"kubernetes": {
         "apiVersion": "apps/v1", "kind": "Deployment", "namespaces": [site.namespace.name],
         "labelSelector": {"matchLabels": {"smoke": "true"}}, "change": ["RolledOut", "RolloutFailed"],
@@ -36,12 +40,12 @@ fn site() -> Site<'static> {
 }
 
 impl Site<'_> {
-    fn deployment(&self, name: &str) -> String {
+    pub(super) fn deployment(&self, name: &str) -> String {
         format!("/apis/apps/v1/namespaces/{}/deployments/{name}", self.namespace.name)
     }
 
     /// Creates a Deployment of two replicas.
-    fn deploy(&self, name: &str) {
+    pub(super) fn deploy(&self, name: &str) {
         let mut pod = on_fake_nodes();
         pod["containers"] = json!([{"name": "web", "image": "kickoff.test/web:1"}]);
         pod["terminationGracePeriodSeconds"] = json!(0);
@@ -56,7 +60,7 @@ impl Site<'_> {
         }));
     }
 
-    fn image(&self, name: &str, version: u32) {
+    pub(super) fn image(&self, name: &str, version: u32) {
         let image = format!("web=kickoff.test/web:{version}");
         self.namespace.run(&["set", "image", &format!("deployment/{name}"), &image]);
     }
@@ -66,23 +70,34 @@ impl Site<'_> {
     }
 
     /// Waits as a person would.
-    fn rolled_out(&self, name: &str) {
+    pub(super) fn rolled_out(&self, name: &str) {
         self.namespace.run(&["rollout", "status", &format!("deployment/{name}"), "--timeout=60s"]);
     }
 
-    fn uid(&self, name: &str) -> String {
+    pub(super) fn uid(&self, name: &str) -> String {
         let object = self.namespace.cluster.get(&self.deployment(name));
         object["metadata"]["uid"].as_str().unwrap().to_owned()
     }
 
-    fn revision(&self, name: &str) -> String {
+    pub(super) fn revision(&self, name: &str) -> String {
         let object = self.namespace.cluster.get(&self.deployment(name));
         object["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str().unwrap().to_owned()
     }
 }
 
+/// Whether all that a Deployment asks for is there, in the words of `kubectl rollout status`.
+pub(super) fn is_out(object: &Value) -> bool {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let status = &object["status"];
+    let updated = number(&status["updatedReplicas"]);
+    number(&status["observedGeneration"]) >= number(&object["metadata"]["generation"])
+        && updated >= number(&object["spec"]["replicas"])
+        && number(&status["replicas"]) <= updated
+        && number(&status["availableReplicas"]) >= updated
+}
+
 /// Decided events of this namespace's objects, the oldest first: `web rolledout 2`.
-async fn fired(site: &Site<'_>, server: &Server) -> Vec<String> {
+pub(super) async fn fired(site: &Site<'_>, server: &Server) -> Vec<String> {
     let mut events = server.all("events").await;
     events.reverse();
     let prefix = format!("{}/", site.namespace.name);

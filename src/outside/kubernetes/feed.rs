@@ -1,9 +1,14 @@
 //! All objects of one kind in one scope, then every change of them, for as long as somebody asks.
 //!
-//! A list in pages, then a watch from where it was. A watch lasts 200 seconds and is taken up again where it
-//! was; one that says nothing for longer is cut. What has been forgotten meanwhile (410) is listed again, and
-//! so is everything every ten minutes. Trouble is told and tried again, with pauses that grow; it is never
-//! the end.
+//! A list, then a watch from where it was. A watch lasts 200 seconds and is taken up again where it was; one that
+//! says nothing for longer is cut. What has been forgotten meanwhile (410) is listed again, and so is everything
+//! every ten minutes. Trouble is told and tried again, with pauses that grow; it is never the end.
+//!
+//! A list comes in pages, or, where that is asked for and the API server can do it (KEP-3157), as the beginning of the
+//! watch: then no more than one object is in memory at once. It is whole with the bookmark that says so. One that
+//! breaks off before counts for nothing: another begins, and only a whole one tells what is gone.
+
+mod line;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,13 +17,12 @@ use std::time::Duration;
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
 use futures::stream::{self, Stream};
 use kube::core::Status;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::api::{Api, CallError, Page, escape, words};
+use self::line::{Line, line, page};
+use super::api::{Api, CallError, escape, words};
 
 /// How long a watch lasts, seconds; the API server ends it then.
 const WATCH_S: u64 = 200;
@@ -28,6 +32,10 @@ const DEAF: Duration = Duration::from_secs(WATCH_S + 15);
 const RELIST: Duration = Duration::from_mins(10);
 /// Objects of a page; one may have 1.5 MB, and a page is in memory up to three times.
 const PAGE: u32 = 100;
+/// A streamed list that says nothing for this long is none: the server does not know what was asked of it.
+const SILENT: Duration = Duration::from_secs(30);
+/// After so many streamed lists in a row that were not whole, lists come in pages.
+const CUTS: u8 = 2;
 /// Pauses after trouble.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
@@ -57,12 +65,21 @@ pub struct Selection {
     pub path: String,
     /// Which labels they have.
     pub labels: String,
+    /// Whether the list may be streamed. It takes less memory, and a second longer: so often does the API server
+    /// look whether it can say that this was all.
+    pub streamed: bool,
 }
 
+type Lines = Pin<Box<dyn AsyncBufRead + Send>>;
+
 enum State {
+    /// A watch that begins with all objects.
+    Stream,
+    /// A page of a list, by its token.
     List(Option<String>),
     Watch(String),
-    Watching(String, Pin<Box<dyn AsyncBufRead + Send>>),
+    /// Up to which version; none until all objects that it begins with have come.
+    Watching(Option<String>, Lines),
 }
 
 struct Feed<T> {
@@ -72,43 +89,12 @@ struct Feed<T> {
     listed_at: Instant,
     pause: Duration,
     troubled: bool,
+    /// How many streamed lists in a row were not whole.
+    cuts: u8,
     /// Before the next step, so that trouble is told before it is waited for.
     rest: Option<Duration>,
     news: VecDeque<News<T>>,
     line: Vec<u8>,
-}
-
-#[derive(Deserialize)]
-struct Event<T> {
-    #[serde(rename = "type")]
-    kind: Kind,
-    object: T,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Kind {
-    Added,
-    Modified,
-    Deleted,
-    Bookmark,
-    Error,
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Version {
-    metadata: VersionMeta,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct VersionMeta {
-    resource_version: String,
-    name: String,
-    uid: String,
 }
 
 /// Objects whose version a feed takes note of.
@@ -127,10 +113,11 @@ pub fn feed<T: Versioned>(api: Api, selection: Selection) -> impl Stream<Item = 
     let feed = Feed {
         api,
         selection,
-        state: Some(State::List(None)),
+        state: None,
         listed_at: Instant::now(),
         pause: PAUSES.0,
         troubled: false,
+        cuts: 0,
         rest: None,
         news: VecDeque::new(),
         line: Vec::new(),
@@ -140,7 +127,7 @@ pub fn feed<T: Versioned>(api: Api, selection: Selection) -> impl Stream<Item = 
             if let Some(news) = feed.news.pop_front() {
                 return Some((news, feed));
             }
-            let state = feed.state.take().unwrap_or(State::List(None));
+            let state = feed.state.take().unwrap_or_else(|| feed.begin());
             let next = feed.advance(state).await;
             feed.state = Some(next);
         }
@@ -153,22 +140,21 @@ impl<T: Versioned> Feed<T> {
             sleep(rest).await;
         }
         match state {
+            State::Stream => self.stream().await,
             State::List(token) => match self.list(token.as_deref()).await {
                 Ok(next) => next,
                 // A list that took too long for the API server begins anew.
-                Err(error) if error.code() == Some(410) && token.is_some() => State::List(None),
+                Err(error) if error.code() == Some(410) && token.is_some() => self.begin(),
                 Err(error) => {
                     self.trouble(&error);
-                    State::List(None)
+                    self.begin()
                 }
             },
-            State::Watch(_) if self.listed_at.elapsed() >= RELIST => State::List(None),
+            State::Watch(_) if self.listed_at.elapsed() >= RELIST => self.begin(),
             State::Watch(version) => match self.api.stream(&self.watch_path(&version)).await {
                 Ok(lines) => {
-                    if std::mem::take(&mut self.troubled) {
-                        self.news.push_back(News::Well);
-                    }
-                    State::Watching(version, Box::pin(lines))
+                    self.well();
+                    State::Watching(Some(version), Box::pin(lines))
                 }
                 Err(error) if error.code() == Some(410) => self.forgotten(),
                 Err(error) => {
@@ -180,6 +166,18 @@ impl<T: Versioned> Feed<T> {
         }
     }
 
+    /// All objects are to be told.
+    fn begin(&self) -> State {
+        if self.selection.streamed { State::Stream } else { State::List(None) }
+    }
+
+    /// Lists come in pages from now on.
+    fn in_pages(&mut self, why: &str) -> State {
+        debug!(path = self.selection.path, why, "lists are not streamed here");
+        self.selection.streamed = false;
+        State::List(None)
+    }
+
     fn trouble(&mut self, error: &CallError) {
         self.troubled = true;
         let why = error.to_string();
@@ -189,29 +187,59 @@ impl<T: Versioned> Feed<T> {
         self.pause = (self.pause * 2).min(PAUSES.1);
     }
 
+    fn well(&mut self) {
+        if std::mem::take(&mut self.troubled) {
+            self.news.push_back(News::Well);
+        }
+    }
+
+    async fn stream(&mut self) -> State {
+        match self.api.stream(&self.stream_path()).await {
+            Ok(lines) => {
+                self.news.push_back(News::Listing);
+                State::Watching(None, Box::pin(lines))
+            }
+            Err(error) if error.code().is_some_and(asks_too_much) => self.in_pages(&error.to_string()),
+            Err(error) => {
+                self.trouble(&error);
+                State::Stream
+            }
+        }
+    }
+
     async fn list(&mut self, token: Option<&str>) -> Result<State, CallError> {
-        let Selection { path, labels } = &self.selection;
+        let Selection { path, labels, .. } = &self.selection;
         let mut path = format!("{path}?limit={PAGE}&labelSelector={}", escape(labels));
         if let Some(token) = token {
             path.push_str("&continue=");
             path.extend(escape(token));
         }
-        let text = self.api.get_text(&path).await?;
-        let page = match serde_json::from_str::<Page<T>>(&text) {
-            Ok(page) => page,
-            Err(_) => one_by_one(&text)?,
-        };
+        let page = page::<T>(&self.api.get_text(&path).await?)?;
         if token.is_none() {
             self.news.push_back(News::Listing);
         }
         self.news.extend(page.items.into_iter().map(News::Item));
-        self.pause = PAUSES.0;
         if let Some(more) = page.metadata.more.filter(|more| !more.is_empty()) {
+            self.pause = PAUSES.0;
             return Ok(State::List(Some(more)));
         }
-        self.listed_at = Instant::now();
-        self.news.push_back(News::Listed);
+        self.listed();
         Ok(State::Watch(page.metadata.resource_version))
+    }
+
+    /// The list is whole.
+    fn listed(&mut self) {
+        (self.listed_at, self.pause, self.cuts) = (Instant::now(), PAUSES.0, 0);
+        self.news.push_back(News::Listed);
+    }
+
+    fn stream_path(&self) -> String {
+        let Selection { path, labels, .. } = &self.selection;
+        let begin = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        format!(
+            "{path}?watch=true&{begin}&allowWatchBookmarks=true&timeoutSeconds={WATCH_S}&labelSelector={}",
+            escape(labels)
+        )
     }
 
     fn watch_path(&self, version: &str) -> String {
@@ -224,129 +252,100 @@ impl<T: Versioned> Feed<T> {
     }
 
     /// Reads one line of a watch.
-    async fn read(&mut self, version: String, mut lines: Pin<Box<dyn AsyncBufRead + Send>>) -> State {
+    async fn read(&mut self, version: Option<String>, mut lines: Lines) -> State {
         self.line.clear();
-        let read = timeout(DEAF, lines.read_until(b'\n', &mut self.line)).await;
+        let longest = if version.is_some() { DEAF } else { SILENT };
+        let read = timeout(longest, lines.read_until(b'\n', &mut self.line)).await;
         match read {
             Ok(Ok(_)) if self.line.ends_with(b"\n") => {}
             // The end of a watch, with half a line where it broke off.
             Ok(Ok(_)) => return self.again(version),
             Ok(Err(error)) => {
-                tracing::debug!(path = self.selection.path, %error, "a watch broke off");
+                debug!(path = self.selection.path, %error, "a watch broke off");
                 return self.again(version);
             }
             Err(_) => {
+                let Some(version) = version else { return self.in_pages("it says nothing more") };
                 warn!(path = self.selection.path, "a watch said nothing for {} s", DEAF.as_secs());
                 return State::Watch(version);
             }
         }
-        match serde_json::from_slice::<Event<T>>(&self.line) {
-            Ok(Event { kind: Kind::Error, .. }) => self.refused(version),
-            Ok(Event { kind, object }) => {
-                self.pause = PAUSES.0;
-                let seen = object.version();
-                let version = if seen.is_empty() { version } else { seen.to_owned() };
-                self.news.extend(match kind {
-                    Kind::Added | Kind::Modified => Some(News::Item(object)),
-                    Kind::Deleted => Some(News::Gone(object)),
-                    Kind::Bookmark | Kind::Error | Kind::Other => None,
-                });
+        match line::<T>(&self.line) {
+            Line::Item(object) => {
+                let version = self.up_to(version, object.version());
+                self.news.push_back(News::Item(object));
                 State::Watching(version, lines)
             }
-            Err(error) => match serde_json::from_slice::<Event<Version>>(&self.line) {
-                Ok(Event { kind: Kind::Error, .. }) => self.refused(version),
-                // One object that can't be read must not be the end of it for all others.
-                Ok(Event { object, .. }) => {
-                    warn!(path = self.selection.path, %error, "an object can't be read, and is left out");
-                    let seen = Some(object.metadata.resource_version).filter(|seen| !seen.is_empty());
-                    State::Watching(seen.unwrap_or(version), lines)
-                }
-                Err(error) => {
-                    warn!(path = self.selection.path, %error, "a watch can't be read");
-                    self.again(version)
-                }
-            },
+            Line::Gone(object) => {
+                let version = self.up_to(version, object.version());
+                self.news.push_back(News::Gone(object));
+                State::Watching(version, lines)
+            }
+            Line::Bookmark { version: seen, whole: true } if version.is_none() => {
+                self.listed();
+                self.well();
+                State::Watching(Some(seen), lines)
+            }
+            Line::Bookmark { version: seen, .. } => State::Watching(self.up_to(version, &seen), lines),
+            // One object that can't be read must not be the end of it for all others.
+            Line::Unread { version: seen, uid, error } => {
+                warn!(path = self.selection.path, %error, "an object can't be read, and is left out");
+                // In a list it is there all the same.
+                self.news.extend(T::unread(uid).filter(|_| version.is_none()).map(News::Item));
+                State::Watching(self.up_to(version, &seen), lines)
+            }
+            Line::Refused(status) => self.refused(version, status),
+            Line::Unreadable(error) => {
+                warn!(path = self.selection.path, %error, "a watch can't be read");
+                self.again(version)
+            }
+            Line::Unknown => State::Watching(version, lines),
         }
     }
 
-    /// Takes a watch up again; not at once where it keeps on breaking off.
-    fn again(&mut self, version: String) -> State {
+    /// A watch that goes on well, as far as it came; a list is as far only once it is whole.
+    fn up_to(&mut self, version: Option<String>, seen: &str) -> Option<String> {
+        if version.is_some() {
+            self.pause = PAUSES.0;
+        }
+        version.map(|version| if seen.is_empty() { version } else { seen.to_owned() })
+    }
+
+    /// Takes a watch up again, not at once where it keeps on breaking off; a list begins anew.
+    fn again(&mut self, version: Option<String>) -> State {
         self.rest = Some(self.pause / 10);
         self.pause = (self.pause * 2).min(PAUSES.1);
-        State::Watch(version)
+        if let Some(version) = version {
+            return State::Watch(version);
+        }
+        self.cuts += 1;
+        if self.cuts < CUTS { self.begin() } else { self.in_pages("it keeps on breaking off") }
     }
 
     fn forgotten(&self) -> State {
-        tracing::debug!(
-            path = self.selection.path,
-            "what happened since is forgotten (410): everything is listed"
-        );
-        State::List(None)
+        debug!(path = self.selection.path, "what happened since is forgotten (410): everything is listed");
+        self.begin()
     }
 
-    fn refused(&mut self, version: String) -> State {
-        let status = serde_json::from_slice::<Event<Status>>(&self.line).ok().map(|event| event.object);
-        let Some(status) = status else { return State::List(None) };
+    fn refused(&mut self, version: Option<String>, status: Option<Box<Status>>) -> State {
+        let Some(status) = status else { return self.again(None) };
         if status.code == 410 {
             self.rest = Some(self.pause / 10);
             return self.forgotten();
         }
+        if version.is_none() && asks_too_much(status.code) {
+            return self.in_pages(&words(&status));
+        }
         warn!(path = self.selection.path, error = words(&status), "a watch was ended");
-        self.trouble(&CallError::Said(Box::new(status)));
-        State::Watch(version)
+        self.trouble(&CallError::Said(status));
+        version.map_or_else(|| self.begin(), State::Watch)
     }
 }
 
-/// The items of a page with one that can't be read, as far as they can be. Each is a text at first: one that is nested
-/// too deep must not take the page along.
-fn one_by_one<T: Versioned>(text: &str) -> Result<Page<T>, CallError> {
-    let page: Page<&RawValue> = serde_json::from_str(text)?;
-    let read = |item: &RawValue| {
-        serde_json::from_str(item.get()).ok().or_else(|| {
-            let VersionMeta { name, uid, .. } =
-                serde_json::from_str::<Version>(item.get()).unwrap_or_default().metadata;
-            warn!(name, "an object can't be read, and is left out");
-            T::unread(uid)
-        })
-    };
-    let items = page.items.into_iter().filter_map(read).collect();
-    Ok(Page { metadata: page.metadata, items })
+/// Whether a status says that the API server does not know what was asked for, or has it switched off.
+fn asks_too_much(code: u16) -> bool {
+    matches!(code, 400 | 405 | 406 | 415 | 422)
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    struct Object(Value);
-
-    impl Versioned for Object {
-        fn version(&self) -> &str {
-            self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
-        }
-
-        fn unread(uid: String) -> Option<Self> {
-            Some(Self(Value::String(uid)))
-        }
-    }
-
-    #[test]
-    fn an_object_that_is_nested_too_deep_takes_no_other_along() {
-        let deep = "[".repeat(1_000) + &"]".repeat(1_000);
-        let item = |uid: &str, spec: &str| format!(r#"{{"metadata": {{"uid": "{uid}"}}, "spec": {spec}}}"#);
-        let items = [item("a", "1"), item("deep", &deep), item("b", "2")].join(", ");
-        let text = format!(r#"{{"metadata": {{"resourceVersion": "7"}}, "items": [{items}]}}"#);
-        assert!(serde_json::from_str::<Page<Object>>(&text).is_err());
-        let page = one_by_one::<Object>(&text).unwrap();
-        let uids: Vec<&str> = page
-            .items
-            .iter()
-            .map(|Object(it)| it["metadata"]["uid"].as_str().or(it.as_str()).unwrap())
-            .collect();
-        assert_eq!(uids, ["a", "deep", "b"]);
-        assert_eq!(page.metadata.resource_version, "7");
-    }
-}
+mod tests;

@@ -116,7 +116,9 @@ impl Watch {
         for (index, namespace) in site.scopes().into_iter().enumerate() {
             let select = |group: &str, kind: &str| {
                 let place = namespace.as_ref().map(|name| format!("/namespaces/{name}")).unwrap_or_default();
-                Selection { path: format!("{group}{place}/{kind}"), labels: site.selector() }
+                let path = format!("{group}{place}/{kind}");
+                // They are few, and are to be known soon.
+                Selection { path, labels: site.selector(), streamed: false }
             };
             let jobs = feed::<Job>(site.api.clone(), select("/apis/batch/v1", "jobs"));
             let pods = feed::<Pod>(site.api.clone(), select("/api/v1", "pods"));

@@ -102,7 +102,7 @@ impl Watch {
 
     /// Watches until the API server does not serve the kind any more, or triggers want something else of it.
     async fn watch(&mut self, path: String, view: &mut View) {
-        let selection = Selection { path, labels: String::new() };
+        let selection = Selection { path, labels: String::new(), streamed: true };
         let mut news = feed::<Object>(self.api.clone(), selection).ready_chunks(AT_ONCE).boxed();
         let asking = self.asking();
         let wanted = asking.asks_for_namespaces();
