@@ -145,7 +145,8 @@ impl ClusterWatch {
         }
         let streams = scopes.iter().map(|scope| {
             let (path, scope) = (scope.path(), scope.clone());
-            let news = feed::<Object>(api.clone(), Selection { path, labels: String::new() });
+            let news =
+                feed::<Object>(api.clone(), Selection { path, labels: String::new(), streamed: false });
             news.map(move |news| (scope.clone(), news)).boxed()
         });
         let (resources, seen) = watch::channel(Arc::default());
