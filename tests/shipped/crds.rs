@@ -14,8 +14,13 @@ use serde_json::{Value, json};
 const FILE: &str = "deploy/resources/crds.yaml";
 
 /// Lets resources of any namespace do what the examples do.
-const GRANTS: &str =
-    "- {namespaces: ['*'], runNamespaces: ['*'], watchNamespaces: ['*'], natsSubjects: ['>']}";
+const GRANTS: &str = "
+- namespaces: ['*']
+  runNamespaces: ['*']
+  watchNamespaces: ['*']
+  natsSubjects: ['>']
+  gateAddresses: ['http://*.shop.svc']
+";
 
 fn schema(crd: &Value) -> &Value {
     crd.pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap()
