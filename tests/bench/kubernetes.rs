@@ -2,7 +2,7 @@
 //! API server, the same connections, the same witness, in turns.
 //!
 //! The controllers are frozen meanwhile, as two cores have no room for both them and the measuring. Then they
-//! go on, and all Jobs that came from webhooks are followed to their verdicts.
+//! go on for two minutes, and Jobs are followed to their verdicts: all 20,000 would take them half an hour.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,8 +26,10 @@ const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 3;
 const PACED: usize = 4_000;
 const PACE: Duration = Duration::from_millis(5);
-/// How long all Jobs of one measure may take to be seen, or the next one to end.
+/// How long all Jobs of one measure may take to be seen.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How long the controllers go on at the end.
+const FOLLOWED: Duration = Duration::from_mins(2);
 const WEBHOOK: &str = "/hooks/load";
 const BODY: &[u8] = br#"{"run": true}"#;
 
@@ -234,22 +236,6 @@ impl<'cluster> Site<'cluster> {
         }
         took
     }
-
-    /// Waits until all Jobs have ended, and their verdicts are there.
-    async fn come_to_rest(&self) {
-        let (mut before, mut since) = (usize::MAX, Instant::now());
-        loop {
-            let open = self.witness.seen().open;
-            if open == 0 {
-                break;
-            }
-            if open != before {
-                (before, since) = (open, Instant::now());
-            }
-            assert!(since.elapsed() < PATIENCE, "{open} Jobs do not end");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
 }
 
 /// The sample below which so many of a hundred are.
@@ -335,14 +321,15 @@ pub async fn measure() -> Vec<Promise> {
     #[allow(clippy::cast_precision_loss, reason = "some thousands")]
     let each = |cpu_ms: u64, jobs: usize| cpu_ms as f64 / jobs as f64;
     let (in_burst, at_pace) = (each(burst_cpu, ROUNDS * BURST), each(paced_cpu, PACED));
-    let before = site.server.cpu_ms();
+    let (before, open) = (site.server.cpu_ms(), site.witness.seen().open);
     cluster.tell("thaw kube-controller-manager");
-    site.come_to_rest().await;
-    let follow = each(site.server.cpu_ms() - before, 1 + ONE_BY_ONE + ROUNDS * BURST + PACED);
+    tokio::time::sleep(FOLLOWED).await;
+    let (follow, ended) = (site.server.cpu_ms() - before, open - site.witness.seen().open);
     promises.push(Promise {
         name: "CPU for each Job, from its webhook to its creation, at most 0.4 ms",
         measured: format!(
-            "{in_burst:.2} ms in a burst, {at_pace:.2} ms at 200 a second; {follow:.2} ms more until its verdict"
+            "{in_burst:.2} ms in a burst, {at_pace:.2} ms at 200 a second; then {follow} ms in two minutes with {ended} \
+             Jobs of both sides that ended"
         ),
         holds: in_burst <= 0.4 && at_pace <= 0.4,
     });
