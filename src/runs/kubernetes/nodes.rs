@@ -11,11 +11,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::follow::FollowError;
 use crate::engine::event::Millis;
+use crate::outside::kubernetes::api::CallError;
 
 /// How long a node rests, milliseconds: at first, and how often that doubles at most.
 const REST_MS: (Millis, u32) = (4_000, 4);
 /// A node of which nobody wanted to know for so long is forgotten: it may be gone.
 const FORGOTTEN_MS: Millis = 3_600_000;
+/// How the API server begins to say that it did not reach a node.
+const OWN_WORDS: [&str; 2] = ["Get \"https://", "no preferred addresses found"];
 
 /// Which nodes rest.
 #[derive(Debug, Default)]
@@ -79,15 +82,18 @@ impl Nodes {
     }
 }
 
-/// The API server did not get through to the node, or has too much to do. Where it can't be reached itself,
-/// that says nothing of nodes.
+/// The API server did not get through to the node, or has too much to do. Where it can't be reached itself, that says
+/// nothing of nodes, and neither does what a node says of one container, as a 500 too.
 fn speaks_for_its_node(failure: &FollowError) -> bool {
-    use crate::outside::kubernetes::api::CallError;
-
     match failure {
         FollowError::Call(CallError::TimedOut) => true,
-        FollowError::Call(error) => error.code().is_some_and(|code| code == 429 || code >= 500),
-        FollowError::Broken(_) | FollowError::Spool(_) => false,
+        FollowError::Call(CallError::Said(status)) => match status.code {
+            429 | 502..=504 => true,
+            // The API server's own words: `Get "https://10.0.0.1:10250/containerLogs/..": dial tcp ..`.
+            500 => OWN_WORDS.iter().any(|words| status.message.starts_with(words)),
+            _ => false,
+        },
+        FollowError::Call(_) | FollowError::Broken(_) | FollowError::Spool(_) => false,
     }
 }
 
@@ -96,10 +102,14 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
-    use crate::outside::kubernetes::api::CallError;
 
     fn said(code: u16) -> FollowError {
-        FollowError::Call(CallError::Said(Box::new(Status { code, ..Status::default() })))
+        words(code, "")
+    }
+
+    fn words(code: u16, message: &str) -> FollowError {
+        let message = message.to_owned();
+        FollowError::Call(CallError::Said(Box::new(Status { code, message, ..Status::default() })))
     }
 
     #[test]
@@ -129,6 +139,7 @@ mod tests {
         let of_the_container = [
             said(400),
             said(404),
+            words(500, "failed to get container status: rpc error: code = NotFound"),
             FollowError::Broken("nothing comes any more".to_owned()),
             FollowError::Call(CallError::Unreachable("connection refused".to_owned())),
         ];
@@ -137,7 +148,11 @@ mod tests {
             nodes.failed("a", &failure, 0);
             assert!(!nodes.rests("a"), "{failure}");
         }
-        for failure in [said(429), said(500), said(502), FollowError::Call(CallError::TimedOut)] {
+        let refused =
+            "Get \"https://10.0.0.1:10250/containerLogs/a/b/main\": dial tcp 10.0.0.1:10250: refused";
+        let nowhere = "no preferred addresses found; known addresses: []";
+        let timed_out = FollowError::Call(CallError::TimedOut);
+        for failure in [said(429), words(500, refused), words(500, nowhere), said(502), timed_out] {
             nodes.failed("a", &failure, 0);
             assert!(nodes.rests("a"), "{failure}");
             nodes.answered("a");
