@@ -17,6 +17,7 @@ mod lease;
 mod log;
 mod nodes;
 mod pods;
+mod rest;
 mod spool;
 mod stamped;
 mod stop;

@@ -15,9 +15,9 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use self::bare::REVISION;
 pub use self::bare::reflect;
-use self::bare::{REVISION, is_out};
-use super::cluster::{Cluster, Namespace, on_fake_nodes};
+use super::cluster::{Cluster, Namespace, is_out, on_fake_nodes};
 use super::kubernetes::{compared, like};
 use super::process::Server;
 use super::witness::{Witness, api};

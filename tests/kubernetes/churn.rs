@@ -21,9 +21,9 @@ use self::ledger::{Away, Ledger, told};
 use self::seen::Watching;
 use super::home::Site;
 use super::load::{site, soak};
-use super::rollouts::{QUIET, WATCHED, is_out};
+use super::rollouts::{QUIET, WATCHED};
 use crate::support::Server;
-use crate::support::cluster::{PATIENCE, cluster, until};
+use crate::support::cluster::{PATIENCE, cluster, is_out, until};
 use crate::support::witness::api;
 
 /// How far behind a server may be: what it was to tell longer ago than that before its death it must have told.

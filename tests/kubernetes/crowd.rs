@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::home::Site;
-use super::rollouts::{QUIET, WATCHED, is_out, site_on};
+use super::rollouts::{QUIET, WATCHED, site_on};
 use crate::support::Server;
-use crate::support::cluster::{PATIENCE, cluster, on_fake_nodes, until};
+use crate::support::cluster::{PATIENCE, cluster, is_out, on_fake_nodes, until};
 
 /// How many Deployments there are.
 const COUNT: usize = 20;

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::home::Site;
 use super::load::soak;
-use super::rollouts::{QUIET, WATCHED, fired, is_out, site_on};
+use super::rollouts::{QUIET, WATCHED, fired, site_on};
 use crate::support::Server;
-use crate::support::cluster::{Cluster, PATIENCE, until};
+use crate::support::cluster::{Cluster, PATIENCE, is_out, until};
 
 /// What a node has once the held back pods may come there.
 const GO: &str = "kickoff.test/go";
@@ -97,17 +97,7 @@ async fn rollouts_that_a_watch_can_not_be_told_any_more_fire_once_for_the_newest
     // What comes from here on reaches no connection of the server: the one that it has is cut.
     server.freeze(true);
     restart(&own, Duration::ZERO);
-    for version in [2, 3] {
-        site.image("web", version);
-        site.rolled_out("web");
-    }
-    let before = site.uid("api");
-    site.namespace.run(&["delete", "deployment", "api"]);
-    site.deploy("api");
-    site.rolled_out("api");
-    assert_ne!(site.uid("api"), before);
-    site.deploy("new");
-    site.rolled_out("new");
+    site.change_behind();
     hold_back(&site, "late");
     own.tell("compact");
     restart(&own, Duration::ZERO);

@@ -79,21 +79,26 @@ impl Site<'_> {
         object["metadata"]["uid"].as_str().unwrap().to_owned()
     }
 
+    /// What a server has not seen when it comes back. One is changed twice: only the newest is of interest. One goes
+    /// and comes back, one is new.
+    pub(super) fn change_behind(&self) {
+        for version in [2, 3] {
+            self.image("web", version);
+            self.rolled_out("web");
+        }
+        let before = self.uid("api");
+        self.namespace.run(&["delete", "deployment", "api"]);
+        self.deploy("api");
+        self.rolled_out("api");
+        assert_ne!(self.uid("api"), before);
+        self.deploy("new");
+        self.rolled_out("new");
+    }
+
     pub(super) fn revision(&self, name: &str) -> String {
         let object = self.namespace.cluster.get(&self.deployment(name));
         object["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str().unwrap().to_owned()
     }
-}
-
-/// Whether all that a Deployment asks for is there, in the words of `kubectl rollout status`.
-pub(super) fn is_out(object: &Value) -> bool {
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let status = &object["status"];
-    let updated = number(&status["updatedReplicas"]);
-    number(&status["observedGeneration"]) >= number(&object["metadata"]["generation"])
-        && updated >= number(&object["spec"]["replicas"])
-        && number(&status["replicas"]) <= updated
-        && number(&status["availableReplicas"]) >= updated
 }
 
 /// Decided events of this namespace's objects, the oldest first: `web rolledout 2`.
@@ -192,18 +197,7 @@ async fn what_happens_while_no_server_is_there_fires_once_after_it() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     server.kill();
-    // Twice: only the newest is of interest. One goes and comes back, one is new.
-    site.image("web", 2);
-    site.rolled_out("web");
-    site.image("web", 3);
-    site.rolled_out("web");
-    let before = site.uid("api");
-    site.namespace.run(&["delete", "deployment", "api"]);
-    site.deploy("api");
-    site.rolled_out("api");
-    assert_ne!(site.uid("api"), before);
-    site.deploy("new");
-    site.rolled_out("new");
+    site.change_behind();
     let wanted: BTreeSet<String> =
         ["api rolledout 1", "new rolledout 1", "web rolledout 3"].map(str::to_owned).into();
     // Its first list makes the events; the second start makes none.

@@ -191,6 +191,17 @@ pub fn on_fake_nodes() -> Value {
     })
 }
 
+/// Whether all that a Deployment asks for is there, in the words of `kubectl rollout status`.
+pub fn is_out(object: &Value) -> bool {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let status = &object["status"];
+    let updated = number(&status["updatedReplicas"]);
+    number(&status["observedGeneration"]) >= number(&object["metadata"]["generation"])
+        && updated >= number(&object["spec"]["replicas"])
+        && number(&status["replicas"]) <= updated
+        && number(&status["availableReplicas"]) >= updated
+}
+
 /// A namespace, deleted with all in it when dropped; that is not waited for.
 pub struct Namespace<'cluster> {
     pub cluster: &'cluster Cluster,

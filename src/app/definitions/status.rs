@@ -5,7 +5,7 @@
 //! so nothing is lost by dying: the next process compares, and writes what is missing. One that is written to an
 //! object that was made anew meanwhile is refused by its uid.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::InForce;
 use super::cluster::{Resource, Resources};
 use crate::engine::definitions::Snapshot;
 use crate::engine::definitions::crd::{GROUP, VERSION, plural};
-use crate::engine::definitions::standing::{Standing, seconds, status};
+use crate::engine::definitions::standing::{Standings, seconds, status};
 use crate::engine::ids::ObjectName;
 use crate::engine::verdict::Outcome;
 use crate::outside::clock::Clock;
@@ -92,10 +92,11 @@ impl Statuses {
     async fn write(&self, written: &mut Written) {
         let (in_force, now) = (self.in_force.borrow().clone(), Arc::clone(&self.resources.borrow()));
         self.sum(&now, written).await;
-        let uids = |uid: &String| now.all.values().any(|it| it.uid == *uid);
         if written.at.len() > 2 * now.all.len() {
-            written.at.retain(|uid, _| uids(uid));
+            let uids: HashSet<&str> = now.all.values().map(|it| it.uid.as_str()).collect();
+            written.at.retain(|uid, _| uids.contains(&**uid));
         }
+        let standings = Standings::of(&in_force.snapshot);
         let mut pending = false;
         for ((kind, name), compiled) in &in_force.resources.all {
             // As it is now; what it was compiled from says of which generation that is.
@@ -104,8 +105,7 @@ impl Statuses {
             else {
                 continue;
             };
-            let standing = Standing::of(&in_force.snapshot, kind, name);
-            let standing = standing.but(&self.unheard(&in_force.snapshot, kind, name));
+            let standing = standings.standing(kind, name).but(&self.unheard(&in_force.snapshot, kind, name));
             let more = more(kind, name, written.summaries.get(name));
             let made = status(&resource.status, compiled.generation, &standing, more, self.clock.now());
             let Some(made) = made else { continue };

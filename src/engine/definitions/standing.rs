@@ -1,7 +1,10 @@
 //! What is told in the status of a resource: whether it is in force, and why not.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
+use super::Problem;
 use super::model::{Snapshot, resource_title};
 use crate::engine::event::{Millis, rfc3339};
 use crate::engine::ids::ObjectName;
@@ -22,36 +25,56 @@ pub struct Standing {
     pub message: String,
 }
 
-impl Standing {
-    /// Of what was made of a resource.
-    pub fn of(snapshot: &Snapshot, kind: &str, name: &ObjectName) -> Self {
-        let title = resource_title(kind, &name.namespace, &name.name);
-        let own = snapshot.problems.iter().filter(|problem| problem.definition.as_deref() == Some(&*title));
-        let own: Vec<String> = own.map(super::Problem::text).collect();
-        if !own.is_empty() {
-            return Self::not("Invalid", own.join("; "));
+/// Those of all resources.
+#[derive(Debug)]
+pub struct Standings<'a> {
+    snapshot: &'a Snapshot,
+    /// By the definition that they are of.
+    problems: BTreeMap<&'a str, Vec<&'a Problem>>,
+}
+
+impl<'a> Standings<'a> {
+    /// Of what was made of them.
+    pub fn of(snapshot: &'a Snapshot) -> Self {
+        let mut problems: BTreeMap<&str, Vec<&Problem>> = BTreeMap::new();
+        for problem in &snapshot.problems {
+            if let Some(definition) = &problem.definition {
+                problems.entry(definition).or_default().push(problem);
+            }
         }
-        match kind {
-            "Webhook" => match snapshot.webhooks.get(name).map(|webhook| &webhook.verifier) {
-                Some(Ok(_)) => Self::ready("InForce", ""),
-                Some(Err(why)) => {
-                    Self::not("SecretUnavailable", format!("deliveries are answered 503: {why}"))
-                }
-                None => Self::unknown(),
-            },
-            "JobTemplate" if snapshot.templates.contains_key(name) => Self::ready("InForce", ""),
-            "Trigger" => match snapshot.trigger(name) {
-                Some(trigger) => match &trigger.broken {
-                    Some(why) => Self::not("Invalid", why.clone()),
-                    None if trigger.suspend => Self::ready("Suspended", "it runs nothing"),
-                    None => Self::ready("InForce", ""),
-                },
-                None => Self::unknown(),
-            },
-            _ => Self::unknown(),
-        }
+        Self { snapshot, problems }
     }
 
+    /// Of one.
+    pub fn standing(&self, kind: &str, name: &ObjectName) -> Standing {
+        let title = resource_title(kind, &name.namespace, &name.name);
+        if let Some(own) = self.problems.get(&*title) {
+            let own: Vec<String> = own.iter().map(|problem| problem.text()).collect();
+            return Standing::not("Invalid", own.join("; "));
+        }
+        match kind {
+            "Webhook" => match self.snapshot.webhooks.get(name).map(|webhook| &webhook.verifier) {
+                Some(Ok(_)) => Standing::ready("InForce", ""),
+                Some(Err(why)) => {
+                    Standing::not("SecretUnavailable", format!("deliveries are answered 503: {why}"))
+                }
+                None => Standing::unknown(),
+            },
+            "JobTemplate" if self.snapshot.templates.contains_key(name) => Standing::ready("InForce", ""),
+            "Trigger" => match self.snapshot.trigger(name) {
+                Some(trigger) => match &trigger.broken {
+                    Some(why) => Standing::not("Invalid", why.clone()),
+                    None if trigger.suspend => Standing::ready("Suspended", "it runs nothing"),
+                    None => Standing::ready("InForce", ""),
+                },
+                None => Standing::unknown(),
+            },
+            _ => Standing::unknown(),
+        }
+    }
+}
+
+impl Standing {
     /// With what does not come in, where it is in force: that is no fault of its own.
     #[must_use]
     pub fn but(mut self, trouble: &[String]) -> Self {

@@ -17,7 +17,9 @@ use std::time::Duration;
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
 use futures::stream::{self, Stream};
 use kube::core::Status;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
@@ -105,6 +107,21 @@ pub trait Versioned: DeserializeOwned + Send + 'static {
     /// What stands for one that can't be read: it is there, and no more is known. None: it is left out.
     fn unread(_uid: String) -> Option<Self> {
         None
+    }
+}
+
+/// An object of any kind, as it is sent.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct Object(pub Value);
+
+impl Versioned for Object {
+    fn version(&self) -> &str {
+        self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+    }
+
+    fn unread(uid: String) -> Option<Self> {
+        Some(Self(json!({ "metadata": { "uid": uid } })))
     }
 }
 

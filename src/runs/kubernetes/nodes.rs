@@ -10,11 +10,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::follow::FollowError;
+use super::rest::Rest;
 use crate::engine::event::Millis;
 use crate::outside::kubernetes::api::CallError;
 
-/// How long a node rests, milliseconds: at first, and how often that doubles at most.
-const REST_MS: (Millis, u32) = (4_000, 4);
 /// A node of which nobody wanted to know for so long is forgotten: it may be gone.
 const FORGOTTEN_MS: Millis = 3_600_000;
 /// How the API server begins to say that it did not reach a node.
@@ -23,20 +22,6 @@ const OWN_WORDS: [&str; 2] = ["Get \"https://", "no preferred addresses found"];
 /// Which nodes rest.
 #[derive(Debug, Default)]
 pub(super) struct Nodes(Mutex<HashMap<String, Rest>>);
-
-#[derive(Debug)]
-struct Rest {
-    times: u32,
-    until: Millis,
-}
-
-impl Rest {
-    /// The next one, twice as long.
-    fn again(&mut self, now: Millis) {
-        self.until = now.saturating_add(REST_MS.0 << self.times.min(REST_MS.1));
-        self.times = self.times.saturating_add(1);
-    }
-}
 
 impl Nodes {
     /// Whether a node may be asked, or when again. Whoever may ask one that has rested is the only one, until
@@ -71,9 +56,7 @@ impl Nodes {
         let mut nodes = self.lock();
         if !nodes.contains_key(node) {
             nodes.retain(|_, rest| rest.until > now.saturating_sub(FORGOTTEN_MS));
-            let mut rest = Rest { times: 0, until: now };
-            rest.again(now);
-            nodes.insert(node.to_owned(), rest);
+            nodes.entry(node.to_owned()).or_default().again(now);
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
+use super::rest::Rest;
 use super::stamped::{Beyond, Position};
 use crate::engine::event::Millis;
 use crate::engine::machine::JobId;
@@ -28,9 +29,6 @@ const CHUNK: usize = 64 * 1024;
 const GAP: &str = "[kickoff: lines may be missing here: the node has thrown away what was written before]\n";
 /// What nobody knows any more is removed once it is this old.
 const STALE: Duration = Duration::from_hours(24);
-/// How long what is not asked for again rests, milliseconds: at first, and how often that doubles at most.
-const REST_MS: (Millis, u32) = (4_000, 4);
-
 /// One container's log, from one of its starts to its end. They are in the order in which they are read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SourceId {
@@ -65,12 +63,6 @@ struct Inner {
     writing: HashMap<JobId, HashSet<SourceId>>,
     /// What is not asked for again for now.
     resting: HashMap<JobId, HashMap<SourceId, Rest>>,
-}
-
-#[derive(Debug, Default)]
-struct Rest {
-    times: u32,
-    until: Millis,
 }
 
 /// A file that is being written.
@@ -187,9 +179,7 @@ impl Spool {
     /// What could not be had is not asked for again for a while, longer each time.
     pub(super) fn rest(&self, job: &JobId, source: &SourceId, now: Millis) {
         let mut inner = self.lock();
-        let rest = inner.resting.entry(job.clone()).or_default().entry(source.clone()).or_default();
-        rest.until = now.saturating_add(REST_MS.0 << rest.times.min(REST_MS.1));
-        rest.times = rest.times.saturating_add(1);
+        inner.resting.entry(job.clone()).or_default().entry(source.clone()).or_default().again(now);
     }
 
     pub(super) fn let_go(&self, job: &JobId, source: &SourceId) {

@@ -17,8 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use serde::Deserialize;
-use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +31,7 @@ use crate::engine::machine::{Input, Key, Record};
 use crate::engine::watch::{Asked, Happening, Resource, Served, Told, View, Want, not_served};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, escape};
-use crate::outside::kubernetes::feed::{News, Selection, Versioned, feed};
+use crate::outside::kubernetes::feed::{News, Object, Selection, feed};
 use crate::sources::append_all;
 use crate::store::inbox::Inbox;
 use crate::store::records::{Records, RecordsError};
@@ -66,21 +64,6 @@ pub(super) struct Watch {
     pub(super) resource: Option<Resource>,
     /// When the log was told last that nothing is seen, until it is told that it is.
     pub(super) told_at: Option<Instant>,
-}
-
-/// An object as it is sent.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Object(Value);
-
-impl Versioned for Object {
-    fn version(&self) -> &str {
-        self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
-    }
-
-    fn unread(uid: String) -> Option<Self> {
-        Some(Self(json!({ "metadata": { "uid": uid } })))
-    }
 }
 
 impl Watch {

@@ -16,7 +16,6 @@ use kickoff::outside::kubernetes::api::{Page, escape};
 use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::REFLECTOR;
 use crate::process::mib;
@@ -60,17 +59,6 @@ pub async fn watch<T: DeserializeOwned>(
     let path = format!("{path}?watch=true&timeoutSeconds=3600&resourceVersion={version}");
     let lines = client.request_stream(get(&path)).await.unwrap().lines();
     lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-}
-
-/// Whether a Deployment's rollout is complete.
-pub fn is_out(object: &Value) -> bool {
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let status = &object["status"];
-    let updated = number(&status["updatedReplicas"]);
-    number(&status["observedGeneration"]) >= number(&object["metadata"]["generation"])
-        && updated >= number(&object["spec"]["replicas"])
-        && number(&status["replicas"]) <= updated
-        && number(&status["availableReplicas"]) >= updated
 }
 
 /// Keeps all objects of a path up to date until its end; says when it has them all.

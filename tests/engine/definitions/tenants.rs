@@ -7,7 +7,7 @@ use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::definitions::compile::{compile, labelled_namespaces, secret_sources};
 use kickoff::engine::definitions::load::{Loaded, load};
 use kickoff::engine::definitions::model::Secrets;
-use kickoff::engine::definitions::standing::Standing;
+use kickoff::engine::definitions::standing::Standings;
 use kickoff::engine::definitions::tenants::{Tenants, parse};
 use kickoff::engine::ids::ObjectName;
 use secrecy::SecretString;
@@ -124,7 +124,8 @@ fn a_bad_resource_says_so_and_stops_no_other() {
     let told: Vec<String> = made.problems.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told.iter().all(|it| it.starts_with("Trigger shop/bad: spec.runs[0].templat")), "{told:#?}");
-    let standing = |name: &str| Standing::of(&made, "Trigger", &ObjectName::new("shop", name));
+    let standings = Standings::of(&made);
+    let standing = |name: &str| standings.standing("Trigger", &ObjectName::new("shop", name));
     assert_eq!((standing("good").ready, standing("good").reason), (true, "InForce"));
     assert_eq!((standing("bad").ready, standing("bad").reason), (false, "Invalid"));
     assert!(standing("bad").message.contains("did you mean template?"), "{:?}", standing("bad"));

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::seen::State;
-use crate::kubernetes::rollouts::is_out;
+use crate::support::cluster::is_out;
 
 /// A span that begins before the server dies, and ends where an object was made after it had listed everything.
 #[derive(Debug, Clone)]

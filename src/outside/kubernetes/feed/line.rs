@@ -145,23 +145,8 @@ fn one_by_one<T: Versioned>(text: &str) -> Result<Page<T>, CallError> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
+    use super::super::Object;
     use super::*;
-
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    struct Object(Value);
-
-    impl Versioned for Object {
-        fn version(&self) -> &str {
-            self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
-        }
-
-        fn unread(uid: String) -> Option<Self> {
-            Some(Self(Value::String(uid)))
-        }
-    }
 
     /// In short: what a line says, and of what.
     fn said(text: &str) -> String {
@@ -209,11 +194,8 @@ mod tests {
         let text = format!(r#"{{"metadata": {{"resourceVersion": "7"}}, "items": [{items}]}}"#);
         assert!(serde_json::from_str::<Page<Object>>(&text).is_err());
         let page = page::<Object>(&text).unwrap();
-        let uids: Vec<&str> = page
-            .items
-            .iter()
-            .map(|Object(it)| it["metadata"]["uid"].as_str().or(it.as_str()).unwrap())
-            .collect();
+        let uid = |Object(it): &Object| it["metadata"]["uid"].as_str().unwrap().to_owned();
+        let uids: Vec<String> = page.items.iter().map(uid).collect();
         assert_eq!(uids, ["a", "deep", "b"]);
         assert_eq!(page.metadata.resource_version, "7");
     }

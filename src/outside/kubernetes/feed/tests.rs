@@ -11,24 +11,8 @@ use http::{Request, Response};
 use http_body_util::Full;
 use kube::Client;
 use kube::client::Body;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::*;
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Object(Value);
-
-impl Versioned for Object {
-    fn version(&self) -> &str {
-        self.0["metadata"]["resourceVersion"].as_str().unwrap_or_default()
-    }
-
-    fn unread(uid: String) -> Option<Self> {
-        Some(Self(json!({"metadata": {"uid": uid}})))
-    }
-}
 
 /// Answers by a script, and keeps what was asked.
 #[derive(Clone, Default)]
