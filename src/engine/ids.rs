@@ -30,26 +30,56 @@ pub fn h_hex(ctx: &str, parts: &[&[u8]], digits: usize) -> String {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $digits:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        // The digits themselves, so that one of the thousands that are held takes no memory besides.
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
+        #[schema(value_type = String)]
+        pub struct $name([u8; $digits]);
 
         impl $name {
             /// Accepts exactly the lower-case hex digits of an id of this kind.
             pub fn parse(text: &str) -> Option<Self> {
-                let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-                (text.len() == $digits && text.bytes().all(hex)).then(|| Self(text.to_owned()))
+                let digits: [u8; $digits] = text.as_bytes().try_into().ok()?;
+                let hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+                digits.iter().all(hex).then_some(Self(digits))
             }
 
             /// The id as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                std::str::from_utf8(&self.0).unwrap_or_default()
+            }
+
+            fn derived(ctx: &str, parts: &[&[u8]]) -> Self {
+                let mut digits = [b'0'; $digits];
+                digits.copy_from_slice(h_hex(ctx, parts, $digits).as_bytes());
+                Self(digits)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($name)).field(&self.as_str()).finish()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).ok_or_else(|| {
+                    let wanted = $digits;
+                    serde::de::Error::custom(format!("{text:?} is no id: an id has {wanted} lower-case hex digits"))
+                })
             }
         }
     };
@@ -72,7 +102,7 @@ impl EventKey {
     /// Derives the key of an event that came in through `ingress` (for instance
     /// `webhook/default/github`) with the CloudEvents attributes `source` and `id`.
     pub fn derive(ingress: &str, source: &str, id: &str) -> Self {
-        Self(h_hex("event", &[ingress.as_bytes(), source.as_bytes(), id.as_bytes()], 32))
+        Self::derived("event", &[ingress.as_bytes(), source.as_bytes(), id.as_bytes()])
     }
 }
 
@@ -80,7 +110,7 @@ impl FiringId {
     /// Derives the id of `trigger`'s firing for the event `event` on the Kickoff called `instance`.
     pub fn derive(instance: &str, trigger: &ObjectName, event: &EventKey) -> Self {
         let trigger = trigger.to_string();
-        Self(h_hex("firing", &[instance.as_bytes(), trigger.as_bytes(), event.0.as_bytes()], 32))
+        Self::derived("firing", &[instance.as_bytes(), trigger.as_bytes(), &event.0])
     }
 }
 
@@ -90,7 +120,7 @@ impl RunId {
     /// `matrix` must be canonical JSON (sorted keys); an index is never part of it, so adding a cell
     /// to a matrix does not rename the others.
     pub fn derive(firing: &FiringId, run_name: &str, matrix: &str) -> Self {
-        Self(h_hex("run", &[firing.0.as_bytes(), run_name.as_bytes(), matrix.as_bytes()], 20))
+        Self::derived("run", &[&firing.0, run_name.as_bytes(), matrix.as_bytes()])
     }
 }
 
@@ -162,6 +192,27 @@ mod tests {
         let firing = FiringId::derive("kickoff", &ObjectName::new("default", "smoke"), &event);
         let run = RunId::derive(&firing, "api", "{}");
         insta::assert_snapshot!(format!("{event}\n{firing}\n{run}"));
+    }
+
+    #[test]
+    fn an_id_is_its_digits_and_nothing_else() {
+        let text = "0123456789abcdef0123";
+        let run = RunId::parse(text).unwrap();
+        assert_eq!((run.to_string().as_str(), run.as_str()), (text, text));
+        assert_eq!(serde_json::to_value(&run).unwrap(), text);
+        assert_eq!(serde_json::from_value::<RunId>(text.into()).unwrap(), run);
+        assert_eq!(size_of::<RunId>(), text.len());
+        for none in [
+            "",
+            "0123456789ABCDEF0123",
+            "0123456789abcdef012",
+            "0123456789abcdef01234",
+            "0123456789abcdef01\u{e9}",
+        ] {
+            assert_eq!(RunId::parse(none), None, "{none}");
+            let refused = serde_json::from_value::<RunId>(none.into()).unwrap_err().to_string();
+            assert_eq!(refused, format!("{none:?} is no id: an id has 20 lower-case hex digits"));
+        }
     }
 
     #[test]
