@@ -97,7 +97,7 @@ impl Attributes {
 }
 
 /// The chain of firings that led to an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cause {
     /// The firing that ended.
@@ -250,7 +250,7 @@ fn nats(text: &str) -> Option<Ingress> {
 }
 
 /// What a payload says about the code, the same for every forge. What a payload lacks stays missing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Git {
     /// `owner/name`, on GitLab the path with namespace.

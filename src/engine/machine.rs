@@ -22,6 +22,7 @@ mod job;
 pub mod join;
 mod key;
 mod mark;
+mod open;
 pub mod parked;
 mod place;
 pub mod plan;

@@ -102,7 +102,7 @@ pub struct Finished {
 }
 
 /// Which exit codes mean that the test said no. Any other but 0 is an [`Outcome::Error`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ExitCodes {
     /// Inclusive ranges.
     pub failed: Vec<(i32, i32)>,

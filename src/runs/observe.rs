@@ -66,7 +66,7 @@ impl Observer {
         self.queued.clear();
         self.counts = [0; STATES.len()];
         for run in machine.runs() {
-            self.learn(run);
+            self.learn(&run);
         }
         self.held = machine.held().iter().map(|(key, record)| (key.clone(), kinds(record))).collect();
         let (waiting, parked) = machine.results();

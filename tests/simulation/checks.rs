@@ -36,7 +36,7 @@ pub fn no_group_overfills(
             continue;
         }
         let limit = snapshot.group_limits.get(&slot.group).copied().unwrap_or(slot.limit) as usize;
-        let same = |other: &&Firing| {
+        let same = |other: &Firing| {
             other.state == FiringState::Active
                 && other.slot.as_ref().is_some_and(|taken| taken.group == slot.group && taken.key == slot.key)
         };

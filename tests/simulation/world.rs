@@ -425,7 +425,7 @@ impl World {
     fn delete_by_hand(&mut self) {
         let known = |id: &&JobId| {
             let run = self.machine.run(&id.run);
-            run.and_then(|run| run.attempts.last()).is_some_and(|attempt| attempt.uid.is_some())
+            run.is_some_and(|run| run.attempts.last().is_some_and(|attempt| attempt.uid.is_some()))
         };
         let ids: Vec<JobId> = self.jobs.keys().filter(known).cloned().collect();
         let Some(id) = self.rng.choice(&ids).cloned() else { return };

@@ -167,7 +167,7 @@ pub struct Environment {
 }
 
 /// Further attempts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retries {
     /// Attempts beyond the first.

@@ -43,14 +43,14 @@ impl Turn<'_> {
             return;
         }
         let now = self.now;
-        let runs =
-            self.machine.runs.values().filter(|run| run.state == RunState::Retrying && run.since > now);
-        for run in runs.cloned().collect::<Vec<Run>>() {
+        let runs = self.machine.runs.iter();
+        let late = runs.filter(|(_, run)| run.state == RunState::Retrying && run.since > now);
+        for run in late.map(|(id, run)| run.record(id)).collect::<Vec<Run>>() {
             self.put_run(Run { since: now, ..run });
         }
-        let firings = self.machine.firings.values();
-        let late = firings.filter(|firing| firing.state == FiringState::Queued && firing.since > now);
-        for firing in late.cloned().collect::<Vec<Firing>>() {
+        let firings = self.machine.firings.iter();
+        let late = firings.filter(|(_, firing)| firing.state == FiringState::Queued && firing.since > now);
+        for firing in late.map(|(id, firing)| firing.record(id)).collect::<Vec<Firing>>() {
             self.put_firing(Firing { since: now, ..firing });
         }
         self.mend_debounced();
@@ -75,8 +75,8 @@ impl Turn<'_> {
     }
 
     fn requeue(&mut self, id: &RunId) {
-        let Some(run) = self.machine.runs.get(id) else { return };
-        let run = Run { state: RunState::Queued, since: self.now, attempt: run.attempt + 1, ..run.clone() };
+        let Some(run) = self.machine.run(id) else { return };
+        let run = Run { state: RunState::Queued, since: self.now, attempt: run.attempt + 1, ..run };
         self.put_run(run);
     }
 
@@ -95,7 +95,7 @@ impl Turn<'_> {
                 state: FiringState::Active,
                 started_at: Some(self.now),
                 since: self.now,
-                ..firing.clone()
+                ..firing.record(id)
             };
             self.put_firing(firing);
         }
@@ -106,11 +106,10 @@ impl Turn<'_> {
     }
 
     fn launch(&mut self, id: &RunId) {
-        let Some(run) = self.machine.runs.get(id) else {
+        let Some(mut run) = self.machine.run(id) else {
             self.machine.ready.pop_first();
             return;
         };
-        let mut run = run.clone();
         run.state = RunState::Launching;
         run.since = self.now;
         run.attempts.push(Attempt::default());
@@ -121,8 +120,8 @@ impl Turn<'_> {
 
     /// Ends a firing early: what has not started never will, what runs is stopped.
     pub(super) fn cancel_firing(&mut self, id: &FiringId, why: &str) {
-        let Some(firing) = self.machine.firings.get(id) else { return };
-        let firing = Firing { reason: Some(why.to_owned()), ..firing.clone() };
+        let Some(firing) = self.machine.firing(id) else { return };
+        let firing = Firing { reason: Some(why.to_owned()), ..firing };
         let runs: Vec<_> =
             firing.runs.iter().filter(|run| run.outcome.is_none()).map(|run| run.id.clone()).collect();
         self.put_firing(firing);
@@ -133,8 +132,7 @@ impl Turn<'_> {
 
     /// Ends a run early. What has ended stays as it is.
     pub(super) fn cancel_run(&mut self, id: &RunId, why: &str) {
-        let Some(run) = self.machine.runs.get(id) else { return };
-        let mut run = run.clone();
+        let Some(mut run) = self.machine.run(id) else { return };
         match run.state {
             RunState::Queued | RunState::Retrying => {
                 run.cancel = Some(why.to_owned());

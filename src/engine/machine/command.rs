@@ -127,11 +127,11 @@ impl Turn<'_> {
     }
 
     fn cancel_by_hand(&mut self, event: &Event, id: &RunId) -> Decision {
-        let Some(run) = self.machine.runs.get(id).filter(|run| !run.state.has_ended()) else {
+        let Some(run) = self.machine.run(id).filter(|run| !run.state.has_ended()) else {
             return invalid(format!("run {id} is not open: it has ended, or never was"));
         };
-        let name = run.trigger.clone().unwrap_or_else(|| run.template.clone());
-        let firing = Some(run.firing.clone());
+        let name = run.owner().clone();
+        let firing = Some(run.firing);
         let by = match &event.attributes.ingress {
             Ingress::Manual(principal) => principal.as_str(),
             _ => "unknown",

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::key::{Key, Write};
-use super::record::{Delivery, Firing, FiringState, Record, Run, RunState};
+use super::record::{Attempt, Delivery, Firing, FiringState, Record, Run, RunState};
 use super::report::Told;
 use super::state::{Turn, append};
 use super::types::{Created, JobId, JobSeen, JobState, Order, Place, PodSeen, Settled};
 use crate::engine::event::{Attributes, Cause, Ingress, Millis};
+use crate::engine::ids::RunId;
 use crate::engine::trace::Trace;
 use crate::engine::verdict::{Finished, Judgement, Outcome, judge, worst};
 
@@ -22,13 +23,10 @@ const MOST_OUTPUTS: usize = 4_096;
 const MOST_PODS: usize = 16;
 
 /// Attempts that ended and whose log is not settled.
-pub(super) fn unsettled(run: &Run) -> impl Iterator<Item = JobId> {
-    let ended = run
-        .attempts
-        .iter()
-        .zip(1..)
-        .filter(|(attempt, _)| attempt.outcome.is_some() && attempt.log.is_none());
-    ended.map(|(_, number)| JobId { run: run.id.clone(), attempt: number })
+pub(super) fn unsettled(run: &RunId, attempts: &[Attempt]) -> impl Iterator<Item = JobId> {
+    let ended =
+        attempts.iter().zip(1..).filter(|(attempt, _)| attempt.outcome.is_some() && attempt.log.is_none());
+    ended.map(move |(_, number)| JobId { run: run.clone(), attempt: number })
 }
 
 /// The order that stops a run's current Job.
@@ -67,7 +65,7 @@ fn note(pods: &mut Vec<PodSeen>, seen: Vec<PodSeen>) {
 
 impl Turn<'_> {
     pub(super) fn created(&mut self, job: &JobId, result: Created) {
-        let current = self.machine.runs.get(&job.run).filter(|run| run.attempt == job.attempt).cloned();
+        let current = self.machine.run(&job.run).filter(|run| run.attempt == job.attempt);
         let Some(mut run) = current.filter(|run| run.state.occupies()) else {
             if let Created::Submitted { uid } = result {
                 self.order(Order::Delete {
@@ -107,14 +105,13 @@ impl Turn<'_> {
     }
 
     pub(super) fn seen(&mut self, seen: JobSeen) {
-        let Some(run) = self.machine.runs.get(&seen.job.run) else { return self.leftover(seen, true) };
+        let Some(mut run) = self.machine.run(&seen.job.run) else { return self.leftover(seen, true) };
         if run.attempt != seen.job.attempt || !run.state.occupies() {
             let place = seen.job.attempt.checked_sub(1).map(|index| index as usize);
             let attempt = place.and_then(|index| run.attempts.get(index));
             let settled = attempt.is_none_or(|attempt| attempt.log.is_some());
             return self.leftover(seen, settled);
         }
-        let mut run = run.clone();
         let known = run.attempts.last().and_then(|attempt| attempt.uid.as_ref());
         if known.is_some_and(|uid| *uid != seen.uid) {
             return;
@@ -191,13 +188,13 @@ impl Turn<'_> {
 
     pub(super) fn listed(&mut self, jobs: &BTreeSet<JobId>) {
         let mut missing: Vec<(JobId, Option<String>, Place)> = Vec::new();
-        for run in self.machine.runs.values() {
-            let job = JobId { run: run.id.clone(), attempt: run.attempt };
+        for (id, run) in &self.machine.runs {
+            let job = JobId { run: id.clone(), attempt: run.attempt };
             let expected =
                 matches!(run.state, RunState::Submitted | RunState::Running | RunState::Cancelling);
             if expected && !jobs.contains(&job) {
                 let uid = run.attempts.last().and_then(|attempt| attempt.uid.clone());
-                missing.push((job, uid, run.place(run.attempt)));
+                missing.push((job, uid, run.record(id).place(run.attempt)));
             }
         }
         missing.sort();
@@ -244,8 +241,7 @@ impl Turn<'_> {
         self.tell_run(&run, Told::Finished);
         let (id, firing, given) = (run.id.clone(), run.firing.clone(), run.outputs.clone());
         self.settle_or_keep(run);
-        let Some(firing) = self.machine.firings.get(&firing) else { return };
-        let mut firing = firing.clone();
+        let Some(mut firing) = self.machine.firing(&firing) else { return };
         for summary in &mut firing.runs {
             if summary.id == id {
                 summary.outcome = Some(outcome);
@@ -308,8 +304,7 @@ impl Turn<'_> {
 
     pub(super) fn settled(&mut self, job: &JobId, settled: Settled) {
         self.order(Order::Clean(job.clone()));
-        let Some(run) = self.machine.runs.get(&job.run) else { return };
-        let mut run = run.clone();
+        let Some(mut run) = self.machine.run(&job.run) else { return };
         let place = job.attempt.checked_sub(1).map(|index| index as usize);
         let Some(attempt) = place.and_then(|index| run.attempts.get_mut(index)) else { return };
         attempt.log = Some(settled);

@@ -228,7 +228,7 @@ pub struct Firing {
 }
 
 /// Which event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EventRef {
     /// Key.
@@ -282,7 +282,7 @@ pub enum FiringState {
 }
 
 /// The limit a firing counts against, as it was when it was decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Slot {
     /// `namespace/group`.

@@ -91,7 +91,7 @@ impl Turn<'_> {
             Told::Queued | Told::Started => step.to_owned(),
             Told::Finished => run.outcome.map_or_else(String::new, |it| lower(it.as_str())),
         };
-        let previous = self.machine.firings.get(&run.firing).and_then(|firing| self.previous(firing));
+        let previous = self.machine.firing(&run.firing).and_then(|firing| self.previous(&firing));
         let owner = run.owner();
         let data = json!({
             "run": run.id,

@@ -9,6 +9,7 @@ use super::debounce::Debounced;
 use super::gate::Gated;
 use super::join::Hold;
 use super::key::{Key, Write};
+use super::open::{OpenFiring, OpenRun, Pools};
 use super::rate::Rate;
 use super::record::{Delivery, EventRecord, Firing, FiringState, Record, Run, RunState};
 use super::report::Results;
@@ -68,8 +69,10 @@ impl MachineConfig {
 pub struct Machine {
     pub(super) config: MachineConfig,
     pub(super) cursor: u64,
-    pub(super) runs: HashMap<RunId, Run>,
-    pub(super) firings: HashMap<FiringId, Firing>,
+    // A map has room for up to twice what is in it, so what is large stands beside it.
+    pub(super) runs: HashMap<RunId, Box<OpenRun>>,
+    pub(super) firings: HashMap<FiringId, Box<OpenFiring>>,
+    pools: Pools,
     pub(super) groups: HashMap<GroupKey, Group>,
     /// Groups in which something may have become possible.
     pub(super) touched: BTreeSet<GroupKey>,
@@ -142,13 +145,6 @@ pub(super) fn rank(priority: i32, created_at: Millis, ordinal: (u64, u32)) -> Ra
     (created_at.saturating_sub(i64::from(priority) * 60_000), ordinal)
 }
 
-/// The pause before the attempt after `attempt`, milliseconds: doubled each time, up to an hour or to
-/// what the template says, where that is longer.
-pub(super) fn backoff_ms(run: &Run) -> i64 {
-    let doublings = run.attempt.saturating_sub(1).min(20);
-    run.retries.backoff_ms.saturating_mul(1 << doublings).min(run.retries.backoff_ms.max(3_600_000))
-}
-
 impl Machine {
     /// An empty machine; fold the records into it with [`Machine::apply`].
     pub fn new(config: MachineConfig) -> Self {
@@ -157,6 +153,7 @@ impl Machine {
             cursor: 0,
             runs: HashMap::new(),
             firings: HashMap::new(),
+            pools: Pools::default(),
             groups: HashMap::new(),
             touched: BTreeSet::new(),
             ready: BTreeSet::new(),
@@ -185,13 +182,13 @@ impl Machine {
     }
 
     /// The open runs, in no order.
-    pub fn runs(&self) -> impl Iterator<Item = &Run> {
-        self.runs.values()
+    pub fn runs(&self) -> impl Iterator<Item = Run> {
+        self.runs.iter().map(|(id, run)| run.record(id))
     }
 
     /// The open firings, in no order.
-    pub fn firings(&self) -> impl Iterator<Item = &Firing> {
-        self.firings.values()
+    pub fn firings(&self) -> impl Iterator<Item = Firing> {
+        self.firings.iter().map(|(id, firing)| firing.record(id))
     }
 
     /// The last event of each series that is known, in no order.
@@ -220,8 +217,13 @@ impl Machine {
     }
 
     /// One open run.
-    pub fn run(&self, id: &RunId) -> Option<&Run> {
-        self.runs.get(id)
+    pub fn run(&self, id: &RunId) -> Option<Run> {
+        self.runs.get(id).map(|run| run.record(id))
+    }
+
+    /// One open firing.
+    pub(super) fn firing(&self, id: &FiringId) -> Option<Firing> {
+        self.firings.get(id).map(|firing| firing.record(id))
     }
 
     /// When to step next with [`Input::Due`], where nothing happens before.
@@ -303,16 +305,18 @@ impl Machine {
     }
 
     fn learn_run(&mut self, run: &Run) {
+        let id = &run.id;
+        let run = OpenRun::keep(run, &mut self.pools);
         if run.state.occupies() {
             self.running += 1;
         }
         if run.state == RunState::Queued && self.is_active(&run.firing) {
-            self.ready.insert((run_rank(run), run.id.clone()));
+            self.ready.insert((run.rank(), id.clone()));
         }
         if run.state == RunState::Retrying {
-            self.timers.insert((run.since + backoff_ms(run), Timer::Retry(run.id.clone())));
+            self.timers.insert((run.since + run.backoff_ms(), Timer::Retry(id.clone())));
         }
-        self.runs.insert(run.id.clone(), run.clone());
+        self.runs.insert(id.clone(), Box::new(run));
     }
 
     fn forget_run(&mut self, id: &RunId) {
@@ -320,46 +324,51 @@ impl Machine {
         if run.state.occupies() {
             self.running -= 1;
         }
-        self.ready.remove(&(run_rank(&run), id.clone()));
+        self.ready.remove(&(run.rank(), id.clone()));
         if run.state == RunState::Retrying {
-            self.timers.remove(&(run.since + backoff_ms(&run), Timer::Retry(id.clone())));
+            self.timers.remove(&(run.since + run.backoff_ms(), Timer::Retry(id.clone())));
         }
+        run.give_back(&mut self.pools);
     }
 
-    fn learn_firing(&mut self, firing: &Firing) {
+    fn learn_firing(&mut self, record: &Firing) {
+        let id = &record.id;
+        let firing = OpenFiring::keep(record, &mut self.pools);
         let queued = firing.state == FiringState::Queued;
         if let Some(slot) = &firing.slot {
             let key = (slot.group.clone(), slot.key.clone());
             let group = self.groups.entry(key.clone()).or_default();
             if queued {
-                group.queue.insert((firing_rank(firing), firing.id.clone()));
-                self.timers.insert((firing.since + slot.max_wait_ms, Timer::MaxWait(firing.id.clone())));
+                group.queue.insert((firing.rank(), id.clone()));
+                self.timers.insert((firing.since + slot.max_wait_ms, Timer::MaxWait(id.clone())));
             } else {
-                group.active.insert(firing.id.clone());
+                group.active.insert(id.clone());
             }
             self.touched.insert(key);
         }
         if firing.state == FiringState::Active {
-            let queued = |run: &&Run| run.state == RunState::Queued;
-            let runs = firing.runs.iter().filter_map(|summary| self.runs.get(&summary.id)).filter(queued);
-            self.ready.extend(runs.map(|run| (run_rank(run), run.id.clone())));
+            let open = record.runs.iter().filter_map(|run| Some((&run.id, self.runs.get(&run.id)?)));
+            let queued = open.filter(|(_, run)| run.state == RunState::Queued);
+            self.ready.extend(queued.map(|(id, run)| (run.rank(), id.clone())));
         }
-        self.firings.insert(firing.id.clone(), firing.clone());
+        self.firings.insert(id.clone(), Box::new(firing));
     }
 
     fn forget_firing(&mut self, id: &FiringId) {
         let Some(firing) = self.firings.remove(id) else { return };
-        let Some(slot) = &firing.slot else { return };
-        self.timers.remove(&(firing.since + slot.max_wait_ms, Timer::MaxWait(id.clone())));
-        let key = (slot.group.clone(), slot.key.clone());
-        if let Some(group) = self.groups.get_mut(&key) {
-            group.active.remove(id);
-            group.queue.remove(&(firing_rank(&firing), id.clone()));
-            if group.active.is_empty() && group.queue.is_empty() {
-                self.groups.remove(&key);
+        if let Some(slot) = &firing.slot {
+            self.timers.remove(&(firing.since + slot.max_wait_ms, Timer::MaxWait(id.clone())));
+            let key = (slot.group.clone(), slot.key.clone());
+            if let Some(group) = self.groups.get_mut(&key) {
+                group.active.remove(id);
+                group.queue.remove(&(firing.rank(), id.clone()));
+                if group.active.is_empty() && group.queue.is_empty() {
+                    self.groups.remove(&key);
+                }
             }
+            self.touched.insert(key);
         }
-        self.touched.insert(key);
+        firing.give_back(&mut self.pools);
     }
 
     fn is_active(&self, firing: &FiringId) -> bool {
@@ -368,17 +377,17 @@ impl Machine {
 
     /// Every order not known to be done. Given once after start-up; all are idempotent.
     pub fn outstanding(&self) -> Vec<Order> {
-        let mut runs: Vec<&Run> = self.runs.values().collect();
-        runs.sort_by_key(|run| run.ordinal);
+        let mut runs: Vec<(&RunId, &OpenRun)> = self.runs.iter().map(|(id, run)| (id, &**run)).collect();
+        runs.sort_by_key(|(_, run)| run.ordinal);
         let mut orders = Vec::new();
-        for run in runs {
-            let job = JobId { run: run.id.clone(), attempt: run.attempt };
+        for (id, run) in runs {
+            let job = JobId { run: id.clone(), attempt: run.attempt };
             match run.state {
                 RunState::Launching => orders.push(Order::Create(job)),
-                RunState::Cancelling => orders.push(super::job::stop(run)),
+                RunState::Cancelling => orders.push(super::job::stop(&run.record(id))),
                 _ => {}
             }
-            orders.extend(super::job::unsettled(run).map(Order::Collect));
+            orders.extend(super::job::unsettled(id, &run.attempts).map(Order::Collect));
         }
         orders.extend(self.probes());
         orders.extend(self.deliveries.values().map(append));
@@ -426,14 +435,6 @@ pub(super) fn append(delivery: &Delivery) -> Order {
         attributes: delivery.attributes.clone(),
         body: delivery.data.to_string().into(),
     }))
-}
-
-fn run_rank(run: &Run) -> Rank {
-    rank(run.priority, run.created_at, run.ordinal)
-}
-
-fn firing_rank(firing: &Firing) -> Rank {
-    rank(firing.priority, firing.created_at, firing.ordinal)
 }
 
 /// One step in the making.

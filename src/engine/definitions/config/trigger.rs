@@ -321,7 +321,7 @@ pub struct ConcurrencyConfig {
 }
 
 /// What to do with one firing too many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum WhenFull {
     /// It waits.
     #[default]
