@@ -113,7 +113,7 @@ fn due(uid: &str, job: &JobFacts, pods: &[PodFacts], now: Millis) -> Option<Due>
 
 /// A pod that should be gone and is not.
 fn lost(pod: &PodFacts) -> Option<Due> {
-    let (reason, message) = pod.disruption.clone()?;
+    let (reason, message) = pod.disruption.as_deref()?.clone();
     Some(Due {
         at: pod.gone_by?.saturating_add(LOST_AFTER_MS),
         reason,
@@ -133,7 +133,7 @@ fn stuck(pod: &PodFacts, waited: &str, from: impl Fn(Millis) -> Millis) -> Optio
     let ended = pod.containers.iter().filter_map(|container| container.ended.as_ref()?.finished_at);
     let since = ended.chain([pod.created_at]).max().unwrap_or_default();
     let blocked = pod.containers.iter().find_map(|container| {
-        let (reason, message) = container.waiting.as_ref()?;
+        let (reason, message) = container.waiting.as_deref()?;
         is_stuck(reason).then(|| (container, reason.clone(), message.clone()))
     });
     if let Some((container, reason, message)) = blocked {
@@ -143,7 +143,7 @@ fn stuck(pod: &PodFacts, waited: &str, from: impl Fn(Millis) -> Millis) -> Optio
     if pod.started_at().is_some() {
         return None;
     }
-    let waiting = pod.containers.iter().find_map(|container| container.waiting.as_ref());
+    let waiting = pod.containers.iter().find_map(|container| container.waiting.as_deref());
     let state = waiting.map_or("Pending", |(reason, _)| reason.as_str());
     let message = format!("no container was started within {waited} ({state})");
     Some(Due { at: from(pod.created_at), reason: "notStarted".to_owned(), message, container: None, about })
@@ -182,7 +182,7 @@ fn failed(end: &JobEnd, pods: &[PodFacts]) -> (Ended, Option<String>) {
     let last = by_test.or(ends.last()).cloned();
     if end.reason == "DeadlineExceeded" {
         let started = pods.iter().any(|pod| pod.started_at().is_some());
-        let disrupted = pods.iter().rev().find_map(|pod| pod.disruption.clone());
+        let disrupted = pods.iter().rev().find_map(|pod| pod.disruption.as_deref().cloned());
         return match (disrupted, last) {
             (Some((reason, message)), None) => (Ended::Broken { reason, message }, None),
             (None, last) if started || last.is_none() => (Ended::TimedOut, None),
@@ -207,7 +207,7 @@ fn told(message: &str) -> Option<(Ended, Option<String>)> {
 fn pod_end(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
     let broken =
         |reason: &str, message: &str| Ended::Broken { reason: reason.into(), message: message.into() };
-    let waiting = pod.containers.iter().find_map(|container| container.waiting.as_ref());
+    let waiting = pod.containers.iter().find_map(|container| container.waiting.as_deref());
     if pod.reason == "DeadlineExceeded" {
         if pod.started_at().is_some() {
             return Some((Ended::TimedOut, None));
@@ -219,7 +219,7 @@ fn pod_end(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
     if !pod.reason.is_empty() {
         return Some((broken(&pod.reason, &pod.message), None));
     }
-    if let Some((reason, message)) = &pod.disruption {
+    if let Some((reason, message)) = pod.disruption.as_deref() {
         return Some((broken(reason, message), None));
     }
     let several = pod.containers.len() > 1;

@@ -20,7 +20,7 @@ pub struct JobFacts {
     pub(super) began_at: Millis,
     pub(super) standing: Standing,
     /// Complete or Failed.
-    pub(super) end: Option<JobEnd>,
+    pub(super) end: Option<Box<JobEnd>>,
     pub(super) failed_indexes: String,
     /// How long it may take until its containers run, milliseconds.
     pub(super) start_timeout_ms: i64,
@@ -75,7 +75,7 @@ pub struct PodFacts {
     pub(super) reason: String,
     pub(super) message: String,
     /// Reason and message of the condition `DisruptionTarget`.
-    pub(super) disruption: Option<(String, String)>,
+    pub(super) disruption: Option<Box<(String, String)>>,
     /// What the scheduler says, while it finds no node.
     pub(super) unschedulable: Option<String>,
 }
@@ -100,8 +100,8 @@ pub struct ContainerFacts {
     pub restarts: u32,
     /// When it was first started.
     pub started_at: Option<Millis>,
-    pub(super) ended: Option<Terminated>,
-    pub(super) waiting: Option<(String, String)>,
+    pub(super) ended: Option<Box<Terminated>>,
+    pub(super) waiting: Option<Box<(String, String)>>,
 }
 
 /// What a container is for, in the order in which their logs are read.
@@ -122,11 +122,13 @@ impl JobFacts {
         let holds = |condition: &&Condition| {
             condition.status == "True" && matches!(condition.kind.as_str(), "Complete" | "Failed")
         };
-        let end = job.status.conditions.iter().find(holds).map(|condition| JobEnd {
-            complete: condition.kind == "Complete",
-            reason: condition.reason.clone(),
-            message: condition.message.clone(),
-            at: condition.last_transition_time.unwrap_or_default(),
+        let end = job.status.conditions.iter().find(holds).map(|condition| {
+            Box::new(JobEnd {
+                complete: condition.kind == "Complete",
+                reason: condition.reason.clone(),
+                message: condition.message.clone(),
+                at: condition.last_transition_time.unwrap_or_default(),
+            })
         });
         let created = job.metadata.creation_timestamp.unwrap_or_default();
         let span = |text: &str, default| Span::parse(text).map_or(default, Span::as_millis);
@@ -205,7 +207,7 @@ impl PodFacts {
             },
             reason: pod.status.reason.clone(),
             message: pod.status.message.clone(),
-            disruption: disruption.map(|found| (found.reason.clone(), found.message.clone())),
+            disruption: disruption.map(|found| Box::new((found.reason.clone(), found.message.clone()))),
             unschedulable: unplaced.map(|found| found.message.clone()),
         }
     }
@@ -229,11 +231,11 @@ impl PodFacts {
     pub fn seen(&self) -> PodSeen {
         let ended = |role: Role| {
             let of_role = self.containers.iter().filter(move |container| container.role == role);
-            of_role.filter_map(|container| container.ended.as_ref())
+            of_role.filter_map(|container| container.ended.as_deref())
         };
         let decided = ended(Role::Init).chain(ended(Role::Main)).find(|ended| ended.exit_code != 0);
         let decided = decided.or_else(|| ended(Role::Main).next());
-        let told = [self.reason.as_str(), self.disruption.as_ref().map_or("", |(reason, _)| reason)];
+        let told = [self.reason.as_str(), self.disruption.as_deref().map_or("", |(reason, _)| reason)];
         let of_container = decided.map(|ended| ended.reason.as_str());
         let reason = told.into_iter().find(|reason| !reason.is_empty());
         let reason = reason.or(of_container);
@@ -277,9 +279,9 @@ impl ContainerFacts {
         let both = [&status.last_state, &status.state];
         let ended = both.iter().filter_map(|state| state.terminated.as_ref());
         facts.started_at = ended.filter_map(|ended| ended.started_at).chain(running).min();
-        facts.ended.clone_from(&status.state.terminated);
-        facts.waiting =
-            status.state.waiting.as_ref().map(|waiting| (waiting.reason.clone(), waiting.message.clone()));
+        facts.ended = status.state.terminated.clone().map(Box::new);
+        let waiting = status.state.waiting.as_ref();
+        facts.waiting = waiting.map(|waiting| Box::new((waiting.reason.clone(), waiting.message.clone())));
         facts
     }
 
@@ -291,11 +293,12 @@ impl ContainerFacts {
             self.ended = before.ended;
         }
         // The pull's own error says more than that it waits to pull again.
-        if let (Some((reason, _)), Some((earlier, message))) = (&self.waiting, &before.waiting) {
+        let both = (self.waiting.as_deref(), before.waiting.as_deref());
+        if let (Some((reason, _)), Some((earlier, message))) = both {
             let pulls =
                 matches!(reason.as_str(), "ImagePullBackOff" | "ContainerCreating" | "PodInitializing");
             if pulls && earlier == "ErrImagePull" {
-                self.waiting = Some((earlier.clone(), message.clone()));
+                self.waiting = Some(Box::new((earlier.clone(), message.clone())));
             }
         }
     }
@@ -308,5 +311,18 @@ impl ContainerFacts {
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of each there are as many as there are runs with a Job.
+    #[test]
+    fn what_is_remembered_is_small() {
+        assert!(size_of::<JobFacts>() <= 72, "{}", size_of::<JobFacts>());
+        assert!(size_of::<PodFacts>() <= 224, "{}", size_of::<PodFacts>());
+        assert!(size_of::<ContainerFacts>() <= 72, "{}", size_of::<ContainerFacts>());
     }
 }

@@ -29,7 +29,8 @@ pub(super) struct Board {
 
 #[derive(Debug, Default)]
 struct Inner {
-    jobs: HashMap<JobId, Entry>,
+    /// Boxed: a map has room for up to twice what is in it.
+    jobs: HashMap<JobId, Box<Entry>>,
     timers: BTreeSet<(Millis, JobId)>,
 }
 
@@ -134,7 +135,7 @@ impl Board {
 
     /// What is known of a Job.
     pub(super) fn get(&self, job: &JobId) -> Option<Entry> {
-        self.lock().jobs.get(job).cloned()
+        self.lock().jobs.get(job).map(|entry| (**entry).clone())
     }
 
     /// A Job that was created or adopted.
@@ -143,7 +144,7 @@ impl Board {
         let entry = inner.jobs.entry(job.clone()).or_default();
         if entry.uid != uid {
             let (namespace, name, uid) = (namespace.to_owned(), name.to_owned(), uid.to_owned());
-            *entry = Entry { namespace, name, uid, ..Entry::default() };
+            **entry = Entry { namespace, name, uid, ..Entry::default() };
         }
     }
 
@@ -167,7 +168,7 @@ impl Board {
             let place = entry.namespace == meta.namespace;
             let pods =
                 if place && entry.uid.is_empty() { std::mem::take(&mut entry.pods) } else { Vec::new() };
-            *entry = Entry { pods, ..Entry::default() };
+            **entry = Entry { pods, ..Entry::default() };
         }
         (entry.namespace, entry.name, entry.uid) =
             (meta.namespace.clone(), meta.name.clone(), meta.uid.clone());
@@ -198,6 +199,8 @@ impl Board {
         if let Some(known) = entry.pods.iter_mut().find(|known| known.uid == facts.uid) {
             known.merge(facts);
         } else {
+            // Most Jobs have one.
+            entry.pods.reserve_exact(1);
             entry.pods.push(facts);
             entry.pods.sort_by(|one, other| one.age().cmp(&other.age()));
         }
@@ -391,5 +394,17 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one for each run with a Job.
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<Entry>() <= 224, "{}", size_of::<Entry>());
+        assert!(size_of::<JobId>() <= 24, "{}", size_of::<JobId>());
     }
 }
