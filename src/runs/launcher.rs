@@ -40,7 +40,6 @@ const LAUNCH_DEADLINE: Duration = Duration::from_mins(5);
 const COLLECT_TRIES: u32 = 8;
 
 /// What the launcher works with.
-#[derive(Clone)]
 pub struct Launcher {
     /// Where Jobs run.
     pub executor: Arc<dyn Executor>,
@@ -73,6 +72,8 @@ impl Launcher {
     /// Carries out orders until `cancel`; what is under way then is given up and ordered again at the
     /// next start.
     pub async fn run(self, mut orders: mpsc::Receiver<Order>, cancel: CancellationToken) {
+        // Thousands of orders may be under way, and each holds it.
+        let this = Arc::new(self);
         let limits = Arc::new(Limits { calls: Semaphore::new(IN_FLIGHT), logs: Semaphore::new(COLLECTING) });
         let mut lanes: HashMap<String, Lane> = HashMap::new();
         let mut under_way = JoinSet::new();
@@ -81,7 +82,7 @@ impl Launcher {
                 () = cancel.cancelled() => return,
                 order = orders.recv(), if lanes.len() < LANES => {
                     let Some(order) = order else { return };
-                    let Some(order) = self.hand_on(order).await else { continue };
+                    let Some(order) = this.hand_on(order).await else { continue };
                     let name = lane_of(&order);
                     if let Some(lane) = lanes.get_mut(&name) {
                         if matches!(order, Order::Delete { .. }) {
@@ -90,7 +91,7 @@ impl Launcher {
                         lane.waiting.push_back(order);
                     } else {
                         let lane = Lane { waiting: VecDeque::new(), unwanted: CancellationToken::new() };
-                        let work = self.clone().carry_out(order, Arc::clone(&limits), lane.unwanted.clone());
+                        let work = Arc::clone(&this).carry_out(order, Arc::clone(&limits), lane.unwanted.clone());
                         lanes.insert(name.clone(), lane);
                         under_way.spawn(named(name, work));
                     }
@@ -103,7 +104,7 @@ impl Launcher {
                     let Some(lane) = lanes.get_mut(&name) else { continue };
                     if let Some(order) = lane.waiting.pop_front() {
                         lane.unwanted = CancellationToken::new();
-                        let work = self.clone().carry_out(order, Arc::clone(&limits), lane.unwanted.clone());
+                        let work = Arc::clone(&this).carry_out(order, Arc::clone(&limits), lane.unwanted.clone());
                         under_way.spawn(named(name, work));
                     } else {
                         lanes.remove(&name);
@@ -132,7 +133,7 @@ impl Launcher {
         }
     }
 
-    async fn carry_out(self, order: Order, limits: Arc<Limits>, unwanted: CancellationToken) {
+    async fn carry_out(self: Arc<Self>, order: Order, limits: Arc<Limits>, unwanted: CancellationToken) {
         let fact = match order {
             Order::Create(job) => self.create(job, &limits, &unwanted).await,
             Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, &limits).await,
