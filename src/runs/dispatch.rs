@@ -128,8 +128,8 @@ impl Dispatch {
     async fn begin(&self) -> Result<(Fence, Machine), RecordsError> {
         let fence = self.records.lead(&self.config.instance).await?;
         let mut machine = Machine::new(self.config.clone());
-        for prefix in Key::OPEN {
-            for (key, record) in self.records.scan(prefix).await? {
+        for part in Key::open_parts() {
+            for (key, record) in self.records.scan(&part).await? {
                 machine.apply(&Write::put(key, record));
             }
         }

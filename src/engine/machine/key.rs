@@ -96,6 +96,17 @@ impl Key {
         "series/",
         "watched/",
     ];
+
+    /// The same in smaller parts, so that they need not be in memory all at once: of runs and firings there may be
+    /// tens of thousands, and they are told apart by the first digit of their ids.
+    pub fn open_parts() -> impl Iterator<Item = String> {
+        Self::OPEN.into_iter().flat_map(|prefix| match prefix {
+            "run/open/" | "firing/open/" => {
+                "0123456789abcdef".chars().map(|digit| format!("{prefix}{digit}")).collect::<Vec<String>>()
+            }
+            _ => vec![prefix.to_owned()],
+        })
+    }
 }
 
 impl fmt::Display for Key {
@@ -170,5 +181,25 @@ impl Key {
             "delivery" => Self::Delivery(EventKey::parse(id)?),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_open_record_is_in_one_part() {
+        let parts: Vec<String> = Key::open_parts().collect();
+        let ids = (0..16).flat_map(|digit| {
+            let run = RunId::parse(&format!("{digit:x}{:019}", 0)).unwrap();
+            let firing = FiringId::parse(&format!("{digit:x}{:031}", 0)).unwrap();
+            [Key::RunOpen(run), Key::FiringOpen(firing)]
+        });
+        for key in ids.chain([Key::Cursor, Key::Report(7), Key::Revision("a".to_owned())]) {
+            let stored = key.to_string();
+            let holding = parts.iter().filter(|part| stored.starts_with(part.as_str()));
+            assert_eq!(holding.count(), 1, "{stored}");
+        }
     }
 }
