@@ -75,6 +75,9 @@ impl Launcher {
         // Thousands of orders may be under way, and each holds it.
         let this = Arc::new(self);
         let limits = Arc::new(Limits { calls: Semaphore::new(IN_FLIGHT), logs: Semaphore::new(COLLECTING) });
+        let begin = |name: &str, order: Order, lane: &Lane| {
+            Arc::clone(&this).carry_out(name.to_owned(), order, Arc::clone(&limits), lane.unwanted.clone())
+        };
         let mut lanes: HashMap<String, Lane> = HashMap::new();
         let mut under_way = JoinSet::new();
         loop {
@@ -91,9 +94,8 @@ impl Launcher {
                         lane.waiting.push_back(order);
                     } else {
                         let lane = Lane { waiting: VecDeque::new(), unwanted: CancellationToken::new() };
-                        let work = Arc::clone(&this).carry_out(order, Arc::clone(&limits), lane.unwanted.clone());
-                        lanes.insert(name.clone(), lane);
-                        under_way.spawn(named(name, work));
+                        under_way.spawn(begin(&name, order, &lane));
+                        lanes.insert(name, lane);
                     }
                 }
                 Some(ended) = under_way.join_next() => {
@@ -104,8 +106,7 @@ impl Launcher {
                     let Some(lane) = lanes.get_mut(&name) else { continue };
                     if let Some(order) = lane.waiting.pop_front() {
                         lane.unwanted = CancellationToken::new();
-                        let work = Arc::clone(&this).carry_out(order, Arc::clone(&limits), lane.unwanted.clone());
-                        under_way.spawn(named(name, work));
+                        under_way.spawn(begin(&name, order, lane));
                     } else {
                         lanes.remove(&name);
                     }
@@ -133,7 +134,14 @@ impl Launcher {
         }
     }
 
-    async fn carry_out(self: Arc<Self>, order: Order, limits: Arc<Limits>, unwanted: CancellationToken) {
+    /// Gives back the name of its lane. It takes it itself: a future around it would be twice as large.
+    async fn carry_out(
+        self: Arc<Self>,
+        lane: String,
+        order: Order,
+        limits: Arc<Limits>,
+        unwanted: CancellationToken,
+    ) -> String {
         let fact = match order {
             Order::Create(job) => self.create(job, &limits, &unwanted).await,
             Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, &limits).await,
@@ -148,6 +156,7 @@ impl Launcher {
             // Dispatch is gone only when the process ends; the order is then given again.
             drop(self.facts.send(fact).await);
         }
+        lane
     }
 
     async fn create(&self, job: JobId, limits: &Limits, unwanted: &CancellationToken) -> Option<Input> {
@@ -343,11 +352,6 @@ where
             }
         }
     }
-}
-
-async fn named(name: String, work: impl Future<Output = ()>) -> String {
-    work.await;
-    name
 }
 
 fn lane_of(order: &Order) -> String {
