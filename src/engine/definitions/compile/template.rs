@@ -17,6 +17,8 @@ use crate::engine::render::{ManifestTemplate, ParamSchema, Times};
 use crate::engine::verdict::{ExitCodes, Outcome};
 
 const DEFAULT_TIMEOUT: Span = Span::from_millis(30 * 60_000);
+/// Every container of every run gets each of them.
+const MOST_PARAMS: usize = 128;
 /// When Kubernetes removes what Kickoff never came back for.
 const LONGEST_JOB_TTL_MS: i64 = 7 * 86_400_000;
 
@@ -36,6 +38,10 @@ pub(super) fn compile(
 ) -> Result<Arc<JobTemplate>, Vec<Finding>> {
     if let Some(same) = old.filter(|old| old.hash == hash) {
         return Ok(Arc::clone(same));
+    }
+    if spec.params.len() > MOST_PARAMS {
+        let message = format!("has {} entries; there may be up to {MOST_PARAMS}", spec.params.len());
+        return Err(vec![Finding::value("spec.params", message)]);
     }
     let mut findings = Vec::new();
     let params = params(&spec.params, &mut findings);
