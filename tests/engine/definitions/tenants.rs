@@ -16,18 +16,18 @@ use serde_json::{Value, json};
 use super::{TEMPLATE, TRIGGER, WEBHOOK};
 
 /// A resource: kind, namespace, name, spec.
-type Resource<'a> = (&'a str, &'a str, &'a str, Value);
+pub(super) type Resource<'a> = (&'a str, &'a str, &'a str, Value);
 
-fn hook() -> Value {
+pub(super) fn hook() -> Value {
     json!({"provider": "github", "secrets": [{"secretKeyRef": {"name": "github", "key": "token"}}]})
 }
 
-fn template() -> Value {
+pub(super) fn template() -> Value {
     let container = json!({"name": "main", "image": "busybox", "command": ["true"]});
     json!({"job": {"spec": {"template": {"spec": {"containers": [container]}}}}})
 }
 
-fn trigger(sources: &Value) -> Value {
+pub(super) fn trigger(sources: &Value) -> Value {
     json!({"sources": sources, "runs": [{"template": "smoke"}]})
 }
 
@@ -36,7 +36,7 @@ fn on_hook(name: &str) -> Value {
 }
 
 /// What files in `default`, resources and a file of grants come to; namespace `shop` has the label tier=gold.
-fn loaded(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Loaded {
+pub(super) fn loaded(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Loaded {
     let files: Vec<(String, String)> =
         files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     let mut loaded = load(&files, "default");
@@ -48,18 +48,18 @@ fn loaded(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> L
     loaded
 }
 
-fn snapshot(loaded: &Loaded, previous: Option<&Snapshot>) -> Arc<Snapshot> {
+pub(super) fn snapshot(loaded: &Loaded, previous: Option<&Snapshot>) -> Arc<Snapshot> {
     let resolved = |source| (source, Ok(SecretString::from("a secret")));
     let secrets: Secrets = secret_sources(loaded).into_iter().map(resolved).collect();
     compile(loaded, &secrets, previous)
 }
 
-fn problems(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Vec<String> {
+pub(super) fn problems(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Vec<String> {
     snapshot(&loaded(files, resources, grants), None).problems.iter().map(ToString::to_string).collect()
 }
 
 /// The only problem of a resource of namespace `shop` beside a webhook and a template that it may use.
-fn refused(kind: &str, spec: Value, grants: &str) -> Option<String> {
+pub(super) fn refused(kind: &str, spec: Value, grants: &str) -> Option<String> {
     let mut resources =
         vec![("Webhook", "shop", "github", hook()), ("JobTemplate", "shop", "smoke", template())];
     resources.push((kind, "shop", "tested", spec));
