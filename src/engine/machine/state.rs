@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::debounce::Debounced;
+use super::documents::Documents;
 use super::gate::Gated;
 use super::join::Hold;
 use super::key::{Key, Write};
@@ -101,8 +102,8 @@ pub struct Machine {
     pub(super) marks: BTreeMap<Ingress, Millis>,
     /// Of the objects of a cluster.
     pub(super) objects: Known,
-    /// Revisions that are recorded, with the hashes of their documents.
-    pub(super) revisions: BTreeMap<String, Vec<String>>,
+    /// Documents of the definitions that are recorded.
+    pub(super) documents: Documents,
     /// The time of the last step; 0 before the first, so that the first looks for clock jumps.
     pub(super) last_now: Millis,
 }
@@ -174,7 +175,7 @@ impl Machine {
             parked: BTreeSet::new(),
             marks: BTreeMap::new(),
             objects: Known::default(),
-            revisions: BTreeMap::new(),
+            documents: Documents::default(),
             last_now: 0,
         }
     }
@@ -292,12 +293,7 @@ impl Machine {
                 self.marks.remove(ingress);
             }
             (key @ (Key::Object(..) | Key::Watched(..)), value) => self.learn_object(key, value.as_ref()),
-            (Key::Revision(revision), Some(Record::Revision(documents))) => {
-                self.revisions.insert(revision.clone(), documents.clone());
-            }
-            (Key::Revision(revision), None) => {
-                self.revisions.remove(revision);
-            }
+            (key @ (Key::Revision(_) | Key::Document(_)), value) => self.documents.learn(key, value.as_ref()),
             _ => {}
         }
     }
