@@ -31,7 +31,7 @@ pub(super) fn trigger(sources: &Value) -> Value {
     json!({"sources": sources, "runs": [{"template": "smoke"}]})
 }
 
-fn on_hook(name: &str) -> Value {
+pub(super) fn on_hook(name: &str) -> Value {
     trigger(&json!([{"webhook": {"name": name}}]))
 }
 
