@@ -219,7 +219,7 @@ fn besides<T>(mut findings: Vec<Finding>, made: Result<T, Vec<Finding>>) -> Resu
 
 fn templates<'a>(
     usable: &[&'a LoadedDocument],
-    loaded: &Loaded,
+    loaded: &'a Loaded,
     previous: Option<&Snapshot>,
     problems: &mut Problems,
 ) -> BTreeMap<ObjectName, Template<'a>> {
@@ -228,11 +228,12 @@ fn templates<'a>(
         let DocumentConfig::JobTemplate(config) = &document.config else { continue };
         let name = document.object(&loaded.namespace);
         let old = previous.and_then(|previous| previous.templates.get(&name));
-        let beyond = beyond::template(loaded.tenants.of(document), &config.spec);
+        let tenant = loaded.tenants.of(document);
+        let beyond = beyond::template(tenant, &config.spec);
         let made = template::compile(name.clone(), &document.document.hash, &config.spec, old);
         match besides(beyond, made) {
             Ok(compiled) => {
-                templates.insert(name, Template { compiled, spec: &config.spec });
+                templates.insert(name, Template { compiled, spec: &config.spec, tenant });
             }
             Err(findings) => {
                 problems.found(document, findings);

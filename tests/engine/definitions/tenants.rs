@@ -230,6 +230,27 @@ fn a_template_of_a_file_does_not_carry_a_resource_beyond_its_namespace() {
 }
 
 #[test]
+fn a_template_of_a_resource_stays_in_its_namespace_where_a_file_runs_it() {
+    let by_hand = |namespace: &str| {
+        format!(
+            "apiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: by-hand}}\n\
+             spec: {{runs: [{{template: smoke, namespace: {namespace}}}]}}\n"
+        )
+    };
+    let of_resource = [("JobTemplate", "default", "smoke", template())];
+    let told = problems(&[("a.yaml", &by_hand("production"))], &of_resource, "");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let wanted = "spec.runs[0].namespace: JobTemplate/smoke is a resource, and \"production\" is beyond namespace \
+                  default";
+    assert!(told[0].contains(wanted), "{told:#?}");
+    let granted = "- {namespaces: [default], runNamespaces: [production]}";
+    for (namespace, grants) in [("default", ""), ("production", granted)] {
+        let told = problems(&[("a.yaml", &by_hand(namespace))], &of_resource, grants);
+        assert!(told.is_empty(), "{namespace}: {told:#?}");
+    }
+}
+
+#[test]
 fn a_webhook_says_whose_triggers_may_listen() {
     let gold = json!({"from": "Selector", "selector": {"matchLabels": {"tier": "gold"}}});
     let silver = json!({"from": "Selector", "selector": {"matchLabels": {"tier": "silver"}}});

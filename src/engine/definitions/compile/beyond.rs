@@ -1,6 +1,7 @@
 //! What resources of a cluster want beyond their namespace and have no grant for. Of definitions from files nothing
-//! is beyond.
+//! is beyond, but for where they run the template of a resource.
 
+use super::template::Template;
 use super::trigger::World;
 use crate::engine::address::Address;
 use crate::engine::definitions::config::{
@@ -54,8 +55,16 @@ pub(super) fn trigger(
     spec: &TriggerSpec,
     world: &World<'_>,
 ) -> Vec<Finding> {
-    let Some(tenant) = tenant else { return Vec::new() };
     let mut findings = Vec::new();
+    for (index, run) in spec.runs.iter().enumerate() {
+        let (field, template) =
+            (format!("spec.runs[{index}]"), world.template(&run.template, &name.namespace));
+        match tenant {
+            Some(tenant) => runs(tenant, template, run, &field, &mut findings),
+            None => findings.extend(template.and_then(|template| of_resource(template, run, &field))),
+        }
+    }
+    let Some(tenant) = tenant else { return findings };
     for (index, source) in spec.sources.iter().enumerate() {
         let field = format!("spec.sources[{index}]");
         match source {
@@ -81,22 +90,29 @@ pub(super) fn trigger(
             findings.push(Finding::value(format!("spec.gate.http[{index}].url"), message));
         }
     }
-    for (index, run) in spec.runs.iter().enumerate() {
-        runs(tenant, name, run, &format!("spec.runs[{index}]"), world, &mut findings);
-    }
     findings
+}
+
+/// A template that is a resource stays within its own rights where a file runs it: its author says what runs.
+fn of_resource(template: &Template<'_>, config: &RunConfig, field: &str) -> Option<Finding> {
+    let (tenant, namespace) = (template.tenant?, config.namespace.as_deref()?);
+    // With a value of an event it is what the template allows, which was looked at with the template.
+    if namespace.contains("{{") || tenant.may_run(namespace) {
+        return None;
+    }
+    let beyond = tenant.beyond("runNamespaces", namespace);
+    let message = format!("JobTemplate/{} is a resource, and {namespace:?} {beyond}", config.template);
+    Some(Finding::value(format!("{field}.namespace"), message))
 }
 
 /// A template of a file runs where the file says, which may be beyond whoever refers to it.
 fn runs(
     tenant: Tenant<'_>,
-    trigger: &ObjectName,
+    template: Option<&Template<'_>>,
     config: &RunConfig,
     field: &str,
-    world: &World<'_>,
     findings: &mut Vec<Finding>,
 ) {
-    let template = world.template(&config.template, &trigger.namespace);
     if let Some(namespace) = config.namespace.as_deref() {
         let field = format!("{field}.namespace");
         if !namespace.contains("{{") {

@@ -10,6 +10,7 @@ use crate::engine::definitions::model::{Environment, JobTemplate, Retries};
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::tenants::Tenant;
 use crate::engine::definitions::yaml::child;
 use crate::engine::ids::ObjectName;
 use crate::engine::pod::START_TIMEOUT_MS;
@@ -27,6 +28,8 @@ const LONGEST_JOB_TTL_MS: i64 = 7 * 86_400_000;
 pub(super) struct Template<'a> {
     pub(super) compiled: Arc<JobTemplate>,
     pub(super) spec: &'a JobTemplateSpec,
+    /// Whose it is; `None` for one from a file.
+    pub(super) tenant: Option<Tenant<'a>>,
 }
 
 /// Compiles a template, or takes `old` where its document is the same.
