@@ -192,6 +192,34 @@ fn rights_end_at_the_own_namespace_and_grants_open_them() {
 }
 
 #[test]
+fn a_resource_goes_before_others_only_so_far() {
+    let with = |priority: i32| {
+        let mut spec = on_hook("github");
+        spec["policy"] = json!({"priority": priority});
+        spec
+    };
+    let least = "- {namespaces: [shop], maxPriority: 10}";
+    let most = "- {namespaces: [shop], maxPriority: 1000}\n- {namespaces: [bank], maxPriority: 2000}";
+    for (priority, grants, highest) in [
+        (60, "", None),
+        (-1000, "", None),
+        (61, "", Some(60)),
+        (60, least, None),
+        (1000, most, None),
+        (1001, most, Some(1000)),
+    ] {
+        let told = refused("Trigger", with(priority), grants);
+        let wanted =
+            highest.map(|highest| format!("must be at most {highest} for a resource of namespace shop"));
+        let holds = match (&told, &wanted) {
+            (Some(told), Some(wanted)) => told.contains(wanted) && told.contains("spec.policy.priority"),
+            (told, wanted) => told.is_none() && wanted.is_none(),
+        };
+        assert!(holds, "{priority} {grants}: {told:?}");
+    }
+}
+
+#[test]
 fn a_resource_has_no_way_to_secrets_of_the_server_nor_to_messages_of_others() {
     for secret in [json!({"env": "GITHUB_SECRET"}), json!({"file": "/secrets/tokens.yaml"})] {
         let mut spec = hook();

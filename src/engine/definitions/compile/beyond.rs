@@ -80,6 +80,15 @@ pub(super) fn trigger(
             SourceConfig::Webhook(_) | SourceConfig::Schedule(_) | SourceConfig::Verdict(_) => {}
         }
     }
+    let (priority, highest) = (spec.policy.priority, tenant.highest_priority());
+    if priority > highest {
+        let namespace = tenant.namespace;
+        let message = format!(
+            "must be at most {highest} for a resource of namespace {namespace}, is {priority}: the server's --grants \
+             may have maxPriority: {priority} for it"
+        );
+        findings.push(Finding::value("spec.policy.priority", message));
+    }
     for (index, request) in spec.gate.iter().flat_map(|gate| gate.http.iter().enumerate()) {
         // An address with a value of an event is what the server lets events choose, whoever asks.
         if let Ok(address) = Address::parse(&request.url)
