@@ -11,7 +11,7 @@ use super::clause::{Labels, Source};
 use super::config::{Forks, GateMethod, Provider, WhenFull};
 use super::index::Index;
 use super::problem::Problem;
-use crate::engine::address::Address;
+use crate::engine::address::{Address, Pattern};
 use crate::engine::ids::ObjectName;
 use crate::engine::render::{ManifestTemplate, ParamSchema, Text};
 use crate::engine::rules::Rule;
@@ -280,6 +280,8 @@ pub struct Debounce {
 pub struct Gate {
     /// All of these, at once.
     pub http: Vec<GateHttp>,
+    /// Of a resource: what events may choose for it must be one of these too.
+    pub granted: Option<Vec<Pattern>>,
     /// For how long it is waited, milliseconds.
     pub timeout_ms: i64,
     /// How long after an answer it is asked again, milliseconds.

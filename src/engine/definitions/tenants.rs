@@ -124,6 +124,18 @@ impl Tenant<'_> {
         self.granted(|grant| grant.gates.iter().any(|pattern| pattern.has(address)))
     }
 
+    /// What events may choose for its gates, besides what the server lets all choose; `None` where that was looked at
+    /// before.
+    pub(super) fn gates(self) -> Option<Vec<Pattern>> {
+        let gates = || self.grants().flat_map(|grant| &grant.gates).cloned().collect();
+        (!self.tenants.trusted).then(gates)
+    }
+
+    /// Whether all of it was checked before, by other grants perhaps.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.tenants.trusted
+    }
+
     /// The highest priority that its triggers may have.
     pub(super) fn highest_priority(&self) -> i32 {
         if self.tenants.trusted {

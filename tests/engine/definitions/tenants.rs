@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use kickoff::engine::address::{Allowed, Pattern};
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::definitions::compile::{compile, labelled_namespaces, secret_sources};
 use kickoff::engine::definitions::load::{Loaded, load};
 use kickoff::engine::definitions::model::Secrets;
 use kickoff::engine::definitions::standing::Standings;
 use kickoff::engine::definitions::tenants::{Tenants, parse};
+use kickoff::engine::event::{Attributes, Event, Ingress};
+use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
+use kickoff::engine::machine::{DecisionKind, MachineConfig};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -188,6 +193,46 @@ fn rights_end_at_the_own_namespace_and_grants_open_them() {
         let of_others = refused(kind, spec.clone(), &format!("- {{namespaces: [bank], {grant}}}"));
         assert_eq!(of_others.as_ref(), Some(&told), "{grant}");
         assert_eq!(refused(kind, spec, &format!("- {{namespaces: ['sh*'], {grant}}}")), None, "{grant}");
+    }
+}
+
+#[test]
+fn what_an_event_chooses_for_a_gate_needs_a_grant_too() {
+    let mut spec = on_hook("github");
+    spec["gate"] = json!({"http": [{"url": "http://{{ event.data.host }}/healthz"}]});
+    let told =
+        refused("Trigger", spec.clone(), "- {namespaces: [bank], gateAddresses: ['http://*.shop.svc']}");
+    let wanted = "spec.gate.http[0].url: asks beyond namespace shop, where a resource's rights end";
+    assert!(told.as_ref().is_some_and(|told| told.contains(wanted)), "{told:?}");
+    let mut hook = hook();
+    hook["provider"] = json!("hmac");
+    let resources = [
+        ("Webhook", "shop", "github", hook),
+        ("JobTemplate", "shop", "smoke", template()),
+        ("Trigger", "shop", "tested", spec),
+    ];
+    let made = snapshot(
+        &loaded(&[], &resources, "- {namespaces: [shop], gateAddresses: ['http://*.shop.svc']}"),
+        None,
+    );
+    assert!(made.problems.is_empty(), "{:#?}", made.problems);
+    let any = Pattern::parse("http://*.*.svc/healthz").unwrap();
+    let config = MachineConfig { gate_allow: Allowed::Listed(vec![any]), ..MachineConfig::new("kickoff") };
+    for (host, wanted) in [
+        ("web.shop.svc", (DecisionKind::Fired, "")),
+        (
+            "web.bank.svc",
+            (DecisionKind::Invalid, "is none of the addresses that gates of namespace shop may ask"),
+        ),
+        ("web.shop.example", (DecisionKind::Invalid, "is none of the addresses that events may choose")),
+    ] {
+        let (ingress, source) = (Ingress::Webhook(ObjectName::new("shop", "github")), "/hooks/shop/github");
+        let attributes =
+            Attributes::new(ingress, source.to_owned(), "1".to_owned(), "com.hmac.event".to_owned(), 0);
+        let event = Event { attributes, body: Bytes::from(json!({"host": host}).to_string()) };
+        let said = explain(&made.triggers[0], &event, None, &config);
+        assert_eq!(said.decision, wanted.0, "{host}: {}", said.reason);
+        assert!(said.reason.contains(wanted.1), "{host}: {}", said.reason);
     }
 }
 

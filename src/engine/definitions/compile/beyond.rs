@@ -90,13 +90,22 @@ pub(super) fn trigger(
         findings.push(Finding::value("spec.policy.priority", message));
     }
     for (index, request) in spec.gate.iter().flat_map(|gate| gate.http.iter().enumerate()) {
-        // An address with a value of an event is what the server lets events choose, whoever asks.
-        if let Ok(address) = Address::parse(&request.url)
-            && !request.url.contains("{{")
+        let field = format!("spec.gate.http[{index}].url");
+        if request.url.contains("{{") {
+            // Which address it is only the event tells, and then it is looked at.
+            if tenant.gates().is_some_and(|gates| gates.is_empty()) {
+                let namespace = tenant.namespace;
+                let message = format!(
+                    "asks beyond namespace {namespace}, where a resource's rights end: what events may choose the \
+                     server's --grants must have in gateAddresses for namespace {namespace}"
+                );
+                findings.push(Finding::value(field, message));
+            }
+        } else if let Ok(address) = Address::parse(&request.url)
             && !tenant.may_ask(&address)
         {
             let message = tenant.beyond("gateAddresses", &request.url);
-            findings.push(Finding::value(format!("spec.gate.http[{index}].url"), message));
+            findings.push(Finding::value(field, message));
         }
     }
     findings
