@@ -13,7 +13,7 @@ use super::key::{Key, Write};
 use super::rate::Rate;
 use super::record::{Delivery, EventRecord, Firing, FiringState, Record, Run, RunState};
 use super::report::Results;
-use super::series::Series;
+use super::series::{Ages, Series};
 use super::timed::Timed;
 use super::types::{Input, JobId, Order, Step};
 use super::watch::Known;
@@ -82,8 +82,8 @@ pub struct Machine {
     pub(super) deliveries: BTreeMap<EventKey, Delivery>,
     /// The last event of each series, by the record's key.
     pub(super) series: HashMap<Key, Series>,
-    /// The same keys, the one without an event for longest first.
-    pub(super) series_ages: BTreeSet<(Millis, Key)>,
+    /// The same keys by age.
+    pub(super) series_ages: Ages,
     /// Events that wait until their series is quiet.
     pub(super) debounced: Timed<Debounced>,
     /// Plans that wait for their gates. They have no timer: asking them is an order, and its answer comes.
@@ -165,7 +165,7 @@ impl Machine {
             timers: BTreeSet::new(),
             deliveries: BTreeMap::new(),
             series: HashMap::new(),
-            series_ages: BTreeSet::new(),
+            series_ages: Ages::default(),
             debounced: Timed::new(),
             gated: BTreeMap::new(),
             held: HashMap::new(),
@@ -254,10 +254,10 @@ impl Machine {
             }
             (key @ Key::Series(..), value) => {
                 if let Some(old) = self.series.remove(key) {
-                    self.series_ages.remove(&(old.at, key.clone()));
+                    self.series_ages.remove(old.at, key);
                 }
                 if let Some(Record::Series(series)) = value {
-                    self.series_ages.insert((series.at, key.clone()));
+                    self.series_ages.insert(series.at, key);
                     self.series.insert(key.clone(), (**series).clone());
                 }
             }
