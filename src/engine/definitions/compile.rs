@@ -17,6 +17,7 @@ mod precedence;
 mod sources;
 mod template;
 mod trigger;
+mod unread;
 mod versions;
 mod watches;
 mod webhook;
@@ -128,6 +129,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     let broken = broken(loaded, previous, &problems, &compiled, &mut watched);
     compiled.extend(broken);
+    let unread = unread::of(loaded, &problems, &compiled, &mut watched);
     compiled.sort_by(|a, b| a.name.cmp(&b.name));
     problems.all.sort();
     let position = |(at, trigger): (usize, &Arc<Trigger>)| (trigger.name.clone(), at);
@@ -145,6 +147,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
         webhooks,
         triggers: compiled,
         problems: problems.all,
+        unread,
     })
 }
 

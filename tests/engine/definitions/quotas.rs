@@ -167,3 +167,18 @@ fn a_namespace_asks_so_often_for_changed_at_the_webhook_of_another() {
         "{told:#?}"
     );
 }
+
+#[test]
+fn bad_definitions_of_a_namespace_keep_so_many_kinds() {
+    let names: Vec<String> = (0..21).map(|index| format!("t{index:02}")).collect();
+    let bad = |index: usize| watching("example.com/v1", &format!("Kind{index}"), &json!({}));
+    let resources: Vec<Resource<'_>> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| ("Trigger", "shop", name.as_str(), bad(index)))
+        .chain([("Trigger", "bank", "none", json!({"sources": "?"}))])
+        .collect();
+    let made = snapshot(&loaded(&[], &resources, ""), None);
+    assert!(made.triggers.is_empty(), "there is no template");
+    assert_eq!((made.unread.kinds.len(), made.unread.anything), (20, false));
+}

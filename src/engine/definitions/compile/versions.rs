@@ -59,6 +59,16 @@ impl Watched {
         trigger.sources.iter().filter(stays).cloned().collect()
     }
 
+    /// Whether what is known of a kind is within what the resources of a namespace may watch; it counts from then on.
+    pub(super) fn may_keep(&mut self, kind: &Ingress, tenant: &str) -> bool {
+        let own = self.of.entry(tenant.to_owned()).or_default();
+        let room = own.contains(kind) || own.len() < MOST_OF_ONE;
+        if room {
+            own.insert(kind.clone());
+        }
+        room
+    }
+
     /// Takes in all that a trigger watches, or nothing and says why.
     fn take(&mut self, trigger: &Trigger, tenant: Option<&str>) -> BTreeSet<String> {
         let mut own: BTreeMap<Ingress, OfKind> = BTreeMap::new();
