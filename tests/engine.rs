@@ -4,6 +4,7 @@ mod address;
 mod cdevents;
 mod definitions;
 mod disk;
+mod documents;
 mod explain;
 mod fixture;
 mod gate;

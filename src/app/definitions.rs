@@ -276,14 +276,17 @@ impl Loader {
         })
     }
 
-    /// Adds what the cluster has, after all files: what may be only so often is those'.
+    /// Adds what the cluster has, after all files, and the oldest first: what may be only so often is theirs in this
+    /// order, also after a restart.
     fn add_resources(&self, loaded: &mut Loaded) -> (Arc<Resources>, Arc<Answers>) {
         let Some(cluster) = &self.cluster else { return (Arc::default(), Arc::default()) };
         let answers = Arc::clone(&cluster.answers.borrow());
         let resources = cluster.resources.as_ref().map(|resources| Arc::clone(&resources.borrow()));
         let resources = resources.unwrap_or_default();
         loaded.tenants = cluster.tenants.with_labels(answers.labels.clone());
-        for ((kind, name), resource) in &resources.all {
+        let mut oldest_first: Vec<_> = resources.all.iter().collect();
+        oldest_first.sort_by(|(_, one), (_, other)| one.created.cmp(&other.created));
+        for ((kind, name), resource) in oldest_first {
             loaded.add_resource(kind, name, &resource.spec);
         }
         (resources, answers)

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long)]
     definitions_from_cluster: bool,
     /// What resources may do beyond their namespaces: YAML [{namespaces, runNamespaces, watchNamespaces,
-    /// clusterKinds, natsSubjects, gateAddresses}]
+    /// clusterKinds, natsSubjects, gateAddresses, maxPriority}]
     #[arg(long, value_name = "FILE", requires = "definitions_from_cluster")]
     grants: Option<PathBuf>,
     /// Where Jobs run

@@ -1,8 +1,8 @@
 //! The one state machine: everything that is decided is decided here, in one order.
 //!
 //! [`Machine::step`] takes what happened and returns what must be durable ([`Write`]) and what is to
-//! be done once it is ([`Order`]). Memory changes through [`Machine::apply`] alone, write by write,
-//! so start-up is the same fold over the records, after which [`Machine::outstanding`] gives every
+//! be done once it is ([`Order`]). Memory changes through [`Machine::apply`] alone, write by write
+//! (but for one count, see `documents`), so start-up is the same fold over the records, after which [`Machine::outstanding`] gives every
 //! order not known to be done again. Crash recovery is not code of its own. After a panic or a failed
 //! commit the memory is dropped and folded anew.
 //!
@@ -15,6 +15,7 @@ mod admit;
 mod cdevents;
 mod command;
 pub mod debounce;
+mod documents;
 mod event;
 pub mod gate;
 mod held;

@@ -102,6 +102,9 @@ pub struct Check {
 impl Rule {
     /// Compiles all of `match`; every problem, not only the first.
     pub fn compile(rules: &[RuleConfig]) -> Result<Self, Vec<RuleProblem>> {
+        if let Some(problem) = compile::too_many(rules) {
+            return Err(vec![problem]);
+        }
         let mut problems = Vec::new();
         let all = compile::list(rules, "match", "", &mut problems);
         if problems.is_empty() {

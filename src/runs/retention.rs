@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 use crate::engine::definitions::config::RetentionConfig;
 use crate::engine::definitions::{JobTemplate, Snapshot};
 use crate::engine::ids::ObjectName;
-use crate::engine::machine::{Expired, Input, Key};
+use crate::engine::machine::{Expired, Input, Key, Record};
 use crate::outside::clock::Clock;
 use crate::store::blobs::Blobs;
 use crate::store::history::{DEDUP_HORIZON_MS, History, HistoryError, TemplateLimit};
@@ -195,17 +195,22 @@ impl Retention {
         snapshot.templates.iter().map(|(name, template)| (name.clone(), limit(template))).collect()
     }
 
-    /// Recorded revisions by which no kept event was decided, neither now nor at the last sweep: an
+    /// Recorded revisions, with the hashes of their documents, by which no kept event was decided, neither now nor at the last sweep: an
     /// event may be decided by one, and the one after come into force, just while this looks.
-    async fn unused_revisions(&mut self) -> Result<Vec<String>, SweepError> {
+    async fn unused_revisions(&mut self) -> Result<Vec<(String, Vec<String>)>, SweepError> {
         let recorded = self.records.scan("revision/").await?;
         let used = self.history.revisions_in_use().await?;
-        let unused = recorded.into_iter().filter_map(|(key, _)| match key {
-            Key::Revision(revision) if !used.contains(&revision) => Some(revision),
+        let unused = recorded.into_iter().filter_map(|recorded| match recorded {
+            (Key::Revision(revision), Record::Revision(documents)) if !used.contains(&revision) => {
+                Some((revision, documents))
+            }
             _ => None,
         });
-        let before = std::mem::replace(&mut self.unused, unused.collect());
-        Ok(self.unused.intersection(&before).cloned().collect())
+        let mut unused: Vec<(String, Vec<String>)> = unused.collect();
+        let now = unused.iter().map(|(revision, _)| revision.clone()).collect();
+        let before = std::mem::replace(&mut self.unused, now);
+        unused.retain(|(revision, _)| before.contains(revision));
+        Ok(unused)
     }
 
     async fn tell(&self, fact: Input) -> Result<(), SweepError> {

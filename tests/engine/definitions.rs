@@ -9,6 +9,7 @@ mod kubernetes;
 mod misses;
 mod nats;
 mod problems;
+mod quotas;
 mod reload;
 mod sources;
 mod tenants;

@@ -147,3 +147,17 @@ fn equalities_are_those_that_must_hold() {
     let wanted: Vec<_> = wanted.into_iter().map(|(path, values)| (path.to_owned(), values)).collect();
     assert_eq!(rule.unwrap().equalities(), wanted);
 }
+
+#[test]
+fn all_rules_of_a_tree_count_towards_the_most() {
+    let leaf = json!({"path": "git.branch", "exists": true});
+    let tree = |leaves: usize| {
+        let many = vec![leaf.clone(); leaves];
+        json!([{"any": [{"all": many}, {"not": leaf}]}])
+    };
+    // The any, the all, the not and what it denies are rules too.
+    assert!(compile(tree(996)).is_ok());
+    let problems = compile(tree(997)).expect_err("1,001 rules");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].1.starts_with("has 1001 rules"), "{problems:?}");
+}

@@ -50,6 +50,9 @@ pub struct Resource {
     pub uid: String,
     /// Counts the changes of its spec.
     pub generation: i64,
+    /// When the cluster made it, as it writes that: in order as texts.
+    #[serde(default)]
+    pub created: String,
     /// What is to be done.
     pub spec: Value,
     /// What was made of it, as it was seen last.
@@ -102,6 +105,7 @@ struct Meta {
     namespace: String,
     uid: String,
     generation: i64,
+    creation_timestamp: String,
     resource_version: String,
 }
 
@@ -113,11 +117,11 @@ impl Versioned for Object {
 
 impl Object {
     fn resource(self, kind: &str) -> (ObjectName, Arc<Resource>) {
-        let Meta { name, namespace, uid, generation, .. } = self.metadata;
+        let Meta { name, namespace, uid, generation, creation_timestamp: created, .. } = self.metadata;
         let key = ObjectName::new(&namespace, &name);
         let (spec, status) = (self.spec, self.status);
         let kind = kind.to_owned();
-        (key, Arc::new(Resource { kind, namespace, name, uid, generation, spec, status }))
+        (key, Arc::new(Resource { kind, namespace, name, uid, generation, created, spec, status }))
     }
 }
 

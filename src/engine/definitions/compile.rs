@@ -13,9 +13,11 @@ mod kubernetes;
 mod legs;
 mod names;
 mod nats;
+mod precedence;
 mod sources;
 mod template;
 mod trigger;
+mod unread;
 mod versions;
 mod watches;
 mod webhook;
@@ -23,10 +25,11 @@ mod webhook;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::clause::Source;
 use super::config::{DocumentConfig, SecretSource, TriggerSpec};
 use super::index::Index;
 use super::load::{Loaded, LoadedDocument};
-use super::model::{Secrets, Snapshot, Trigger, Webhook, titles};
+use super::model::{Secrets, Snapshot, Trigger, Webhook, resource_title, titles};
 use super::partial;
 use super::problem::Problem;
 use super::schema::Finding;
@@ -34,6 +37,7 @@ use crate::engine::ids::{ObjectName, h_hex};
 use crate::engine::rules::Rule;
 use template::Template;
 use trigger::World;
+use versions::Watched;
 
 /// Problems found so far, with the first of each definition.
 #[derive(Debug, Default)]
@@ -118,11 +122,14 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     let mut triggers = triggers(&usable, &world, &mut problems);
     further(loaded, &misnamed, &world, &mut problems);
     groups::check(&mut triggers, &mut problems);
+    precedence::sort(&mut triggers, previous);
     watches::check(&mut triggers, &mut problems);
-    versions::check(&mut triggers, &mut problems);
+    let mut watched = versions::check(&mut triggers, &mut problems);
     chains::check(&mut triggers, loaded, &mut problems);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
-    compiled.extend(broken(loaded, previous, &problems, &compiled));
+    let broken = broken(loaded, previous, &problems, &compiled, &mut watched);
+    compiled.extend(broken);
+    let unread = unread::of(loaded, &problems, &compiled, &mut watched);
     compiled.sort_by(|a, b| a.name.cmp(&b.name));
     problems.all.sort();
     let position = |(at, trigger): (usize, &Arc<Trigger>)| (trigger.name.clone(), at);
@@ -140,6 +147,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
         webhooks,
         triggers: compiled,
         problems: problems.all,
+        unread,
     })
 }
 
@@ -214,7 +222,7 @@ fn besides<T>(mut findings: Vec<Finding>, made: Result<T, Vec<Finding>>) -> Resu
 
 fn templates<'a>(
     usable: &[&'a LoadedDocument],
-    loaded: &Loaded,
+    loaded: &'a Loaded,
     previous: Option<&Snapshot>,
     problems: &mut Problems,
 ) -> BTreeMap<ObjectName, Template<'a>> {
@@ -223,11 +231,12 @@ fn templates<'a>(
         let DocumentConfig::JobTemplate(config) = &document.config else { continue };
         let name = document.object(&loaded.namespace);
         let old = previous.and_then(|previous| previous.templates.get(&name));
-        let beyond = beyond::template(loaded.tenants.of(document), &config.spec);
+        let tenant = loaded.tenants.of(document);
+        let beyond = beyond::template(tenant, &config.spec);
         let made = template::compile(name.clone(), &document.document.hash, &config.spec, old);
         match besides(beyond, made) {
             Ok(compiled) => {
-                templates.insert(name, Template { compiled, spec: &config.spec });
+                templates.insert(name, Template { compiled, spec: &config.spec, tenant });
             }
             Err(findings) => {
                 problems.found(document, findings);
@@ -316,6 +325,7 @@ fn broken(
     previous: Option<&Snapshot>,
     problems: &Problems,
     good: &[Arc<Trigger>],
+    watched: &mut Watched,
 ) -> Vec<Arc<Trigger>> {
     let good: BTreeSet<&ObjectName> = good.iter().map(|trigger| &trigger.name).collect();
     let before = previous.into_iter().flat_map(|previous| &previous.triggers);
@@ -323,18 +333,22 @@ fn broken(
         .filter(|old| !good.contains(&old.name))
         .filter_map(|old| {
             let reason = gone_bad("Trigger", &old.name, loaded, previous, problems)?;
-            Some(Arc::new(out_of_order(old, reason)))
+            let ObjectName { namespace, name } = &old.name;
+            let title = resource_title("Trigger", namespace, name);
+            let is_resource = previous.is_some_and(|previous| previous.files.contains_key(&title));
+            let sources = watched.fitting(old, is_resource.then_some(namespace.as_str()));
+            Some(Arc::new(out_of_order(old, sources, reason)))
         })
         .collect()
 }
 
-/// A trigger that listens as before and decides `invalid`.
-fn out_of_order(old: &Trigger, reason: String) -> Trigger {
+/// A trigger that listens to `sources` as before and decides `invalid`.
+fn out_of_order(old: &Trigger, sources: Vec<Source>, reason: String) -> Trigger {
     Trigger {
         name: old.name.clone(),
         hash: old.hash.clone(),
         suspend: old.suspend,
-        sources: old.sources.clone(),
+        sources,
         git: None,
         rule: Rule::compile(&[]).expect("no rules always hold"),
         legs: Vec::new(),

@@ -16,6 +16,9 @@ use super::tenants::Tenants;
 use super::yaml::{self, Parsed, Places};
 use crate::engine::ids::{ObjectName, h_hex};
 
+/// How many resources a namespace may have, of all kinds together: each costs memory, and time with every change.
+const MOST_RESOURCES: usize = 500;
+
 /// What was read from all files.
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -32,6 +35,8 @@ pub struct Loaded {
     pub unreadable: BTreeMap<String, String>,
     /// What resources may do.
     pub tenants: Tenants,
+    /// How many resources each namespace has, those that are too many counted.
+    resources: BTreeMap<String, usize>,
 }
 
 /// A document that holds to the schema.
@@ -127,15 +132,31 @@ impl Loaded {
         Self { namespace: namespace.to_owned(), documents, tenants, ..Self::default() }
     }
 
-    /// Reads a resource of the cluster: of its metadata only what names it counts.
+    /// Reads a resource of the cluster: of its metadata only what names it counts. Of those of a namespace the first
+    /// are used, up to a bound; the others are not even looked at.
     pub fn add_resource(&mut self, kind: &str, name: &ObjectName, spec: &Value) {
+        let file = resource_title(kind, &name.namespace, &name.name);
+        let many = self.resources.entry(name.namespace.clone()).or_default();
+        *many += 1;
+        if *many > MOST_RESOURCES {
+            let namespace = &name.namespace;
+            self.problems.push(Problem {
+                place: Spot::NONE.in_file(&file),
+                definition: Some(file),
+                field: "metadata.namespace".to_owned(),
+                message: format!(
+                    "{namespace} has {MOST_RESOURCES} older definitions, and no more may be used"
+                ),
+                suggestion: None,
+            });
+            return;
+        }
         let value = json!({
             "apiVersion": API_VERSION,
             "kind": kind,
             "metadata": { "name": name.name, "namespace": name.namespace },
             "spec": spec,
         });
-        let file = resource_title(kind, &name.namespace, &name.name);
         let parsed = Parsed { value, places: Places::default(), repeated: Vec::new() };
         document(&file, true, parsed, self);
     }
@@ -147,7 +168,7 @@ impl Loaded {
 
     /// Adds what was read from further files.
     pub fn append(&mut self, more: Self) {
-        let Self { namespace: _, tenants: _, documents, problems, partial, unreadable } = more;
+        let Self { namespace: _, tenants: _, resources: _, documents, problems, partial, unreadable } = more;
         self.documents.extend(documents);
         self.problems.extend(problems);
         self.partial.extend(partial);

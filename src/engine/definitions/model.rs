@@ -11,7 +11,8 @@ use super::clause::{Labels, Source};
 use super::config::{Forks, GateMethod, Provider, WhenFull};
 use super::index::Index;
 use super::problem::Problem;
-use crate::engine::address::Address;
+use crate::engine::address::{Address, Pattern};
+use crate::engine::event::Ingress;
 use crate::engine::ids::ObjectName;
 use crate::engine::render::{ManifestTemplate, ParamSchema, Text};
 use crate::engine::rules::Rule;
@@ -42,6 +43,24 @@ pub struct Snapshot {
     pub group_limits: BTreeMap<String, u32>,
     /// Everything that is wrong with the documents.
     pub problems: Vec<Problem>,
+    /// What bad definitions may watch of a cluster that no trigger stands for.
+    pub unread: Unread,
+}
+
+/// What bad definitions may watch of a cluster that no trigger stands for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Anything: a file does not tell.
+    pub anything: bool,
+    /// Where changes of these kinds come in.
+    pub kinds: BTreeSet<Ingress>,
+}
+
+impl Unread {
+    /// Whether one of them may.
+    pub fn may_watch(&self, door: &Ingress) -> bool {
+        self.anything || self.kinds.contains(door)
+    }
 }
 
 impl Snapshot {
@@ -280,6 +299,8 @@ pub struct Debounce {
 pub struct Gate {
     /// All of these, at once.
     pub http: Vec<GateHttp>,
+    /// Of a resource: what events may choose for it must be one of these too.
+    pub granted: Option<Vec<Pattern>>,
     /// For how long it is waited, milliseconds.
     pub timeout_ms: i64,
     /// How long after an answer it is asked again, milliseconds.

@@ -19,6 +19,9 @@ use crate::engine::watch::Kind;
 
 pub use file::parse;
 
+/// The highest priority of a resource without a grant: as much as an hour of waiting.
+const HIGHEST_PRIORITY: i32 = 60;
+
 /// Everything that decides what resources may do.
 #[derive(Debug, Clone, Default)]
 pub struct Tenants {
@@ -44,6 +47,8 @@ pub struct Grant {
     pub(super) subjects: Vec<Subject>,
     /// Which addresses their gates may ask.
     pub(super) gates: Vec<Pattern>,
+    /// The highest priority that they may have.
+    pub(super) priority: Option<i32>,
 }
 
 /// A namespace whose resources are looked at.
@@ -119,6 +124,27 @@ impl Tenant<'_> {
         self.granted(|grant| grant.gates.iter().any(|pattern| pattern.has(address)))
     }
 
+    /// What events may choose for its gates, besides what the server lets all choose; `None` where that was looked at
+    /// before.
+    pub(super) fn gates(self) -> Option<Vec<Pattern>> {
+        let gates = || self.grants().flat_map(|grant| &grant.gates).cloned().collect();
+        (!self.tenants.trusted).then(gates)
+    }
+
+    /// Whether all of it was checked before, by other grants perhaps.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.tenants.trusted
+    }
+
+    /// The highest priority that its triggers may have.
+    pub(super) fn highest_priority(&self) -> i32 {
+        if self.tenants.trusted {
+            return i32::MAX;
+        }
+        let granted = self.grants().filter_map(|grant| grant.priority);
+        granted.fold(HIGHEST_PRIORITY, i32::max)
+    }
+
     /// Why something is refused, and what would let it.
     pub(super) fn beyond(&self, grant: &str, wanted: &str) -> String {
         let namespace = self.namespace;
@@ -131,13 +157,16 @@ impl Tenant<'_> {
     /// Whether what it watches of a kind is its own namespace's, where it does not say which.
     pub(super) fn is_confined(&self, kind: &Kind) -> bool {
         let in_none = kind.built_in().is_some_and(|resource| !resource.namespaced);
-        let named = self.tenants.grants.iter().filter(|grant| grant.namespaces.matches(self.namespace));
-        !in_none && !named.flat_map(|grant| &grant.kinds).any(|known| known == kind.as_str())
+        !in_none && !self.grants().flat_map(|grant| &grant.kinds).any(|known| known == kind.as_str())
     }
 
     fn granted(&self, grants: impl Fn(&Grant) -> bool) -> bool {
-        let mut own = self.tenants.grants.iter().filter(|grant| grant.namespaces.matches(self.namespace));
-        self.tenants.trusted || own.any(grants)
+        self.tenants.trusted || self.grants().any(grants)
+    }
+
+    /// Those that are for it.
+    fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.tenants.grants.iter().filter(|grant| grant.namespaces.matches(self.namespace))
     }
 }
 

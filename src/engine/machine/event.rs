@@ -104,21 +104,6 @@ impl Turn<'_> {
         self.move_object(attributes);
     }
 
-    /// The first event of a revision keeps its documents, so that filtered decisions can be worked
-    /// out again later.
-    fn keep_documents(&mut self) {
-        let snapshot = self.snapshot;
-        if self.machine.revisions.contains_key(&snapshot.revision) {
-            return;
-        }
-        for document in &snapshot.documents {
-            let record = Record::Document(Box::new(document.clone()));
-            self.put(Write::put(Key::Document(document.hash.clone()), record));
-        }
-        let hashes = snapshot.documents.iter().map(|document| document.hash.clone()).collect();
-        self.put(Write::put(Key::Revision(snapshot.revision.clone()), Record::Revision(hashes)));
-    }
-
     /// What the triggers that `asked` names make of `event`, as of something that comes from `origin`.
     pub(super) fn triggers(
         &mut self,

@@ -176,7 +176,10 @@ pub(super) fn freeze(
     for (index, request) in gate.http.iter().enumerate() {
         let address = match &request.url {
             GateUrl::Literal(address) => Ok(address.clone()),
-            GateUrl::Text(text) => text.render(facts, trigger).and_then(|url| chosen(&url, allowed)),
+            GateUrl::Text(text) => text
+                .render(facts, trigger)
+                .and_then(|url| chosen(&url, allowed))
+                .and_then(|address| granted(address, gate, trigger)),
         };
         let address = address.map_err(|reason| Refusal {
             kind: DecisionKind::Invalid,
@@ -195,6 +198,19 @@ fn chosen(url: &str, allowed: &Allowed) -> Result<Address, String> {
     match allowed.refuses(&address) {
         None => Ok(address),
         Some(reason) => Err(reason),
+    }
+}
+
+/// What an event chooses for a resource's gate is the server's to let, and the namespace's to ask.
+fn granted(address: Address, gate: &model::Gate, trigger: &ObjectName) -> Result<Address, String> {
+    match &gate.granted {
+        Some(patterns) if !patterns.iter().any(|pattern| pattern.has(&address)) => Err(format!(
+            "{:?} is none of the addresses that gates of namespace {} may ask: the server's --grants must have it in \
+             gateAddresses",
+            cut(address.as_str()),
+            trigger.namespace
+        )),
+        _ => Ok(address),
     }
 }
 

@@ -25,22 +25,8 @@ impl Turn<'_> {
         for event in expired.events {
             self.put(Write::delete(Key::Event(event)));
         }
-        for revision in expired.revisions {
-            if revision != self.snapshot.revision {
-                self.forget_revision(&revision);
-            }
-        }
-    }
-
-    /// Removes a revision, and its documents where no other revision has them.
-    fn forget_revision(&mut self, revision: &str) {
-        let Some(documents) = self.machine.revisions.get(revision).cloned() else { return };
-        self.put(Write::delete(Key::Revision(revision.to_owned())));
-        for document in documents {
-            let needed = self.machine.revisions.values().any(|others| others.contains(&document));
-            if !needed {
-                self.put(Write::delete(Key::Document(document)));
-            }
+        for (revision, documents) in expired.revisions {
+            self.forget_revision(revision, documents);
         }
     }
 }

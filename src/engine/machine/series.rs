@@ -4,8 +4,11 @@
 //! event which is read again after a crash meets the same event before: the record and the cursor move
 //! together. An event on which deciding panicked, or whose body can't be read, leaves the series as it is.
 //!
-//! A series is forgotten when nothing came for 90 days, and the oldest ones when there are more than
-//! 50,000 in all (some 25 MB of memory): the next event of it is a first one again.
+//! A series is forgotten when nothing came for 90 days, and when there are more than 50,000 in all (some 25 MB
+//! of memory) the oldest of the namespace that has the most, so that none loses its own to another that makes
+//! many: the next event of it is a first one again.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +44,47 @@ pub struct Series {
     pub outcome: Option<Outcome>,
     /// When something was last decided in it.
     pub at: Millis,
+}
+
+/// The keys of all series, the one without an event for longest first.
+#[derive(Debug, Default)]
+pub(super) struct Ages {
+    all: BTreeSet<(Millis, Key)>,
+    /// The same by the namespace of their triggers.
+    by_namespace: BTreeMap<String, BTreeSet<(Millis, Key)>>,
+}
+
+impl Ages {
+    pub(super) fn insert(&mut self, at: Millis, key: &Key) {
+        let Key::Series(trigger, _) = key else { return };
+        self.all.insert((at, key.clone()));
+        self.by_namespace.entry(trigger.namespace.clone()).or_default().insert((at, key.clone()));
+    }
+
+    pub(super) fn remove(&mut self, at: Millis, key: &Key) {
+        let Key::Series(trigger, _) = key else { return };
+        let aged = (at, key.clone());
+        self.all.remove(&aged);
+        if let Some(own) = self.by_namespace.get_mut(&trigger.namespace) {
+            own.remove(&aged);
+            if own.is_empty() {
+                self.by_namespace.remove(&trigger.namespace);
+            }
+        }
+    }
+
+    /// The one to forget at `now`.
+    fn forgettable(&self, now: Millis) -> Option<&Key> {
+        let (at, oldest) = self.all.first()?;
+        if now.saturating_sub(*at) > SERIES_AGE_MS {
+            return Some(oldest);
+        }
+        if self.all.len() <= SERIES_MOST {
+            return None;
+        }
+        let most = self.by_namespace.values().max_by_key(|own| own.len())?;
+        most.first().map(|(_, key)| key)
+    }
 }
 
 /// The series of `trigger` that the event belongs to: 32 hex digits. An error is the reason of an
@@ -126,12 +170,8 @@ impl Turn<'_> {
 
     fn forget_series(&mut self) {
         for _ in 0..FORGOTTEN_AT_ONCE {
-            let Some((at, key)) = self.machine.series_ages.first() else { return };
-            let old = self.now.saturating_sub(*at) > SERIES_AGE_MS;
-            if !old && self.machine.series.len() <= SERIES_MOST {
-                return;
-            }
-            self.put(Write::delete(key.clone()));
+            let Some(key) = self.machine.series_ages.forgettable(self.now).cloned() else { return };
+            self.put(Write::delete(key));
         }
     }
 }

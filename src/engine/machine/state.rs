@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::debounce::Debounced;
+use super::documents::Documents;
 use super::gate::Gated;
 use super::join::Hold;
 use super::key::{Key, Write};
@@ -13,7 +14,7 @@ use super::open::{OpenFiring, OpenRun, Pools};
 use super::rate::Rate;
 use super::record::{Delivery, EventRecord, Firing, FiringState, Record, Run, RunState};
 use super::report::Results;
-use super::series::Series;
+use super::series::{Ages, Series};
 use super::timed::Timed;
 use super::types::{Input, JobId, Order, Step};
 use super::watch::Known;
@@ -84,8 +85,8 @@ pub struct Machine {
     pub(super) deliveries: BTreeMap<EventKey, Delivery>,
     /// The last event of each series, by the record's key.
     pub(super) series: HashMap<Key, Series>,
-    /// The same keys, the one without an event for longest first.
-    pub(super) series_ages: BTreeSet<(Millis, Key)>,
+    /// The same keys by age.
+    pub(super) series_ages: Ages,
     /// Events that wait until their series is quiet.
     pub(super) debounced: Timed<Debounced>,
     /// Plans that wait for their gates. They have no timer: asking them is an order, and its answer comes.
@@ -104,8 +105,8 @@ pub struct Machine {
     pub(super) marks: BTreeMap<Ingress, Millis>,
     /// Of the objects of a cluster.
     pub(super) objects: Known,
-    /// Revisions that are recorded, with the hashes of their documents.
-    pub(super) revisions: BTreeMap<String, Vec<String>>,
+    /// Documents of the definitions that are recorded.
+    pub(super) documents: Documents,
     /// The time of the last step; 0 before the first, so that the first looks for clock jumps.
     pub(super) last_now: Millis,
 }
@@ -161,7 +162,7 @@ impl Machine {
             timers: BTreeSet::new(),
             deliveries: BTreeMap::new(),
             series: HashMap::new(),
-            series_ages: BTreeSet::new(),
+            series_ages: Ages::default(),
             debounced: Timed::new(),
             gated: BTreeMap::new(),
             held: HashMap::new(),
@@ -171,7 +172,7 @@ impl Machine {
             parked: BTreeSet::new(),
             marks: BTreeMap::new(),
             objects: Known::default(),
-            revisions: BTreeMap::new(),
+            documents: Documents::default(),
             last_now: 0,
         }
     }
@@ -255,10 +256,10 @@ impl Machine {
             }
             (key @ Key::Series(..), value) => {
                 if let Some(old) = self.series.remove(key) {
-                    self.series_ages.remove(&(old.at, key.clone()));
+                    self.series_ages.remove(old.at, key);
                 }
                 if let Some(Record::Series(series)) = value {
-                    self.series_ages.insert((series.at, key.clone()));
+                    self.series_ages.insert(series.at, key);
                     self.series.insert(key.clone(), (**series).clone());
                 }
             }
@@ -294,12 +295,7 @@ impl Machine {
                 self.marks.remove(ingress);
             }
             (key @ (Key::Object(..) | Key::Watched(..)), value) => self.learn_object(key, value.as_ref()),
-            (Key::Revision(revision), Some(Record::Revision(documents))) => {
-                self.revisions.insert(revision.clone(), documents.clone());
-            }
-            (Key::Revision(revision), None) => {
-                self.revisions.remove(revision);
-            }
+            (key @ (Key::Revision(_) | Key::Document(_)), value) => self.documents.learn(key, value.as_ref()),
             _ => {}
         }
     }

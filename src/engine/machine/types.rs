@@ -101,8 +101,8 @@ pub struct Expired {
     pub events: Vec<EventKey>,
     /// Ended firings without a run that is kept.
     pub firings: Vec<FiringId>,
-    /// Revisions that no event needs.
-    pub revisions: Vec<String>,
+    /// Revisions that no event needs, with the hashes of their documents, as they are recorded.
+    pub revisions: Vec<(String, Vec<String>)>,
 }
 
 /// What came of creating a Job.

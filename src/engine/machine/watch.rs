@@ -69,14 +69,15 @@ impl Turn<'_> {
         }
     }
 
-    /// New definitions: nothing is kept of kinds that nobody wants. What a bad definition wants is not known.
+    /// New definitions: nothing is kept of kinds that nobody wants, but for what a bad definition may want that stands
+    /// for no trigger.
     pub(super) fn drop_objects(&mut self) {
-        if !self.snapshot.problems.is_empty() {
-            return;
-        }
+        let snapshot = self.snapshot;
         let known = &self.machine.objects;
         let unwanted = |key: &&Key| match key {
-            Key::Object(ingress, _) | Key::Watched(ingress, _) => !self.snapshot.index.has(ingress),
+            Key::Object(ingress, _) | Key::Watched(ingress, _) => {
+                !snapshot.index.has(ingress) && !snapshot.unread.may_watch(ingress)
+            }
             _ => false,
         };
         let keys: Vec<Key> =

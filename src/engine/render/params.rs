@@ -1,10 +1,13 @@
 //! Typed parameters.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Value, json};
 
 use crate::engine::definitions::config::{ParamConfig, ParamType};
 use crate::engine::rules::same;
+
+/// Largest compiled pattern, bytes: a template may have many.
+const PATTERN_SIZE: usize = 1 << 18;
 
 /// A compiled param.
 #[derive(Debug)]
@@ -35,11 +38,10 @@ impl ParamSchema {
         };
         if let Some(text) = &config.pattern {
             // The text alone first: `)(` is no expression, and would become one within the anchors.
-            match Regex::new(text).and_then(|_| Regex::new(&format!("^(?:{text})$"))) {
+            let built = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
+            match built(text).and_then(|_| built(&format!("^(?:{text})$"))) {
                 Ok(regex) => schema.pattern = Some((text.clone(), regex)),
-                Err(_) => {
-                    problems.push(("pattern".to_owned(), format!("{text:?} is not a regular expression")));
-                }
+                Err(error) => problems.push(("pattern".to_owned(), unusable(text, &error))),
             }
         }
         for (index, value) in config.values.iter().enumerate() {
@@ -152,6 +154,15 @@ impl ParamSchema {
     }
 }
 
+fn unusable(pattern: &str, error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("compiles to more than {limit} bytes: repeat less, or write [A-Za-z0-9_] for \\w")
+        }
+        _ => format!("{pattern:?} is not a regular expression"),
+    }
+}
+
 fn misplaced(config: &ParamConfig) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     let mut only = |field: &str, given: bool, types: &[ParamType], text: &str| {
@@ -245,6 +256,7 @@ mod tests {
         for (param, field) in [
             (r#"{"name": "a", "pattern": "x+", "default": "y"}"#, "default"),
             (r#"{"name": "a", "pattern": "("}"#, "pattern"),
+            (r#"{"name": "a", "pattern": "(a{1000}){1000}"}"#, "pattern"),
             (r#"{"name": "a", "type": "integer", "pattern": "x"}"#, "pattern"),
             (r#"{"name": "a", "type": "integer", "minimum": 5, "maximum": 1}"#, "minimum"),
             (r#"{"name": "a", "type": "integer", "enum": ["x"]}"#, "enum[0]"),
@@ -252,5 +264,12 @@ mod tests {
             let problems = schema(param).expect_err(param);
             assert_eq!(problems[0].0, field, "{problems:?}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_compiles_to_too_much_says_so() {
+        let problems = schema(r#"{"name": "a", "pattern": "\\w{20}"}"#).expect_err("20 classes of letters");
+        assert!(problems[0].1.starts_with("compiles to more than 262144 bytes"), "{problems:?}");
+        assert!(schema(r#"{"name": "a", "pattern": "[a-z0-9-]{1,253}"}"#).is_ok());
     }
 }

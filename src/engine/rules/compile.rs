@@ -13,6 +13,23 @@ use crate::engine::glob::Glob;
 const REGEX_SIZE: usize = 1 << 20;
 /// How many rules may stand inside each other.
 const DEEPEST: usize = 16;
+/// How many rules a trigger may have, those that stand inside others counted.
+const MOST: usize = 1_000;
+
+/// What is wrong with how many there are.
+pub(super) fn too_many(rules: &[RuleConfig]) -> Option<RuleProblem> {
+    let many = count(rules);
+    let message = format!("has {many} rules with those in all, any and not; there may be up to {MOST}");
+    (many > MOST).then(|| (String::new(), message))
+}
+
+fn count(rules: &[RuleConfig]) -> usize {
+    let with_inner = |rule: &RuleConfig| {
+        let inner = [rule.all.as_deref(), rule.any.as_deref(), rule.not.as_deref().map(std::slice::from_ref)];
+        1 + inner.into_iter().flatten().map(count).sum::<usize>()
+    };
+    rules.iter().map(with_inner).sum()
+}
 
 /// Compiles a list of rules at `field`; `place` is how messages call it.
 pub(super) fn list(

@@ -476,3 +476,16 @@ spec:
     spec.job.spec.template.spec.containers[1].image: may not hold {{ }} unless allow.images says which values it may take
     "#);
 }
+
+#[test]
+fn a_template_has_so_many_params_and_a_pattern_so_much_of_a_size() {
+    let job = "  job: {spec: {template: {spec: {containers: [{name: main, image: busybox}]}}}}\n";
+    let params = |many: usize| {
+        let each: Vec<String> = (0..many).map(|index| format!("{{name: p{index}}}")).collect();
+        of_spec("JobTemplate", &format!("  params: [{}]\n{job}", each.join(", ")))
+    };
+    assert_eq!(params(128), "");
+    assert_eq!(params(129), "a.yaml:5:11: spec.params: has 129 entries; there may be up to 128");
+    let told = of_spec("JobTemplate", &format!("  params: [{{name: p, pattern: '\\w{{99}}'}}]\n{job}"));
+    assert!(told.starts_with("a.yaml:5:31: spec.params[0].pattern: compiles to more than"), "{told}");
+}

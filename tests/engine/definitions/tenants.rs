@@ -3,40 +3,45 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use kickoff::engine::address::{Allowed, Pattern};
 use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::definitions::compile::{compile, labelled_namespaces, secret_sources};
 use kickoff::engine::definitions::load::{Loaded, load};
 use kickoff::engine::definitions::model::Secrets;
 use kickoff::engine::definitions::standing::Standings;
 use kickoff::engine::definitions::tenants::{Tenants, parse};
+use kickoff::engine::event::{Attributes, Event, Ingress};
+use kickoff::engine::explain::explain;
 use kickoff::engine::ids::ObjectName;
+use kickoff::engine::machine::{DecisionKind, MachineConfig};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::{TEMPLATE, TRIGGER, WEBHOOK};
 
 /// A resource: kind, namespace, name, spec.
-type Resource<'a> = (&'a str, &'a str, &'a str, Value);
+pub(super) type Resource<'a> = (&'a str, &'a str, &'a str, Value);
 
-fn hook() -> Value {
+pub(super) fn hook() -> Value {
     json!({"provider": "github", "secrets": [{"secretKeyRef": {"name": "github", "key": "token"}}]})
 }
 
-fn template() -> Value {
+pub(super) fn template() -> Value {
     let container = json!({"name": "main", "image": "busybox", "command": ["true"]});
     json!({"job": {"spec": {"template": {"spec": {"containers": [container]}}}}})
 }
 
-fn trigger(sources: &Value) -> Value {
+pub(super) fn trigger(sources: &Value) -> Value {
     json!({"sources": sources, "runs": [{"template": "smoke"}]})
 }
 
-fn on_hook(name: &str) -> Value {
+pub(super) fn on_hook(name: &str) -> Value {
     trigger(&json!([{"webhook": {"name": name}}]))
 }
 
 /// What files in `default`, resources and a file of grants come to; namespace `shop` has the label tier=gold.
-fn loaded(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Loaded {
+pub(super) fn loaded(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Loaded {
     let files: Vec<(String, String)> =
         files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     let mut loaded = load(&files, "default");
@@ -48,18 +53,18 @@ fn loaded(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> L
     loaded
 }
 
-fn snapshot(loaded: &Loaded, previous: Option<&Snapshot>) -> Arc<Snapshot> {
+pub(super) fn snapshot(loaded: &Loaded, previous: Option<&Snapshot>) -> Arc<Snapshot> {
     let resolved = |source| (source, Ok(SecretString::from("a secret")));
     let secrets: Secrets = secret_sources(loaded).into_iter().map(resolved).collect();
     compile(loaded, &secrets, previous)
 }
 
-fn problems(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Vec<String> {
+pub(super) fn problems(files: &[(&str, &str)], resources: &[Resource<'_>], grants: &str) -> Vec<String> {
     snapshot(&loaded(files, resources, grants), None).problems.iter().map(ToString::to_string).collect()
 }
 
 /// The only problem of a resource of namespace `shop` beside a webhook and a template that it may use.
-fn refused(kind: &str, spec: Value, grants: &str) -> Option<String> {
+pub(super) fn refused(kind: &str, spec: Value, grants: &str) -> Option<String> {
     let mut resources =
         vec![("Webhook", "shop", "github", hook()), ("JobTemplate", "shop", "smoke", template())];
     resources.push((kind, "shop", "tested", spec));
@@ -192,6 +197,74 @@ fn rights_end_at_the_own_namespace_and_grants_open_them() {
 }
 
 #[test]
+fn what_an_event_chooses_for_a_gate_needs_a_grant_too() {
+    let mut spec = on_hook("github");
+    spec["gate"] = json!({"http": [{"url": "http://{{ event.data.host }}/healthz"}]});
+    let told =
+        refused("Trigger", spec.clone(), "- {namespaces: [bank], gateAddresses: ['http://*.shop.svc']}");
+    let wanted = "spec.gate.http[0].url: asks beyond namespace shop, where a resource's rights end";
+    assert!(told.as_ref().is_some_and(|told| told.contains(wanted)), "{told:?}");
+    let mut hook = hook();
+    hook["provider"] = json!("hmac");
+    let resources = [
+        ("Webhook", "shop", "github", hook),
+        ("JobTemplate", "shop", "smoke", template()),
+        ("Trigger", "shop", "tested", spec),
+    ];
+    let made = snapshot(
+        &loaded(&[], &resources, "- {namespaces: [shop], gateAddresses: ['http://*.shop.svc']}"),
+        None,
+    );
+    assert!(made.problems.is_empty(), "{:#?}", made.problems);
+    let any = Pattern::parse("http://*.*.svc/healthz").unwrap();
+    let config = MachineConfig { gate_allow: Allowed::Listed(vec![any]), ..MachineConfig::new("kickoff") };
+    for (host, wanted) in [
+        ("web.shop.svc", (DecisionKind::Fired, "")),
+        (
+            "web.bank.svc",
+            (DecisionKind::Invalid, "is none of the addresses that gates of namespace shop may ask"),
+        ),
+        ("web.shop.example", (DecisionKind::Invalid, "is none of the addresses that events may choose")),
+    ] {
+        let (ingress, source) = (Ingress::Webhook(ObjectName::new("shop", "github")), "/hooks/shop/github");
+        let attributes =
+            Attributes::new(ingress, source.to_owned(), "1".to_owned(), "com.hmac.event".to_owned(), 0);
+        let event = Event { attributes, body: Bytes::from(json!({"host": host}).to_string()) };
+        let said = explain(&made.triggers[0], &event, None, &config);
+        assert_eq!(said.decision, wanted.0, "{host}: {}", said.reason);
+        assert!(said.reason.contains(wanted.1), "{host}: {}", said.reason);
+    }
+}
+
+#[test]
+fn a_resource_goes_before_others_only_so_far() {
+    let with = |priority: i32| {
+        let mut spec = on_hook("github");
+        spec["policy"] = json!({"priority": priority});
+        spec
+    };
+    let least = "- {namespaces: [shop], maxPriority: 10}";
+    let most = "- {namespaces: [shop], maxPriority: 1000}\n- {namespaces: [bank], maxPriority: 2000}";
+    for (priority, grants, highest) in [
+        (60, "", None),
+        (-1000, "", None),
+        (61, "", Some(60)),
+        (60, least, None),
+        (1000, most, None),
+        (1001, most, Some(1000)),
+    ] {
+        let told = refused("Trigger", with(priority), grants);
+        let wanted =
+            highest.map(|highest| format!("must be at most {highest} for a resource of namespace shop"));
+        let holds = match (&told, &wanted) {
+            (Some(told), Some(wanted)) => told.contains(wanted) && told.contains("spec.policy.priority"),
+            (told, wanted) => told.is_none() && wanted.is_none(),
+        };
+        assert!(holds, "{priority} {grants}: {told:?}");
+    }
+}
+
+#[test]
 fn a_resource_has_no_way_to_secrets_of_the_server_nor_to_messages_of_others() {
     for secret in [json!({"env": "GITHUB_SECRET"}), json!({"file": "/secrets/tokens.yaml"})] {
         let mut spec = hook();
@@ -227,6 +300,27 @@ fn a_template_of_a_file_does_not_carry_a_resource_beyond_its_namespace() {
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].contains("spec.runs[0].template: is beyond namespace default"), "{told:#?}");
     assert!(problems(&[("b.yaml", TEMPLATE)], &resources, "").is_empty());
+}
+
+#[test]
+fn a_template_of_a_resource_stays_in_its_namespace_where_a_file_runs_it() {
+    let by_hand = |namespace: &str| {
+        format!(
+            "apiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: by-hand}}\n\
+             spec: {{runs: [{{template: smoke, namespace: {namespace}}}]}}\n"
+        )
+    };
+    let of_resource = [("JobTemplate", "default", "smoke", template())];
+    let told = problems(&[("a.yaml", &by_hand("production"))], &of_resource, "");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let wanted = "spec.runs[0].namespace: JobTemplate/smoke is a resource, and \"production\" is beyond namespace \
+                  default";
+    assert!(told[0].contains(wanted), "{told:#?}");
+    let granted = "- {namespaces: [default], runNamespaces: [production]}";
+    for (namespace, grants) in [("default", ""), ("production", granted)] {
+        let told = problems(&[("a.yaml", &by_hand(namespace))], &of_resource, grants);
+        assert!(told.is_empty(), "{namespace}: {told:#?}");
+    }
 }
 
 #[test]

@@ -230,6 +230,30 @@ fn series_are_forgotten_by_age_and_number() {
 }
 
 #[test]
+fn a_namespace_with_many_series_forgets_its_own() {
+    let snapshot = snapshot("series: \"{{ event.data.x }}\"");
+    let (many, few) = (ObjectName::new("default", "changes"), ObjectName::new("shop", "changes"));
+    let mut machine = machine();
+    let key = |at: usize| {
+        let name = if at < 10 { &few } else { &many };
+        Key::Series(name.clone(), format!("{at:032}"))
+    };
+    for at in 0..SERIES_MOST {
+        let at_ms = i64::try_from(at).unwrap();
+        let series = Series { event: None, prints: Prints::new(), outcome: None, at: at_ms };
+        machine.apply(&Write::put(key(at), Record::Series(Box::new(series))));
+    }
+    for id in 0..3 {
+        let came = event(&id.to_string(), None, &json!({"x": format!("new-{id}")}));
+        decide(&mut machine, &snapshot, &came, 60_000 + id);
+    }
+    assert_eq!(machine.series().count(), SERIES_MOST);
+    let kept = |at: usize| machine.series().any(|(known, _)| *known == key(at));
+    assert!((0..10).all(kept), "the few of another namespace are older and stay");
+    assert!(!kept(10) && !kept(12) && kept(13), "the oldest of the many go");
+}
+
+#[test]
 fn a_series_record_is_read_back() {
     let key = Key::Series(ObjectName::new("default", "changes"), "0".repeat(32));
     assert_eq!(Key::parse(&key.to_string()), Some(key));

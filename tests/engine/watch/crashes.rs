@@ -402,3 +402,38 @@ fn a_kind_that_nobody_wants_any_more_begins_anew() {
     process.decide(&mut disk, &wanted, true);
     assert_eq!((disk.ids(), marks(&disk)), (vec![], 1));
 }
+
+/// A watch that noted one Deployment, and how many marks are left once these definitions come into force.
+fn left_after(more: &str) -> usize {
+    let mut disk = Disk::default();
+    let wanted = definitions(TRIGGER);
+    let mut object = Object::new(0, 1);
+    object.complete = true;
+    let mut process = Process::start(&mut disk, &wanted);
+    let told = list(&mut process, &BTreeMap::from([(0, object)]));
+    process.append(&mut disk, told);
+    process.decide(&mut disk, &wanted, true);
+    assert_eq!(marks(&disk), 1);
+    let good = format!("{TEMPLATE}---{}", TRIGGER.replace("Deployment", "StatefulSet"));
+    let after = snapshot(&[("a.yaml", &good), ("b.yaml", more)], None);
+    assert!(!after.problems.is_empty(), "{more}");
+    disk.commit(process.machine.step(&after, Input::Definitions, 0).writes);
+    marks(&disk)
+}
+
+#[test]
+fn a_bad_definition_keeps_what_is_known_of_its_own_kinds_alone() {
+    let bad = TRIGGER.replace("after-rollout", "bad").replace("staging", "nowhere");
+    let template = "apiVersion: kickoff.dev/v1alpha1\nkind: JobTemplate\nmetadata: {name: bad}\nspec: {}\n";
+    for (more, left) in [
+        (bad.clone(), 1),
+        (bad.replace("Deployment", "DaemonSet"), 0),
+        (template.to_owned(), 0),
+        // What these may watch can't be told.
+        (bad.replace("Deployment", "Deploymant"), 1),
+        (bad.replace("kind: Deployment", "kin: DaemonSet"), 1),
+        ("a: [".to_owned(), 1),
+    ] {
+        assert_eq!(left_after(&more), left, "{more}");
+    }
+}

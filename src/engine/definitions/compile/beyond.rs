@@ -1,6 +1,7 @@
 //! What resources of a cluster want beyond their namespace and have no grant for. Of definitions from files nothing
-//! is beyond.
+//! is beyond, but for where they run the template of a resource.
 
+use super::template::Template;
 use super::trigger::World;
 use crate::engine::address::Address;
 use crate::engine::definitions::config::{
@@ -54,8 +55,16 @@ pub(super) fn trigger(
     spec: &TriggerSpec,
     world: &World<'_>,
 ) -> Vec<Finding> {
-    let Some(tenant) = tenant else { return Vec::new() };
     let mut findings = Vec::new();
+    for (index, run) in spec.runs.iter().enumerate() {
+        let (field, template) =
+            (format!("spec.runs[{index}]"), world.template(&run.template, &name.namespace));
+        match tenant {
+            Some(tenant) => runs(tenant, template, run, &field, &mut findings),
+            None => findings.extend(template.and_then(|template| of_resource(template, run, &field))),
+        }
+    }
+    let Some(tenant) = tenant else { return findings };
     for (index, source) in spec.sources.iter().enumerate() {
         let field = format!("spec.sources[{index}]");
         match source {
@@ -71,32 +80,57 @@ pub(super) fn trigger(
             SourceConfig::Webhook(_) | SourceConfig::Schedule(_) | SourceConfig::Verdict(_) => {}
         }
     }
+    let (priority, highest) = (spec.policy.priority, tenant.highest_priority());
+    if priority > highest {
+        let namespace = tenant.namespace;
+        let message = format!(
+            "must be at most {highest} for a resource of namespace {namespace}, is {priority}: the server's --grants \
+             may have maxPriority: {priority} for it"
+        );
+        findings.push(Finding::value("spec.policy.priority", message));
+    }
     for (index, request) in spec.gate.iter().flat_map(|gate| gate.http.iter().enumerate()) {
-        // An address with a value of an event is what the server lets events choose, whoever asks.
-        if let Ok(address) = Address::parse(&request.url)
-            && !request.url.contains("{{")
+        let field = format!("spec.gate.http[{index}].url");
+        if request.url.contains("{{") {
+            // Which address it is only the event tells, and then it is looked at.
+            if tenant.gates().is_some_and(|gates| gates.is_empty()) {
+                let namespace = tenant.namespace;
+                let message = format!(
+                    "asks beyond namespace {namespace}, where a resource's rights end: what events may choose the \
+                     server's --grants must have in gateAddresses for namespace {namespace}"
+                );
+                findings.push(Finding::value(field, message));
+            }
+        } else if let Ok(address) = Address::parse(&request.url)
             && !tenant.may_ask(&address)
         {
             let message = tenant.beyond("gateAddresses", &request.url);
-            findings.push(Finding::value(format!("spec.gate.http[{index}].url"), message));
+            findings.push(Finding::value(field, message));
         }
     }
-    for (index, run) in spec.runs.iter().enumerate() {
-        runs(tenant, name, run, &format!("spec.runs[{index}]"), world, &mut findings);
-    }
     findings
+}
+
+/// A template that is a resource stays within its own rights where a file runs it: its author says what runs.
+fn of_resource(template: &Template<'_>, config: &RunConfig, field: &str) -> Option<Finding> {
+    let (tenant, namespace) = (template.tenant?, config.namespace.as_deref()?);
+    // With a value of an event it is what the template allows, which was looked at with the template.
+    if namespace.contains("{{") || tenant.may_run(namespace) {
+        return None;
+    }
+    let beyond = tenant.beyond("runNamespaces", namespace);
+    let message = format!("JobTemplate/{} is a resource, and {namespace:?} {beyond}", config.template);
+    Some(Finding::value(format!("{field}.namespace"), message))
 }
 
 /// A template of a file runs where the file says, which may be beyond whoever refers to it.
 fn runs(
     tenant: Tenant<'_>,
-    trigger: &ObjectName,
+    template: Option<&Template<'_>>,
     config: &RunConfig,
     field: &str,
-    world: &World<'_>,
     findings: &mut Vec<Finding>,
 ) {
-    let template = world.template(&config.template, &trigger.namespace);
     if let Some(namespace) = config.namespace.as_deref() {
         let field = format!("{field}.namespace");
         if !namespace.contains("{{") {

@@ -5,6 +5,7 @@ use crate::engine::definitions::config::{GateConfig, GateHttpConfig};
 use crate::engine::definitions::model::{Gate, GateHttp, GateUrl};
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::tenants::Tenant;
 use crate::engine::render::Text;
 
 const DEFAULT_TIMEOUT: Span = Span::from_millis(5 * 60_000);
@@ -17,7 +18,11 @@ const MOST_REQUESTS: usize = 8;
 const DEFAULT_STATUS: u16 = 200;
 
 /// Compiles a gate; what is wrong goes to `findings`.
-pub(super) fn compile(config: &GateConfig, findings: &mut Vec<Finding>) -> Option<Gate> {
+pub(super) fn compile(
+    config: &GateConfig,
+    tenant: Option<Tenant<'_>>,
+    findings: &mut Vec<Finding>,
+) -> Option<Gate> {
     let before = findings.len();
     let mut wrong = |field: &str, message: String| {
         findings.push(Finding::value(format!("spec.gate.{field}"), message));
@@ -43,7 +48,8 @@ pub(super) fn compile(config: &GateConfig, findings: &mut Vec<Finding>) -> Optio
         }
     }
     let (timeout_ms, every_ms) = (timeout.as_millis(), every.as_millis());
-    (findings.len() == before).then_some(Gate { http, timeout_ms, every_ms })
+    let granted = tenant.and_then(Tenant::gates);
+    (findings.len() == before).then_some(Gate { http, granted, timeout_ms, every_ms })
 }
 
 fn asked(request: &GateHttpConfig, url: GateUrl) -> GateHttp {

@@ -10,6 +10,7 @@ use crate::engine::definitions::model::{Environment, JobTemplate, Retries};
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::tenants::Tenant;
 use crate::engine::definitions::yaml::child;
 use crate::engine::ids::ObjectName;
 use crate::engine::pod::START_TIMEOUT_MS;
@@ -17,6 +18,8 @@ use crate::engine::render::{ManifestTemplate, ParamSchema, Times};
 use crate::engine::verdict::{ExitCodes, Outcome};
 
 const DEFAULT_TIMEOUT: Span = Span::from_millis(30 * 60_000);
+/// Every container of every run gets each of them.
+const MOST_PARAMS: usize = 128;
 /// When Kubernetes removes what Kickoff never came back for.
 const LONGEST_JOB_TTL_MS: i64 = 7 * 86_400_000;
 
@@ -25,6 +28,8 @@ const LONGEST_JOB_TTL_MS: i64 = 7 * 86_400_000;
 pub(super) struct Template<'a> {
     pub(super) compiled: Arc<JobTemplate>,
     pub(super) spec: &'a JobTemplateSpec,
+    /// Whose it is; `None` for one from a file.
+    pub(super) tenant: Option<Tenant<'a>>,
 }
 
 /// Compiles a template, or takes `old` where its document is the same.
@@ -36,6 +41,10 @@ pub(super) fn compile(
 ) -> Result<Arc<JobTemplate>, Vec<Finding>> {
     if let Some(same) = old.filter(|old| old.hash == hash) {
         return Ok(Arc::clone(same));
+    }
+    if spec.params.len() > MOST_PARAMS {
+        let message = format!("has {} entries; there may be up to {MOST_PARAMS}", spec.params.len());
+        return Err(vec![Finding::value("spec.params", message)]);
     }
     let mut findings = Vec::new();
     let params = params(&spec.params, &mut findings);

@@ -62,7 +62,7 @@ pub(super) fn compile(
     problems: &Problems,
 ) -> Result<Arc<Trigger>, Vec<Finding>> {
     let mut findings = references(spec, &name.namespace, world, problems);
-    let hash = hash(document, spec, &name.namespace, world);
+    let hash = hash(document, spec, &name.namespace, tenant, world);
     if findings.is_empty() {
         let old = world.previous.and_then(|previous| previous.trigger(&name));
         if let Some(same) = old.filter(|old| old.hash == hash && old.broken.is_none()) {
@@ -81,7 +81,7 @@ pub(super) fn compile(
     let concurrency =
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
     let debounce = spec.policy.debounce.as_ref().and_then(|config| debounce(config, &mut findings));
-    let gate = spec.gate.as_ref().and_then(|config| super::gate::compile(config, &mut findings));
+    let gate = spec.gate.as_ref().and_then(|config| super::gate::compile(config, tenant, &mut findings));
     let rate =
         spec.policy.rate_limit.as_ref().and_then(|config| rate_limit(config, legs.len(), &mut findings));
     let Some(rule) = rule.ok().filter(|_| findings.is_empty()) else { return Err(findings) };
@@ -108,9 +108,18 @@ fn below_match((field, message): (String, String)) -> Finding {
     Finding::value(format!("spec.match{joint}{field}"), message)
 }
 
-/// The document and all that it refers to.
-fn hash(document: &str, spec: &TriggerSpec, namespace: &str, world: &World<'_>) -> String {
+/// The document and all that it refers to; also whether its grants were known, which do not change while we run.
+fn hash(
+    document: &str,
+    spec: &TriggerSpec,
+    namespace: &str,
+    tenant: Option<Tenant<'_>>,
+    world: &World<'_>,
+) -> String {
     let mut parts: BTreeSet<String> = BTreeSet::new();
+    if tenant.is_some_and(|tenant| tenant.is_trusted()) {
+        parts.insert("trusted".to_owned());
+    }
     for run in &spec.runs {
         let template = world.template(&run.template, namespace).map(|known| known.compiled.hash.as_str());
         parts.insert(format!("template {} {}", run.template, template.unwrap_or_default()));

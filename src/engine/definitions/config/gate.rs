@@ -24,7 +24,8 @@ pub struct GateConfig {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GateHttpConfig {
-    /// Begins with `http://` or `https://`. One with `{{ }}` must be in the server's `--gate-allow`.
+    /// Begins with `http://` or `https://`. One with `{{ }}` must be in the server's `--gate-allow`; of
+    /// a resource, any must be in its `--grants`.
     pub url: String,
     /// The status it should answer; default 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]

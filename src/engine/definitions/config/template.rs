@@ -14,7 +14,7 @@ use crate::engine::verdict::Outcome;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobTemplateSpec {
-    /// Typed parameters.
+    /// Typed parameters, up to 128.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<ParamConfig>,
     /// Named sets of parameters.

@@ -266,7 +266,8 @@ pub struct PolicyConfig {
     /// How many runs within a span.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimitConfig>,
-    /// Higher goes first; a waiting firing gains 1 a minute.
+    /// Higher goes first; a waiting firing gains 1 a minute. A resource may have up to 60, or what the server's
+    /// `--grants` say.
     pub priority: i32,
 }
 

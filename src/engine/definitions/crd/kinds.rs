@@ -182,6 +182,7 @@ fn job_template(schema: &mut Value) {
         let by_name = json!({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] });
         add(schema, &format!("/properties/spec/properties/{list}"), &by_name);
     }
+    add(schema, "/properties/spec/properties/params", &json!({ "maxItems": 128 }));
 }
 
 fn trigger(schema: &mut Value) {

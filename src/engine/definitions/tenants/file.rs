@@ -1,5 +1,5 @@
 //! The file of grants: YAML `[{namespaces, runNamespaces, watchNamespaces, clusterKinds, natsSubjects,
-//! gateAddresses}]`, with every problem in it at once.
+//! gateAddresses, maxPriority}]`, with every problem in it at once.
 
 use std::sync::LazyLock;
 
@@ -36,6 +36,9 @@ struct GrantConfig {
     /// Addresses that their gates may ask, as `http://*.shop.svc/healthz`.
     #[serde(default)]
     gate_addresses: Vec<String>,
+    /// The highest priority that their triggers may have; 60 where no grant says more.
+    #[serde(default)]
+    max_priority: Option<i32>,
 }
 
 static SCHEMA: LazyLock<KindSchema> =
@@ -100,7 +103,8 @@ fn grant(config: &GrantConfig, at: usize, findings: &mut Vec<Finding>) -> Grant 
     let watch = globs("watchNamespaces", &config.watch_namespaces);
     let subjects = each(&config.nats_subjects, &format!("[{at}].natsSubjects"), findings, Subject::parse);
     let gates = each(&config.gate_addresses, &format!("[{at}].gateAddresses"), findings, Pattern::parse);
-    Grant { namespaces, run, watch, kinds: config.cluster_kinds.clone(), subjects, gates }
+    let (kinds, priority) = (config.cluster_kinds.clone(), config.max_priority);
+    Grant { namespaces, run, watch, kinds, subjects, gates, priority }
 }
 
 fn each<T>(
@@ -139,6 +143,7 @@ mod tests {
                 "- {namespaces: [shop], clusterKinds: [Node], gateAddresses: ['http://*.shop.svc/healthz']}",
                 "1 good",
             ),
+            ("- {namespaces: [shop], maxPriority: 1000}", "1 good"),
             ("{}", "grants.yaml:1:1: must be a list, is a map"),
             ("- {namespaces: []}", "grants.yaml:1:16: [0].namespaces: needs at least 1 entry"),
             ("- {runNamespaces: [a]}", "grants.yaml:1:3: [0].namespaces: is missing"),
