@@ -50,7 +50,7 @@ pub(super) async fn join(
     abroad: Option<&Abroad>,
 ) -> (Loader, Option<Joined>) {
     let Some(Abroad { api, unheld, .. }) = abroad else { return (loader, None) };
-    let (lookups, needs, answers) = Lookups::new(api.clone());
+    let (lookups, needs, answers) = Lookups::new(api.clone(), &config.data_dir);
     let (told, in_force) = watch::channel(InForce::default());
     let mut seen = None;
     if config.definitions_from_cluster {
@@ -64,9 +64,9 @@ pub(super) async fn join(
 }
 
 impl Joined {
-    /// Asks once for what the definitions need; whether they are to be loaded again.
-    pub(super) async fn answered(&mut self) -> bool {
-        self.lookups.begin().await
+    /// Asks for what the definitions need, for a moment.
+    pub(super) async fn ask(&mut self) {
+        self.lookups.begin().await;
     }
 }
 

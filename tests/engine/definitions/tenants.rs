@@ -201,6 +201,11 @@ fn a_resource_has_no_way_to_secrets_of_the_server_nor_to_messages_of_others() {
         let resources = [("Webhook", "shop", "github", spec)];
         assert!(secret_sources(&loaded(&[], &resources, "")).is_empty(), "it is not even read");
     }
+    for (name, key) in [("../../pods", "token"), ("..", "token"), ("github", "")] {
+        let spec = json!({"provider": "github", "secrets": [{"secretKeyRef": {"name": name, "key": key}}]});
+        let loaded = loaded(&[], &[("Webhook", "shop", "github", spec)], "");
+        assert!(secret_sources(&loaded).is_empty(), "no Secret is called {name:?}, and none is asked for");
+    }
     let queue = json!([{"nats": {"subject": "orders.placed", "queue": "billing"}}]);
     let told = refused("Trigger", trigger(&queue), "- {namespaces: [shop], natsSubjects: ['>']}").unwrap();
     assert!(told.contains("takes their messages"), "{told}");
