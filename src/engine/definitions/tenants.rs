@@ -25,7 +25,7 @@ pub struct Tenants {
     /// All of it was checked before.
     trusted: bool,
     grants: Arc<[Grant]>,
-    /// Labels of namespaces, as far as they are known; else why not.
+    /// Labels of namespaces, as far as there was an answer; else why they can't be known.
     labels: Arc<BTreeMap<String, Result<Value, String>>>,
 }
 
@@ -74,6 +74,11 @@ impl Tenants {
     pub(super) fn of<'a>(&'a self, document: &'a LoadedDocument) -> Option<Tenant<'a>> {
         let namespace = document.namespace()?;
         Some(Tenant { namespace, tenants: self })
+    }
+
+    /// Whether nobody said yet which labels a namespace has: that is not to be taken for having none.
+    pub(super) fn is_unknown(&self, namespace: &str) -> bool {
+        !self.trusted && !self.labels.contains_key(namespace)
     }
 
     /// Whether a namespace has these labels.

@@ -269,6 +269,40 @@ fn a_webhook_says_whose_triggers_may_listen() {
 }
 
 #[test]
+fn who_listens_already_stays_while_labels_are_not_known() {
+    let resources = |allowed: Value| {
+        let mut webhook = hook();
+        webhook["allowedNamespaces"] = allowed;
+        [
+            ("Webhook", "infra", "github", webhook),
+            ("JobTemplate", "bank", "smoke", template()),
+            ("Trigger", "bank", "after-push", on_hook("infra/github")),
+        ]
+    };
+    let before = snapshot(&loaded(&[], &resources(json!({"from": "All"})), ""), None);
+    let gold = json!({"from": "Selector", "selector": {"matchLabels": {"tier": "gold"}}});
+    let mut now = loaded(&[], &resources(gold), "");
+    let after = snapshot(&now, Some(&before));
+    assert!(after.problems.is_empty(), "{:#?}", after.problems);
+    let told = |made: &Snapshot| made.problems.iter().map(ToString::to_string).collect::<String>();
+    let first = told(&snapshot(&now, None));
+    assert!(first.contains("labels of namespace bank are not known yet"), "nothing was in force: {first}");
+    // What the records tell of before the process is not known to have been let.
+    let recorded = Snapshot {
+        triggers: after.triggers.clone(),
+        trigger_positions: after.trigger_positions.clone(),
+        ..Snapshot::default()
+    };
+    let told_of = told(&snapshot(&now, Some(&recorded)));
+    assert_eq!(told_of, first);
+    for answer in [Ok(json!({})), Err("there is none".to_owned())] {
+        now.tenants = now.tenants.with_labels(BTreeMap::from([("bank".to_owned(), answer)]));
+        let made = snapshot(&now, Some(&after));
+        assert!(made.triggers[0].broken.is_some(), "an answer decides: {:#?}", made.problems);
+    }
+}
+
+#[test]
 fn verdicts_are_those_of_the_own_namespace() {
     let after = |name: &str| trigger(&json!([{"verdict": {"triggers": [name]}}]));
     let resources = [
