@@ -348,7 +348,10 @@ impl Loader {
         let seen = self.cluster.as_ref().and_then(|cluster| cluster.resources.as_ref());
         let resources = seen.map(|resources| Arc::clone(&resources.borrow())).unwrap_or_default();
         for ((kind, name), resource) in &resources.all {
-            loaded.add_resource(kind, name, &resource.spec);
+            match &resource.unread {
+                None => loaded.add_resource(kind, name, &resource.spec),
+                Some(why) => loaded.add_unread_resource(kind, name, why),
+            }
         }
         resources
     }

@@ -144,6 +144,12 @@ fn one_that_was_good_and_is_bad_now_is_not_forgotten() {
     let after = snapshot(&loaded(&[], &bad, ""), Some(&before));
     let name = ObjectName::new("shop", "after-push");
     assert!(after.trigger(&name).unwrap().broken.is_some());
+    let mut unread = loaded(&[], &good[..2], "");
+    unread.add_unread_resource("Trigger", &name, "is nested too deep");
+    let after = snapshot(&unread, Some(&after));
+    assert!(after.trigger(&name).unwrap().broken.is_some(), "it is there, though nobody can read it");
+    let standing = Standings::of(&after).standing("Trigger", &name);
+    assert_eq!((standing.reason, &*standing.message), ("Invalid", "spec: is nested too deep"));
     let gone = snapshot(&loaded(&[], &good[..2], ""), Some(&after));
     assert!(gone.trigger(&name).is_none(), "what is deleted is gone");
 }
