@@ -38,7 +38,7 @@ pub struct Grant {
     pub(super) run: Globs,
     /// What they may watch.
     pub(super) watch: Globs,
-    /// Which kinds that are in no namespace.
+    /// Which kinds that are in no namespace, each as [`Kind::is_called`] has it.
     pub(super) kinds: Vec<String>,
     /// Which subjects they may listen to.
     pub(super) subjects: Vec<Subject>,
@@ -111,7 +111,7 @@ impl Tenant<'_> {
 
     /// Whether it may watch a kind that is in no namespace.
     pub(super) fn may_watch_kind(&self, kind: &Kind) -> bool {
-        self.granted(|grant| grant.kinds.iter().any(|known| known == kind.as_str()))
+        self.granted(|grant| grant.kinds.iter().any(|known| kind.is_called(known)))
     }
 
     /// Whether it may listen to these subjects.
@@ -135,9 +135,11 @@ impl Tenant<'_> {
 
     /// Whether what it watches of a kind is its own namespace's, where it does not say which.
     pub(super) fn is_confined(&self, kind: &Kind) -> bool {
-        let in_none = kind.built_in().is_some_and(|resource| !resource.namespaced);
-        let named = self.tenants.grants.iter().filter(|grant| grant.namespaces.matches(self.namespace));
-        !in_none && !named.flat_map(|grant| &grant.kinds).any(|known| known == kind.as_str())
+        if let Some(resource) = kind.built_in() {
+            return resource.namespaced;
+        }
+        let mut named = self.tenants.grants.iter().filter(|grant| grant.namespaces.matches(self.namespace));
+        !named.any(|grant| grant.kinds.iter().any(|known| kind.is_called(known)))
     }
 
     fn granted(&self, grants: impl Fn(&Grant) -> bool) -> bool {

@@ -230,6 +230,21 @@ fn what_a_resource_watches_is_its_own_namespace_where_it_does_not_say() {
 }
 
 #[test]
+fn a_grant_of_a_kind_is_for_its_group_alone() {
+    let source = |group: &str| json!([{"kubernetes": {"apiVersion": format!("{group}/v1"), "kind": "Cluster", "change": ["Updated"]}}]);
+    let grants = "- {namespaces: [shop], clusterKinds: [Cluster.example.com]}";
+    for (group, everywhere) in [("example.com", true), ("example.org", false)] {
+        let resources = [
+            ("JobTemplate", "shop", "smoke", template()),
+            ("Trigger", "shop", "watching", trigger(&source(group))),
+        ];
+        let made = snapshot(&loaded(&[], &resources, grants), None);
+        let watched = made.triggers[0].watched().next().unwrap();
+        assert_eq!(watched.reaches("bank"), everywhere, "{group}");
+    }
+}
+
+#[test]
 fn a_template_of_a_file_does_not_carry_a_resource_beyond_its_namespace() {
     let elsewhere = TEMPLATE.replace("spec:\n  params", "spec:\n  namespace: production\n  params");
     let spec = json!({"runs": [{"template": "smoke", "params": {"url": "https://x"}}]});
