@@ -54,8 +54,8 @@ pub(super) async fn join(
     let (told, in_force) = watch::channel(InForce::default());
     let mut seen = None;
     if config.definitions_from_cluster {
-        let (mut cluster, resources) =
-            ClusterWatch::new(api, config.executor.namespaces(), "", &config.data_dir);
+        let (namespaces, labels) = (config.executor.namespaces(), &config.definitions_selector);
+        let (mut cluster, resources) = ClusterWatch::new(api, namespaces, labels, &config.data_dir);
         cluster.begin().await;
         seen = Some((cluster, resources));
     }
