@@ -3,8 +3,8 @@
 //!
 //! Owns reading files, resolving secrets and noticing changes; what the texts mean is decided in
 //! `engine::definitions`, what the cluster has is seen by [`cluster`] and asked for by [`lookups`]. A folder that
-//! can't be read keeps the snapshot there is. Nothing is written, so there is nothing to lose by dying: the next
-//! start reads the folder again.
+//! can't be read keeps the snapshot there is. Nothing of it is written, so there is nothing to lose by dying: the next
+//! start reads the folder again. Only what a cluster had is kept, by those that see it.
 
 pub mod before;
 pub mod cluster;

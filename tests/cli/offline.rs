@@ -214,6 +214,8 @@ fn resources_need_a_cluster_and_grants_need_resources() {
     let home = Home::new("");
     let (code, _, said) = run(&home, "serve --definitions-from-cluster --data-dir {}/data");
     assert_eq!((code, said.contains("add --executor kubernetes")), (2, true), "{said}");
-    let (code, _, said) = run(&home, "serve --grants {}/grants.yaml");
-    assert_eq!((code, said.contains("--definitions-from-cluster")), (2, true), "{said}");
+    for option in ["--grants {}/grants.yaml", "--definitions-selector kickoff.dev/instance=a"] {
+        let (code, _, said) = run(&home, &format!("serve {option}"));
+        assert_eq!((code, said.contains("--definitions-from-cluster")), (2, true), "{said}");
+    }
 }
