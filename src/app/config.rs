@@ -14,6 +14,8 @@ pub struct ServeConfig {
     pub definitions: Option<PathBuf>,
     /// Whether resources of the cluster are definitions too.
     pub definitions_from_cluster: bool,
+    /// Which labels these have, as Kubernetes writes selectors; empty for any.
+    pub definitions_selector: String,
     /// File of what these may do beyond their namespaces.
     pub grants: Option<PathBuf>,
     /// Where Jobs run.

@@ -3,12 +3,13 @@
 //!
 //! Owns reading files, resolving secrets and noticing changes; what the texts mean is decided in
 //! `engine::definitions`, what the cluster has is seen by [`cluster`] and asked for by [`lookups`]. A folder that
-//! can't be read keeps the snapshot there is. Nothing is written, so there is nothing to lose by dying: the next
-//! start reads the folder again.
+//! can't be read keeps the snapshot there is. Nothing of it is written, so there is nothing to lose by dying: the next
+//! start reads the folder again. Only what a cluster had is kept, by those that see it.
 
 pub mod before;
 pub mod cluster;
 pub mod files;
+mod kept;
 pub mod lookups;
 pub mod status;
 
@@ -93,6 +94,16 @@ pub struct InForce {
     pub resources: Arc<Resources>,
 }
 
+/// What was read, to be compiled with what the cluster answers.
+pub struct Read {
+    loaded: Loaded,
+    texts: Vec<(String, String)>,
+    wanted: BTreeSet<SecretSource>,
+    /// Of the files, before they were read.
+    fingerprint: Fingerprint,
+    resources: Arc<Resources>,
+}
+
 /// What was loaded last.
 #[derive(Clone)]
 struct Known {
@@ -103,6 +114,16 @@ struct Known {
     /// Revisions of what the cluster had and answered.
     of_cluster: (u64, u64),
     resources: Arc<Resources>,
+}
+
+impl Read {
+    fn secret_files(&self) -> BTreeSet<PathBuf> {
+        let files = self.wanted.iter().filter_map(|source| match source {
+            SecretSource::File(path) => Some(PathBuf::from(path)),
+            SecretSource::Env(_) | SecretSource::SecretKeyRef(_) => None,
+        });
+        files.collect()
+    }
 }
 
 impl Loader {
@@ -136,11 +157,27 @@ impl Loader {
         Self { environment: None, ..self }
     }
 
+    /// Reads everything, and tells what the cluster is to answer before it is compiled.
+    pub async fn read_once(&self) -> Result<Read, ReadError> {
+        let loader = self.clone();
+        let read = move || loader.read(&loader.secret_files());
+        tokio::task::spawn_blocking(read).await.map_err(ReadError::Stopped)?
+    }
+
     /// Loads once, with the texts for snippets. What was loaded before is reused where it is the same.
     pub async fn load_once(&mut self) -> Result<(Arc<Snapshot>, Arc<Sources>), ReadError> {
+        self.load_from(None).await
+    }
+
+    /// The same of what was read, unless the files are others by now.
+    pub async fn load_read(&mut self, read: Read) -> Result<Arc<Snapshot>, ReadError> {
+        Ok(self.load_from(Some(read)).await?.0)
+    }
+
+    async fn load_from(&mut self, read: Option<Read>) -> Result<(Arc<Snapshot>, Arc<Sources>), ReadError> {
         let loader = self.clone();
-        let known =
-            tokio::task::spawn_blocking(move || loader.load()).await.map_err(ReadError::Stopped)??;
+        let load = move || loader.load(read);
+        let known = tokio::task::spawn_blocking(load).await.map_err(ReadError::Stopped)??;
         let (snapshot, sources) = (Arc::clone(&known.snapshot), Arc::clone(&known.sources));
         self.tell_in_force(&known);
         self.known = Some(known);
@@ -195,7 +232,7 @@ impl Loader {
     /// A new snapshot where anything changed.
     async fn reload(&mut self) -> Result<Option<Arc<Snapshot>>, ReadError> {
         let loader = self.clone();
-        let load = move || if loader.is_stale()? { loader.load().map(Some) } else { Ok(None) };
+        let load = move || if loader.is_stale()? { loader.load(None).map(Some) } else { Ok(None) };
         let known = tokio::task::spawn_blocking(load).await.map_err(ReadError::Stopped)??;
         let snapshot = known.as_ref().map(|known| Arc::clone(&known.snapshot));
         if let Some(known) = &known {
@@ -220,6 +257,11 @@ impl Loader {
         (resources.unwrap_or_default(), cluster.answers.borrow().revision)
     }
 
+    /// Files of secrets, as far as they are known.
+    fn secret_files(&self) -> BTreeSet<PathBuf> {
+        self.known.as_ref().map(|known| known.secret_files.clone()).unwrap_or_default()
+    }
+
     fn fingerprint(&self, secret_files: &BTreeSet<PathBuf>) -> Result<Fingerprint, ReadError> {
         let folder = match &self.origin {
             Origin::Folder(folder) => Some(folder.as_path()),
@@ -228,24 +270,36 @@ impl Loader {
         files::fingerprint(folder, secret_files)
     }
 
-    /// Reads and compiles. What changes while it is read is read again, so that a snapshot is never
-    /// made of two states of a folder.
-    fn load(&self) -> Result<Known, ReadError> {
-        let mut secret_files =
-            self.known.as_ref().map(|known| known.secret_files.clone()).unwrap_or_default();
+    /// Reads, unless that was done, and compiles. What changes while it is read is read again, so that a snapshot is
+    /// never made of two states of a folder.
+    fn load(&self, mut read: Option<Read>) -> Result<Known, ReadError> {
+        let mut secret_files = self.secret_files();
         for _ in 1..MOST_READS {
-            let before = self.fingerprint(&secret_files)?;
-            let known = self.load_now(before)?;
-            secret_files.clone_from(&known.secret_files);
+            let mut now = match read.take() {
+                Some(read) => read,
+                None => self.read(&secret_files)?,
+            };
+            let before = std::mem::replace(&mut secret_files, now.secret_files());
+            if secret_files != before {
+                // Secrets are looked at when it is compiled: their files may count from now on, where the folder is
+                // still the same.
+                let fingerprint = self.fingerprint(&secret_files)?;
+                if self.fingerprint(&before)? != now.fingerprint {
+                    continue;
+                }
+                now.fingerprint = fingerprint;
+            }
+            let known = self.compile(now);
             if self.fingerprint(&secret_files)? == known.fingerprint {
                 return Ok(known);
             }
         }
         // It changes faster than it can be read: the old fingerprint makes the next look read again.
-        self.load_now(self.fingerprint(&secret_files)?)
+        Ok(self.compile(self.read(&secret_files)?))
     }
 
-    fn load_now(&self, fingerprint: Fingerprint) -> Result<Known, ReadError> {
+    fn read(&self, secret_files: &BTreeSet<PathBuf>) -> Result<Read, ReadError> {
+        let fingerprint = self.fingerprint(secret_files)?;
         let files = match &self.origin {
             Origin::None => Files::default(),
             Origin::Folder(folder) => files::read(folder)?,
@@ -255,41 +309,54 @@ impl Loader {
         for (file, reason) in &files.refused {
             loaded.add_unreadable(file, reason);
         }
-        let (resources, answers) = self.add_resources(&mut loaded);
+        let resources = self.add_resources(&mut loaded);
         let wanted = secret_sources(&loaded);
         self.ask_for(&wanted, &loaded);
-        let secrets: Secrets =
-            wanted.iter().map(|source| (source.clone(), self.resolve(source, &answers))).collect();
-        let previous = self.known.as_ref().map(|known| &*known.snapshot).or(self.before.as_deref());
-        let snapshot = compile(&loaded, &secrets, previous);
-        let secret_files = wanted.into_iter().filter_map(|source| match source {
-            SecretSource::File(path) => Some(PathBuf::from(path)),
-            SecretSource::Env(_) | SecretSource::SecretKeyRef(_) => None,
+        Ok(Read { loaded, texts: files.texts, wanted, fingerprint, resources })
+    }
+
+    /// Compiles what was read with what is known of the cluster now.
+    fn compile(&self, read: Read) -> Known {
+        let secret_files = read.secret_files();
+        let Read { mut loaded, texts, wanted, fingerprint, resources } = read;
+        let answers = match &self.cluster {
+            Some(cluster) => {
+                let answers = Arc::clone(&cluster.answers.borrow());
+                loaded.tenants = cluster.tenants.with_labels(answers.labels.clone());
+                answers
+            }
+            None => Arc::default(),
+        };
+        let resolved = wanted.into_iter().map(|source| {
+            let secret = self.resolve(&source, &answers);
+            (source, secret)
         });
-        Ok(Known {
-            snapshot,
-            sources: Arc::new(files.texts.into_iter().collect()),
+        let secrets: Secrets = resolved.collect();
+        let previous = self.known.as_ref().map(|known| &*known.snapshot).or(self.before.as_deref());
+        Known {
+            snapshot: compile(&loaded, &secrets, previous),
+            sources: Arc::new(texts.into_iter().collect()),
             fingerprint,
-            secret_files: secret_files.collect(),
+            secret_files,
             of_cluster: (resources.revision, answers.revision),
             resources,
-        })
+        }
     }
 
     /// Adds what the cluster has, after all files, and the oldest first: what may be only so often is theirs in this
     /// order, also after a restart.
-    fn add_resources(&self, loaded: &mut Loaded) -> (Arc<Resources>, Arc<Answers>) {
-        let Some(cluster) = &self.cluster else { return (Arc::default(), Arc::default()) };
-        let answers = Arc::clone(&cluster.answers.borrow());
-        let resources = cluster.resources.as_ref().map(|resources| Arc::clone(&resources.borrow()));
-        let resources = resources.unwrap_or_default();
-        loaded.tenants = cluster.tenants.with_labels(answers.labels.clone());
+    fn add_resources(&self, loaded: &mut Loaded) -> Arc<Resources> {
+        let seen = self.cluster.as_ref().and_then(|cluster| cluster.resources.as_ref());
+        let resources = seen.map(|resources| Arc::clone(&resources.borrow())).unwrap_or_default();
         let mut oldest_first: Vec<_> = resources.all.iter().collect();
         oldest_first.sort_by(|(_, one), (_, other)| one.created.cmp(&other.created));
         for ((kind, name), resource) in oldest_first {
-            loaded.add_resource(kind, name, &resource.spec);
+            match &resource.unread {
+                None => loaded.add_resource(kind, name, &resource.spec),
+                Some(why) => loaded.add_unread_resource(kind, name, why),
+            }
         }
-        (resources, answers)
+        resources
     }
 
     /// Has asked what the cluster is to answer.

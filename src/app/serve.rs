@@ -28,7 +28,7 @@ use tracing::warn;
 use self::resources::Joined;
 use super::config::ServeConfig;
 use super::definitions::files::ReadError;
-use super::definitions::{Loader, Origin, before};
+use super::definitions::{Loader, Origin, Read, before};
 use super::home::{Abroad, Home, HomeError, home};
 use super::open_files;
 use super::supervisor::{Supervisor, TaskEnded};
@@ -226,7 +226,7 @@ async fn take_over(folder: &Path, clock: &Clock) -> Result<SqliteStore, OpenErro
     }
 }
 
-/// Loads the definitions, also those of the cluster, with what they need of it.
+/// Loads the definitions, also those of the cluster, once what they need of it is answered.
 async fn define(
     origin: Origin,
     config: &ServeConfig,
@@ -236,22 +236,22 @@ async fn define(
     let tenants = resources::tenants(config)?;
     let loader = Loader::new(origin, home.namespace.clone());
     let (mut loader, mut joined) = resources::join(loader, config, tenants, home.abroad.as_ref()).await;
-    let mut snapshot = load(&mut loader, store, &home.namespace).await?;
-    if let Some(joined) = &mut joined
-        && joined.answered().await
-    {
-        snapshot = loader.load_once().await?.0;
+    let read = loader.read_once().await?;
+    if let Some(joined) = &mut joined {
+        joined.ask().await;
     }
+    let snapshot = load(&mut loader, read, store, &home.namespace).await?;
     Ok((loader, snapshot, joined))
 }
 
 /// Loads the definitions; those that are bad now and were good before this process are known as such.
 async fn load(
     loader: &mut Loader,
+    read: Read,
     store: &SqliteStore,
     namespace: &str,
 ) -> Result<Arc<Snapshot>, ServeError> {
-    let (snapshot, _) = loader.load_once().await?;
+    let snapshot = loader.load_read(read).await?;
     match before::find(&snapshot, &store.history(), store, namespace).await {
         Ok(None) => Ok(snapshot),
         Ok(Some(before)) => Ok(loader.load_after(before).await?),

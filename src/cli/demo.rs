@@ -157,6 +157,7 @@ fn config(args: &Args, folder: &Folder) -> ServeConfig {
     ServeConfig {
         definitions: Some(folder.definitions()),
         definitions_from_cluster: false,
+        definitions_selector: String::new(),
         grants: None,
         executor: ExecutorKind::Local,
         data_dir: folder.data(),

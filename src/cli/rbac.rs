@@ -1,11 +1,12 @@
-//! `rbac`: what a cluster must allow, so that the server sees what triggers watch. Needs no server.
+//! `rbac`: what a cluster must allow, so that the server sees what triggers watch, and definitions that are resources.
+//! Needs no server.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use kickoff::app::definitions::{Loader, Origin};
-use kickoff::engine::definitions::grants::{ServiceAccount, roles};
+use kickoff::engine::definitions::grants::{ServiceAccount, definition_roles, roles};
 use kickoff::engine::definitions::problem::render;
 
 use super::output::{colour, print, tell};
@@ -19,6 +20,9 @@ pub(crate) struct Args {
     /// Roles in these namespaces, for a server that serves only them; default a `ClusterRole`
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = label)]
     namespaces: Vec<String>,
+    /// Also what serve needs for --definitions-from-cluster
+    #[arg(long)]
+    definitions_from_cluster: bool,
     /// Whom to grant it
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "kickoff/kickoff", value_parser = account)]
     service_account: ServiceAccount,
@@ -33,7 +37,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut loader = Loader::new(origin, args.namespace).without_secrets();
     let unreadable = || format!("the definitions in {} can't be read", args.folder.display());
     let (snapshot, sources) = loader.load_once().await.with_context(unreadable)?;
-    print(&roles(&snapshot, &args.namespaces, &args.service_account))?;
+    let mut text = roles(&snapshot, &args.namespaces, &args.service_account);
+    if args.definitions_from_cluster {
+        let more = definition_roles(&args.namespaces, &args.service_account);
+        text = format!("{text}---\n{more}");
+    }
+    print(&text)?;
     if snapshot.problems.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

@@ -33,6 +33,10 @@ pub(crate) struct Args {
     /// Also take definitions that are resources of the executor's cluster; kickoff crds makes their kinds
     #[arg(long)]
     definitions_from_cluster: bool,
+    /// Of these only those with these labels, as kickoff.dev/instance=staging; where a cluster has several servers,
+    /// each needs labels that no other takes
+    #[arg(long, value_name = "LABELS", requires = "definitions_from_cluster", value_parser = selector)]
+    definitions_selector: Option<String>,
     /// What resources may do beyond their namespaces: YAML [{namespaces, runNamespaces, watchNamespaces,
     /// clusterKinds, natsSubjects, gateAddresses, maxPriority}]
     #[arg(long, value_name = "FILE", requires = "definitions_from_cluster")]
@@ -132,6 +136,7 @@ impl From<Args> for ServeConfig {
         Self {
             definitions: args.definitions,
             definitions_from_cluster: args.definitions_from_cluster,
+            definitions_selector: args.definitions_selector.unwrap_or_default(),
             grants: args.grants,
             executor,
             data_dir: args.data_dir,
@@ -153,6 +158,16 @@ impl From<Args> for ServeConfig {
             gate_allow: args.gate_allow,
             local_secrets: args.local_secrets,
         }
+    }
+}
+
+/// A selector of labels; more than that it is one line only the API server knows.
+fn selector(text: &str) -> Result<String, String> {
+    let good = !text.trim().is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if good {
+        Ok(text.trim().to_owned())
+    } else {
+        Err("must be labels, as kickoff.dev/instance=a".to_owned())
     }
 }
 

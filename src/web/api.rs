@@ -75,8 +75,10 @@ fn v1() -> OpenApiRouter<WebState> {
         .routes(routes!(triggers::get_in))
         .routes(routes!(templates::list))
         .routes(routes!(templates::get))
+        .routes(routes!(templates::get_in))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::get))
+        .routes(routes!(webhooks::get_in))
         .routes(routes!(stream::stream));
     OpenApiRouter::with_openapi(openapi::Api::openapi()).nest("/v1", v1)
 }

@@ -121,6 +121,7 @@ async fn templates_and_webhooks_are_shown_without_what_is_secret() {
     assert_eq!(say["params"][0], json!({"name": "code", "type": "integer", "required": false, "default": 0}));
     assert_eq!(say["environments"][0]["params"], json!({"message": "from staging"}));
     assert_eq!(*say, server.get("/api/v1/templates/say").await);
+    assert_eq!(*say, server.get("/api/v1/templates/default/say").await);
     let webhooks = server.get("/api/v1/webhooks").await;
     let expected = json!({
         "name": "gh", "namespace": "default", "provider": "github", "maxBodyBytes": 26_214_400,

@@ -65,6 +65,10 @@ fn roles_are_written_for_what_triggers_watch() {
     let count = |text: &str| stdout.matches(text).count();
     assert_eq!((count("kind: RoleBinding"), count("resources: [configmaps]")), (2, 2), "{stdout}");
     assert_eq!((count("name: \"runner\""), count("namespace: \"ops\"")), (2, 2), "{stdout}");
+    let (code, stdout, _) = run(&home, "rbac {}/definitions --namespaces a,b --definitions-from-cluster");
+    let count = |wanted: &str| stdout.lines().filter(|line| line.trim() == wanted).count();
+    assert_eq!((code, count("name: kickoff-definitions")), (0, 6), "{stdout}");
+    assert_eq!(count("resources: [webhooks, jobtemplates, triggers]"), 2, "{stdout}");
     let (code, _, stderr) = run(&home, "rbac {}/definitions --service-account runner");
     assert!(code == 2 && stderr.contains("must be NAMESPACE/NAME"), "{stderr}");
 }
@@ -210,6 +214,8 @@ fn resources_need_a_cluster_and_grants_need_resources() {
     let home = Home::new("");
     let (code, _, said) = run(&home, "serve --definitions-from-cluster --data-dir {}/data");
     assert_eq!((code, said.contains("add --executor kubernetes")), (2, true), "{said}");
-    let (code, _, said) = run(&home, "serve --grants {}/grants.yaml");
-    assert_eq!((code, said.contains("--definitions-from-cluster")), (2, true), "{said}");
+    for option in ["--grants {}/grants.yaml", "--definitions-selector kickoff.dev/instance=a"] {
+        let (code, _, said) = run(&home, &format!("serve {option}"));
+        assert_eq!((code, said.contains("--definitions-from-cluster")), (2, true), "{said}");
+    }
 }

@@ -309,6 +309,32 @@ async fn the_same_name_in_a_file_is_refused_on_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_takes_only_what_has_its_labels() {
+    let cluster = known();
+    let site = Site::new(cluster, &[]);
+    let namespace = site.namespace.name.as_str();
+    let mut mine = template("mine", cluster, "true");
+    mine["metadata"]["labels"] = json!({"kickoff.dev/instance": "mine"});
+    apply(cluster, namespace, &[mine, template("others", cluster, "true")]);
+    let server = serve(&site, &["--definitions-selector", "kickoff.dev/instance=mine"]);
+    stands(cluster, namespace, ("JobTemplate", "mine"), "True", "InForce");
+    let names = async || -> Vec<String> {
+        let listed = server.get("/api/v1/templates").await;
+        listed["items"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names().await, ["mine"]);
+    assert!(object(cluster, namespace, "JobTemplate", "others")["status"].is_null());
+    let one = server.get(&format!("/api/v1/templates/{namespace}/mine")).await;
+    assert_eq!((&one["name"], &one["namespace"]), (&json!("mine"), &json!(namespace)), "{one:#}");
+    site.namespace.run(&["label", "jobtemplate.kickoff.dev", "mine", "kickoff.dev/instance-"]);
+    let end = Instant::now() + PATIENCE;
+    while !names().await.is_empty() {
+        assert!(Instant::now() < end, "{}", server.said());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rights_end_at_the_namespace_and_grants_open_them() {
     let cluster = known();
     let site = Site::new(cluster, &[]);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kickoff::engine::definitions::compile::compile;
 use kickoff::engine::definitions::crd::{GROUP, every_kind, plural};
-use kickoff::engine::definitions::grants::Grants;
+use kickoff::engine::definitions::grants::{Grants, ServiceAccount, definition_roles};
 use kickoff::engine::definitions::load::load;
 use kickoff::engine::definitions::model::Secrets;
 use serde_json::Value;
@@ -74,12 +74,23 @@ fn examples_that_watch_say_where_their_grants_come_from() {
 
 #[test]
 fn what_definitions_as_resources_need_is_granted() {
-    let granted = granted("deploy/resources/kickoff-tests/role.yaml");
-    let mut wanted = BTreeSet::from([(String::new(), "secrets".to_owned(), "get".to_owned())]);
+    let core = |resource: &str| (String::new(), resource.to_owned(), "get".to_owned());
+    let mut wanted = BTreeSet::from([core("secrets"), core("namespaces")]);
     for kind in every_kind() {
         for (resource, verb) in [("", "list"), ("", "watch"), ("/status", "patch")] {
             wanted.insert((GROUP.to_owned(), format!("{}{resource}", plural(kind)), verb.to_owned()));
         }
     }
-    assert_eq!(granted, wanted);
+    for place in ["kickoff-tests/role", "all-namespaces/cluster-role"] {
+        assert_eq!(granted(&format!("deploy/resources/{place}.yaml")), wanted, "{place}");
+    }
+    let written: Vec<Value> = serde_saphyr::from_multiple(&definition_roles(&[], &account())).unwrap();
+    let shipped: Vec<Value> =
+        serde_saphyr::from_multiple(&super::read("deploy/resources/all-namespaces/cluster-role.yaml"))
+            .unwrap();
+    assert_eq!(written, shipped, "kickoff rbac --definitions-from-cluster writes the same");
+}
+
+fn account() -> ServiceAccount {
+    ServiceAccount { namespace: "kickoff".to_owned(), name: "kickoff".to_owned() }
 }

@@ -1,9 +1,10 @@
 //! Statuses of definitions that are resources: whether they are in force, when a trigger fired and what came of it.
 //!
 //! Each is written where it says something new, at most every ten seconds, and only while this server holds the
-//! name of its instance. A status is made of what is in force and of the history, never of what was written before,
-//! so nothing is lost by dying: the next process compares, and writes what is missing. One that is written to an
-//! object that was made anew meanwhile is refused by its uid.
+//! name of its instance; one that was not seen yet is not written over. A status is made of what is in force and of the
+//! history, and compared with what was seen, or was written since, so nothing is lost by dying: the next process
+//! compares, and writes what is missing. One that is written to an object that was made anew meanwhile is refused by
+//! its uid.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -64,15 +65,57 @@ pub struct Statuses {
     pub trouble: watch::Sender<Vec<String>>,
 }
 
-/// What was done, by uid.
+/// What was done.
 #[derive(Default)]
 struct Written {
-    at: HashMap<String, Instant>,
+    /// By uid.
+    last: HashMap<String, Last>,
+    /// Of what all that was to be written is written.
+    settled: Option<Basis>,
     /// Of triggers, as the history had it.
     summaries: BTreeMap<ObjectName, Summary>,
     summed: Option<(Instant, u64)>,
     /// Why the last that was refused was so, until one is taken or there is none to write.
     refused: Option<String>,
+}
+
+/// The last write of one.
+struct Last {
+    at: Instant,
+    /// Of which state of the object.
+    of: Arc<Resource>,
+    /// None where it was not taken.
+    made: Option<Value>,
+}
+
+/// What all statuses are made of.
+struct Basis {
+    in_force: InForce,
+    now: Arc<Resources>,
+    summed: Option<(Instant, u64)>,
+    unheard: Vec<String>,
+}
+
+impl Basis {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.in_force.snapshot, &other.in_force.snapshot)
+            && Arc::ptr_eq(&self.in_force.resources, &other.in_force.resources)
+            && Arc::ptr_eq(&self.now, &other.now)
+            && self.summed == other.summed
+            && self.unheard == other.unheard
+    }
+}
+
+impl Written {
+    /// The status that a resource has, as far as it is known.
+    fn status<'a>(&'a self, resource: &'a Arc<Resource>) -> Option<&'a Value> {
+        let last = self.last.get(&resource.uid).filter(|last| Arc::ptr_eq(&last.of, resource));
+        last.and_then(|last| last.made.as_ref()).or(resource.status.as_ref())
+    }
+
+    fn is_due(&self, uid: &str) -> bool {
+        self.last.get(uid).is_none_or(|last| last.at.elapsed() >= EVERY)
+    }
 }
 
 impl Statuses {
@@ -82,19 +125,35 @@ impl Statuses {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
-            let held = self.unheld.borrow().is_empty();
-            if held && cancel.run_until_cancelled(self.write(&mut written)).await.is_none() {
+            if cancel.run_until_cancelled(self.write(&mut written)).await.is_none() {
                 return;
             }
         }
     }
 
     async fn write(&self, written: &mut Written) {
+        if !self.may_write() {
+            return;
+        }
         let (in_force, now) = (self.in_force.borrow().clone(), Arc::clone(&self.resources.borrow()));
         self.sum(&now, written).await;
-        if written.at.len() > 2 * now.all.len() {
+        let unheard = [self.deaf.told().borrow().clone(), self.blind.told().borrow().clone()].concat();
+        let basis = Basis { in_force, now, summed: written.summed, unheard };
+        if written.settled.as_ref().is_some_and(|settled| settled.is(&basis)) {
+            return;
+        }
+        if !self.write_each(&basis, written).await {
+            written.refused = None;
+            written.settled = Some(basis);
+        }
+        self.tell(written.refused.as_ref());
+    }
+
+    /// Writes what is to be written now; whether anything is not written for certain.
+    async fn write_each(&self, Basis { in_force, now, .. }: &Basis, written: &mut Written) -> bool {
+        if written.last.len() > 2 * now.all.len() {
             let uids: HashSet<&str> = now.all.values().map(|it| it.uid.as_str()).collect();
-            written.at.retain(|uid, _| uids.contains(&**uid));
+            written.last.retain(|uid, _| uids.contains(&**uid));
         }
         let standings = Standings::of(&in_force.snapshot);
         let mut pending = false;
@@ -105,24 +164,38 @@ impl Statuses {
             else {
                 continue;
             };
+            // It is seen before long.
+            let Some(known) = written.status(resource) else { continue };
             let standing = standings.standing(kind, name).but(&self.unheard(&in_force.snapshot, kind, name));
             let more = more(kind, name, written.summaries.get(name));
-            let made = status(&resource.status, compiled.generation, &standing, more, self.clock.now());
+            let made = status(known, compiled.generation, &standing, more, self.clock.now());
             let Some(made) = made else { continue };
             pending = true;
-            if written.at.get(&resource.uid).is_some_and(|at| at.elapsed() < EVERY) {
+            if !written.is_due(&resource.uid) {
                 continue;
             }
-            written.at.insert(resource.uid.clone(), Instant::now());
-            match self.put(resource, &made).await {
-                Ok(()) => written.refused = None,
-                Err(error) => written.refused = refusal(resource, &error).or(written.refused.take()),
+            // Of another by now, maybe, while those before were written.
+            if !self.may_write() {
+                return true;
             }
+            let made = match self.put(resource, &made).await {
+                Ok(()) => {
+                    written.refused = None;
+                    Some(made)
+                }
+                Err(error) => {
+                    written.refused = refusal(resource, &error).or(written.refused.take());
+                    None
+                }
+            };
+            let last = Last { at: Instant::now(), of: Arc::clone(resource), made };
+            written.last.insert(resource.uid.clone(), last);
         }
-        if !pending {
-            written.refused = None;
-        }
-        self.tell(written.refused.as_ref());
+        pending
+    }
+
+    fn may_write(&self) -> bool {
+        self.unheld.borrow().is_empty()
     }
 
     /// What a trigger waits for that does not come in.
@@ -236,6 +309,27 @@ mod tests {
             })
         );
         assert_eq!(more_of_none(&name), json!({}));
+    }
+
+    #[test]
+    fn what_was_written_counts_until_another_state_is_seen() {
+        let seen = |status: Option<Value>| {
+            let (name, namespace) = ("smoke".to_owned(), "shop".to_owned());
+            let (kind, uid, spec) = ("Trigger".to_owned(), "u".to_owned(), Value::Null);
+            Arc::new(Resource { kind, namespace, name, uid, generation: 1, created, spec, unread: None, status })
+        };
+        let (kept, first, second) = (seen(None), seen(Some(json!({"n": 1}))), seen(Some(json!({"n": 3}))));
+        let mut written = Written::default();
+        assert_eq!(written.status(&kept), None, "it was not seen yet");
+        assert_eq!(written.status(&first), Some(&json!({"n": 1})));
+        let mut write = |made| {
+            let last = Last { at: Instant::now(), of: Arc::clone(&first), made };
+            written.last.insert("u".to_owned(), last);
+            (written.status(&first).cloned(), written.status(&second).cloned())
+        };
+        assert_eq!(write(Some(json!({"n": 2}))), (Some(json!({"n": 2})), Some(json!({"n": 3}))));
+        assert_eq!(write(None), (Some(json!({"n": 1})), Some(json!({"n": 3}))), "it was not taken");
+        assert!(!written.is_due("u") && written.is_due("other"));
     }
 
     fn more_of_none(name: &ObjectName) -> Value {

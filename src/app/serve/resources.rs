@@ -50,11 +50,12 @@ pub(super) async fn join(
     abroad: Option<&Abroad>,
 ) -> (Loader, Option<Joined>) {
     let Some(Abroad { api, unheld, .. }) = abroad else { return (loader, None) };
-    let (lookups, needs, answers) = Lookups::new(api.clone());
+    let (lookups, needs, answers) = Lookups::new(api.clone(), &config.data_dir);
     let (told, in_force) = watch::channel(InForce::default());
     let mut seen = None;
     if config.definitions_from_cluster {
-        let (mut cluster, resources) = ClusterWatch::new(api, config.executor.namespaces(), &config.data_dir);
+        let (namespaces, labels) = (config.executor.namespaces(), &config.definitions_selector);
+        let (mut cluster, resources) = ClusterWatch::new(api, namespaces, labels, &config.data_dir);
         cluster.begin().await;
         seen = Some((cluster, resources));
     }
@@ -64,9 +65,9 @@ pub(super) async fn join(
 }
 
 impl Joined {
-    /// Asks once for what the definitions need; whether they are to be loaded again.
-    pub(super) async fn answered(&mut self) -> bool {
-        self.lookups.begin().await
+    /// Asks for what the definitions need, for a moment.
+    pub(super) async fn ask(&mut self) {
+        self.lookups.begin().await;
     }
 }
 

@@ -70,13 +70,14 @@ impl Problems {
 }
 
 /// Where the secrets of all webhooks come from, for the shell to resolve. A resource has no way to those of the
-/// server.
+/// server, and nobody is asked for what no Secret can be called.
 pub fn secret_sources(loaded: &Loaded) -> BTreeSet<SecretSource> {
     let of = |document: &LoadedDocument| {
         let DocumentConfig::Webhook(webhook) = &document.config else { return Vec::new() };
         let namespace = document.namespace().unwrap_or(&loaded.namespace);
-        let may = |source: &&SecretSource| {
-            !document.document.resource || matches!(source, SecretSource::SecretKeyRef(_))
+        let may = |source: &&SecretSource| match source {
+            SecretSource::SecretKeyRef(named) => webhook::is_named(named),
+            SecretSource::Env(_) | SecretSource::File(_) => !document.document.resource,
         };
         webhook.spec.secrets.iter().filter(may).map(|source| source.within(namespace)).collect()
     };

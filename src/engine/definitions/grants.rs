@@ -1,12 +1,18 @@
-//! What a cluster must let the server do, so that it sees what triggers watch: rules of a Role, as YAML.
+//! What a cluster must let the server do, so that it sees what triggers watch, and definitions that are resources: rules
+//! of a Role, as YAML.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::crd::{GROUP, every_kind, plural};
 use super::model::Snapshot;
 use crate::engine::watch::Kind;
 
-/// How its Roles are called.
-const NAME: &str = "kickoff-watches";
+/// How the Roles for what triggers watch are called.
+const WATCHES: &str = "kickoff-watches";
+/// How those for definitions that are resources are called.
+const DEFINITIONS: &str = "kickoff-definitions";
+/// The Secret that Webhooks name in what is shipped.
+const SECRET: &str = "kickoff-webhooks";
 
 /// What is needed in one place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,12 +97,15 @@ impl Grants {
 pub fn roles(snapshot: &Snapshot, namespaces: &[String], account: &ServiceAccount) -> String {
     let mut documents = Vec::new();
     let mut out_of_reach = BTreeSet::new();
+    let of = |grants: &Grants, namespace: Option<&str>| {
+        (!grants.is_empty()).then(|| role(WATCHES, &grants.rules(), namespace, account))
+    };
     if namespaces.is_empty() {
-        documents.extend(role(&Grants::of(snapshot, None), None, account));
+        documents.extend(of(&Grants::of(snapshot, None), None));
     }
     for namespace in namespaces {
         let grants = Grants::of(snapshot, Some(namespace));
-        documents.extend(role(&grants, Some(namespace), account));
+        documents.extend(of(&grants, Some(namespace)));
         out_of_reach.extend(grants.out_of_reach);
     }
     let why = "are in no namespace: a server of only some namespaces does not see them";
@@ -108,26 +117,39 @@ pub fn roles(snapshot: &Snapshot, namespaces: &[String], account: &ServiceAccoun
     text + &documents.join("---\n")
 }
 
-/// A Role with its binding, where there is anything to grant.
-fn role(grants: &Grants, namespace: Option<&str>, account: &ServiceAccount) -> Option<String> {
-    if grants.is_empty() {
-        return None;
+/// Roles and their bindings for definitions that are resources: of the whole cluster, or of each namespace. Which
+/// Secrets they name is not known, so only the one of what is shipped may be read.
+pub fn definition_roles(namespaces: &[String], account: &ServiceAccount) -> String {
+    let kinds: Vec<String> = every_kind().into_iter().map(plural).collect();
+    let statuses: Vec<String> = kinds.iter().map(|kind| format!("{kind}/status")).collect();
+    let rules = format!(
+        "rules:\n{}{}  # The Secrets that Webhooks name: add others to resourceNames.\n  - apiGroups: [\"\"]\n    \
+         resources: [secrets]\n    resourceNames: [{SECRET}]\n    verbs: [get]\n  # Where allowedNamespaces of a Webhook \
+         chooses by labels.\n{}",
+        rule(GROUP, &kinds.join(", "), "list, watch"),
+        rule(GROUP, &statuses.join(", "), "patch"),
+        rule("", "namespaces", "get"),
+    );
+    let of = |namespace: Option<&str>| role(DEFINITIONS, &rules, namespace, account);
+    if namespaces.is_empty() {
+        return of(None);
     }
+    let each: Vec<String> = namespaces.iter().map(|namespace| of(Some(namespace))).collect();
+    each.join("---\n")
+}
+
+/// A Role with its binding.
+fn role(called: &str, rules: &str, namespace: Option<&str>, account: &ServiceAccount) -> String {
     let prefix = if namespace.is_some() { "" } else { "Cluster" };
     let place = namespace.map(|namespace| format!("  namespace: {namespace:?}\n")).unwrap_or_default();
     let api = "rbac.authorization.k8s.io";
     let head = |kind: &str| {
-        format!("apiVersion: {api}/v1\nkind: {prefix}{kind}\nmetadata:\n  name: {NAME}\n{place}")
+        format!("apiVersion: {api}/v1\nkind: {prefix}{kind}\nmetadata:\n  name: {called}\n{place}")
     };
     let ServiceAccount { namespace, name } = account;
     let subject = format!("  - kind: ServiceAccount\n    name: {name:?}\n    namespace: {namespace:?}\n");
-    let reference = format!("roleRef:\n  apiGroup: {api}\n  kind: {prefix}Role\n  name: {NAME}\n");
-    Some(format!(
-        "{}{}---\n{}{reference}subjects:\n{subject}",
-        head("Role"),
-        grants.rules(),
-        head("RoleBinding"),
-    ))
+    let reference = format!("roleRef:\n  apiGroup: {api}\n  kind: {prefix}Role\n  name: {called}\n");
+    format!("{}{rules}---\n{}{reference}subjects:\n{subject}", head("Role"), head("RoleBinding"))
 }
 
 fn rule(group: &str, resources: &str, verbs: &str) -> String {

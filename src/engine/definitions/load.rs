@@ -161,6 +161,18 @@ impl Loaded {
         document(&file, true, parsed, self);
     }
 
+    /// Notes a resource whose spec can't be read, with the reason: it is there, and bad.
+    pub fn add_unread_resource(&mut self, kind: &str, name: &ObjectName, reason: &str) {
+        let title = resource_title(kind, &name.namespace, &name.name);
+        self.problems.push(Problem {
+            place: Spot::NONE.in_file(&title),
+            definition: Some(title),
+            field: "spec".to_owned(),
+            message: reason.to_owned(),
+            suggestion: None,
+        });
+    }
+
     /// Notes a file that could not be read, with the reason.
     pub fn add_unreadable(&mut self, file: &str, reason: &str) {
         self.unparsed(file, Spot::START, reason);

@@ -28,7 +28,7 @@ pub struct Tenants {
     /// All of it was checked before.
     trusted: bool,
     grants: Arc<[Grant]>,
-    /// Labels of namespaces, as far as they are known; else why not.
+    /// Labels of namespaces, as far as there was an answer; else why they can't be known.
     labels: Arc<BTreeMap<String, Result<Value, String>>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Grant {
     pub(super) run: Globs,
     /// What they may watch.
     pub(super) watch: Globs,
-    /// Which kinds that are in no namespace.
+    /// Which kinds that are in no namespace, each as [`Kind::is_called`] has it.
     pub(super) kinds: Vec<String>,
     /// Which subjects they may listen to.
     pub(super) subjects: Vec<Subject>,
@@ -81,6 +81,11 @@ impl Tenants {
         Some(Tenant { namespace, tenants: self })
     }
 
+    /// Whether nobody said yet which labels a namespace has: that is not to be taken for having none.
+    pub(super) fn is_unknown(&self, namespace: &str) -> bool {
+        !self.trusted && !self.labels.contains_key(namespace)
+    }
+
     /// Whether a namespace has these labels.
     pub(super) fn has(&self, namespace: &str, labels: &Labels) -> Result<(), String> {
         match self.labels.get(namespace) {
@@ -111,7 +116,7 @@ impl Tenant<'_> {
 
     /// Whether it may watch a kind that is in no namespace.
     pub(super) fn may_watch_kind(&self, kind: &Kind) -> bool {
-        self.granted(|grant| grant.kinds.iter().any(|known| known == kind.as_str()))
+        self.granted(|grant| grant.kinds.iter().any(|known| kind.is_called(known)))
     }
 
     /// Whether it may listen to these subjects.
@@ -156,8 +161,10 @@ impl Tenant<'_> {
 
     /// Whether what it watches of a kind is its own namespace's, where it does not say which.
     pub(super) fn is_confined(&self, kind: &Kind) -> bool {
-        let in_none = kind.built_in().is_some_and(|resource| !resource.namespaced);
-        !in_none && !self.grants().flat_map(|grant| &grant.kinds).any(|known| known == kind.as_str())
+        if let Some(resource) = kind.built_in() {
+            return resource.namespaced;
+        }
+        !self.grants().any(|grant| grant.kinds.iter().any(|known| kind.is_called(known)))
     }
 
     fn granted(&self, grants: impl Fn(&Grant) -> bool) -> bool {

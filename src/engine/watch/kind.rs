@@ -70,10 +70,7 @@ impl Kind {
             None if api_version == "v1" => ("", api_version),
             _ => return Err(Wrong::ApiVersion(no_version(api_version, kind))),
         };
-        let camel = kind.starts_with(|c: char| c.is_ascii_uppercase())
-            && kind.len() <= LONGEST_PART
-            && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !camel {
+        if !is_camel(kind) {
             let message = format!("{kind:?} is no kind: letters and digits, as Deployment");
             return Err(Wrong::Kind(message, near(api_version, kind)));
         }
@@ -119,6 +116,31 @@ impl Kind {
     /// Whether it is this kind of this group, in any version.
     pub fn is(&self, group: &str, kind: &str) -> bool {
         self.group == group && self.name == kind
+    }
+
+    /// Whether a grant calls it so: `Node`, and a kind that is none of Kubernetes' own with its group, as
+    /// `Cluster.example.com`.
+    pub fn is_called(&self, text: &str) -> bool {
+        match text.split_once('.') {
+            Some((name, group)) => self.is(group, name),
+            None => self.name == text && self.built_in().is_some(),
+        }
+    }
+
+    /// What is wrong with what a grant calls a kind that is in no namespace.
+    pub fn miscalled(text: &str) -> Option<String> {
+        if let Some((name, group)) = text.split_once('.') {
+            let good = is_camel(name) && is_group(group);
+            return (!good).then(|| format!("{text:?} is no kind: write it as Cluster.example.com"));
+        }
+        let mut known = BUILT_IN.iter().filter(|(_, kind, ..)| *kind == text).peekable();
+        if known.peek().is_none() {
+            return Some(format!(
+                "{text:?} is none of Kubernetes' own kinds: write its group too, as Kind.GROUP"
+            ));
+        }
+        let in_some = known.all(|(.., namespaced)| *namespaced);
+        in_some.then(|| format!("{} are in namespaces: they take watchNamespaces", plural(text)))
     }
 
     /// For people: several of them.
@@ -196,6 +218,12 @@ fn no_version(api_version: &str, kind: &str) -> String {
     let known = BUILT_IN.iter().find(|(_, known, ..)| *known == kind);
     let write = known.map_or("v1, or group/version as apps/v1", |(version, ..)| *version);
     format!("{api_version:?} is no group and version: write {write}")
+}
+
+fn is_camel(kind: &str) -> bool {
+    kind.starts_with(|c: char| c.is_ascii_uppercase())
+        && kind.len() <= LONGEST_PART
+        && kind.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// A DNS subdomain (RFC 1123).

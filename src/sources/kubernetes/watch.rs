@@ -11,14 +11,14 @@
 //! A disconnect, a 410 or a list every ten minutes is the feed's own matter: all states are levels here. How a
 //! kind is served is asked of the cluster; one that is not served, or not any more, is asked for again, and what
 //! was known of it stays. Where triggers want something else of the kind, all is listed anew, so that what they
-//! want begins with what is there.
+//! want begins with what is there: once the list before is whole, and not at each edit of many.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -46,6 +46,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_secs(1);
 /// Between two looks for a kind that is not served.
 const SERVED: Duration = Duration::from_secs(5);
+/// Between two lists that are made because triggers want something else.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How often the log may tell the same.
 const TELL: Duration = Duration::from_mins(1);
 
@@ -87,7 +89,10 @@ impl Watch {
     async fn watch(&mut self, path: String, view: &mut View) {
         let selection = Selection { path, labels: String::new(), streamed: true };
         let mut news = feed::<Object>(self.api.clone(), selection).ready_chunks(AT_ONCE).boxed();
-        let asking = self.asking();
+        let mut asking = self.asking();
+        let began = Instant::now();
+        // A list that is broken off tells nothing: edits that come faster than it ends must not keep it from ending.
+        let (mut whole, mut due) = (false, None);
         let wanted = asking.asks_for_namespaces();
         let mut namespaces = Namespaces::new(wanted, self.blind.clone(), self.watched.clone());
         loop {
@@ -98,16 +103,21 @@ impl Watch {
                         // Everything stops.
                         std::future::pending::<()>().await;
                     }
-                    if self.asking() == asking {
-                        continue;
+                    let next = self.asking();
+                    if next.looks_as(&asking) {
+                        (asking, due) = (next, None);
+                    } else {
+                        due = due.or_else(|| Some(Instant::now().max(began + PAUSE)));
                     }
-                    return;
+                    continue;
                 }
+                () = sleep_until(due.unwrap_or(began)), if whole && due.is_some() => return,
                 news = news.next() => match news {
                     Some(news) => news,
                     None => return,
                 },
             };
+            whole = is_whole(whole, &news);
             let served = !news.iter().any(|news| matches!(news, News::NotServed(_)));
             let mut told = self.take(news, &asking, view);
             told.events = namespaces.add(&self.api, told.events).await;
@@ -300,4 +310,13 @@ impl Watch {
         let plural = known.unwrap_or_else(|| kind.guessed_plural());
         format!("{why}; grant list and watch on {plural} ({}) {place}", kind.group_title())
     }
+}
+
+/// Whether no list is being read after this.
+fn is_whole(before: bool, news: &[News<Object>]) -> bool {
+    news.iter().fold(before, |whole, news| match news {
+        News::Listing => false,
+        News::Listed => true,
+        _ => whole,
+    })
 }

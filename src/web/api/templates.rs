@@ -10,6 +10,7 @@ use super::principal::Caller;
 use super::view::Items;
 use super::view::definitions::{TemplateView, template};
 use crate::engine::ids::ObjectName;
+use crate::web::auth::Principal;
 use crate::web::state::WebState;
 
 /// All templates, by name
@@ -37,8 +38,26 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     query.expect(&[])?;
     let name = ObjectName::new(state.namespace.clone(), name);
+    one(&principal, &state, &name)
+}
+
+/// One template
+#[utoipa::path(get, path = "/templates/{namespace}/{name}", tag = "definitions",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = TemplateView<'static>)))]
+pub(super) async fn get_in(
+    Caller(principal): Caller,
+    State(state): State<WebState>,
+    Named((namespace, name)): Named<(String, String)>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    query.expect(&[])?;
+    one(&principal, &state, &ObjectName::new(namespace, name))
+}
+
+fn one(principal: &Principal, state: &WebState, name: &ObjectName) -> Result<Response, ApiError> {
     let snapshot = state.snapshots.borrow().clone();
-    let found = snapshot.templates.get(&name).filter(|_| principal.sees(&name.namespace));
+    let found = snapshot.templates.get(name).filter(|_| principal.sees(&name.namespace));
     let found = found.ok_or_else(|| ApiError::Absent(format!("template {name}")))?;
     Ok(Json(template(found)).into_response())
 }

@@ -149,6 +149,12 @@ fn one_that_was_good_and_is_bad_now_is_not_forgotten() {
     let after = snapshot(&loaded(&[], &bad, ""), Some(&before));
     let name = ObjectName::new("shop", "after-push");
     assert!(after.trigger(&name).unwrap().broken.is_some());
+    let mut unread = loaded(&[], &good[..2], "");
+    unread.add_unread_resource("Trigger", &name, "is nested too deep");
+    let after = snapshot(&unread, Some(&after));
+    assert!(after.trigger(&name).unwrap().broken.is_some(), "it is there, though nobody can read it");
+    let standing = Standings::of(&after).standing("Trigger", &name);
+    assert_eq!((standing.reason, &*standing.message), ("Invalid", "spec: is nested too deep"));
     let gone = snapshot(&loaded(&[], &good[..2], ""), Some(&after));
     assert!(gone.trigger(&name).is_none(), "what is deleted is gone");
 }
@@ -274,6 +280,11 @@ fn a_resource_has_no_way_to_secrets_of_the_server_nor_to_messages_of_others() {
         let resources = [("Webhook", "shop", "github", spec)];
         assert!(secret_sources(&loaded(&[], &resources, "")).is_empty(), "it is not even read");
     }
+    for (name, key) in [("../../pods", "token"), ("..", "token"), ("github", "")] {
+        let spec = json!({"provider": "github", "secrets": [{"secretKeyRef": {"name": name, "key": key}}]});
+        let loaded = loaded(&[], &[("Webhook", "shop", "github", spec)], "");
+        assert!(secret_sources(&loaded).is_empty(), "no Secret is called {name:?}, and none is asked for");
+    }
     let queue = json!([{"nats": {"subject": "orders.placed", "queue": "billing"}}]);
     let told = refused("Trigger", trigger(&queue), "- {namespaces: [shop], natsSubjects: ['>']}").unwrap();
     assert!(told.contains("takes their messages"), "{told}");
@@ -288,6 +299,21 @@ fn what_a_resource_watches_is_its_own_namespace_where_it_does_not_say() {
     let made = snapshot(&loaded(&[], &resources, ""), None);
     for watched in made.triggers[0].watched() {
         assert!(watched.reaches("shop") && !watched.reaches("bank"), "{}", watched.title());
+    }
+}
+
+#[test]
+fn a_grant_of_a_kind_is_for_its_group_alone() {
+    let source = |group: &str| json!([{"kubernetes": {"apiVersion": format!("{group}/v1"), "kind": "Cluster", "change": ["Updated"]}}]);
+    let grants = "- {namespaces: [shop], clusterKinds: [Cluster.example.com]}";
+    for (group, everywhere) in [("example.com", true), ("example.org", false)] {
+        let resources = [
+            ("JobTemplate", "shop", "smoke", template()),
+            ("Trigger", "shop", "watching", trigger(&source(group))),
+        ];
+        let made = snapshot(&loaded(&[], &resources, grants), None);
+        let watched = made.triggers[0].watched().next().unwrap();
+        assert_eq!(watched.reaches("bank"), everywhere, "{group}");
     }
 }
 
@@ -354,6 +380,40 @@ fn a_webhook_says_whose_triggers_may_listen() {
             let hook = made.triggers[0].webhooks().next().unwrap();
             assert_eq!(hook.to_string(), "infra/github");
         }
+    }
+}
+
+#[test]
+fn who_listens_already_stays_while_labels_are_not_known() {
+    let resources = |allowed: Value| {
+        let mut webhook = hook();
+        webhook["allowedNamespaces"] = allowed;
+        [
+            ("Webhook", "infra", "github", webhook),
+            ("JobTemplate", "bank", "smoke", template()),
+            ("Trigger", "bank", "after-push", on_hook("infra/github")),
+        ]
+    };
+    let before = snapshot(&loaded(&[], &resources(json!({"from": "All"})), ""), None);
+    let gold = json!({"from": "Selector", "selector": {"matchLabels": {"tier": "gold"}}});
+    let mut now = loaded(&[], &resources(gold), "");
+    let after = snapshot(&now, Some(&before));
+    assert!(after.problems.is_empty(), "{:#?}", after.problems);
+    let told = |made: &Snapshot| made.problems.iter().map(ToString::to_string).collect::<String>();
+    let first = told(&snapshot(&now, None));
+    assert!(first.contains("labels of namespace bank are not known yet"), "nothing was in force: {first}");
+    // What the records tell of before the process is not known to have been let.
+    let recorded = Snapshot {
+        triggers: after.triggers.clone(),
+        trigger_positions: after.trigger_positions.clone(),
+        ..Snapshot::default()
+    };
+    let told_of = told(&snapshot(&now, Some(&recorded)));
+    assert_eq!(told_of, first);
+    for answer in [Ok(json!({})), Err("there is none".to_owned())] {
+        now.tenants = now.tenants.with_labels(BTreeMap::from([("bank".to_owned(), answer)]));
+        let made = snapshot(&now, Some(&after));
+        assert!(made.triggers[0].broken.is_some(), "an answer decides: {:#?}", made.problems);
     }
 }
 

@@ -50,6 +50,17 @@ impl<'a> World<'a> {
     pub(super) fn template(&self, name: &str, namespace: &str) -> Option<&'a Template<'a>> {
         self.templates.get(&ObjectName::new(namespace, name))
     }
+
+    /// Whether a trigger in force listens to a Webhook already. Not by what the records tell of before this process,
+    /// which has no revision: it was good by itself, and nobody knows whether it was let.
+    fn listens(&self, trigger: &ObjectName, webhook: &ObjectName) -> bool {
+        let previous = self.previous.filter(|previous| !previous.revision.is_empty());
+        let known = previous.and_then(|previous| previous.trigger(trigger));
+        known.filter(|known| known.broken.is_none()).is_some_and(|known| {
+            let asks = known.git.as_ref().is_some_and(|git| git.webhook == *webhook);
+            asks || known.webhooks().any(|name| name == webhook)
+        })
+    }
 }
 
 /// Compiles a trigger, or takes the earlier one where neither it nor what it refers to changed.
@@ -61,7 +72,7 @@ pub(super) fn compile(
     world: &World<'_>,
     problems: &Problems,
 ) -> Result<Arc<Trigger>, Vec<Finding>> {
-    let mut findings = references(spec, &name.namespace, world, problems);
+    let mut findings = references(spec, &name, world, problems);
     let hash = hash(document, spec, &name.namespace, tenant, world);
     if findings.is_empty() {
         let old = world.previous.and_then(|previous| previous.trigger(&name));
@@ -143,40 +154,52 @@ fn told(name: &str, namespace: &str, world: &World<'_>) -> String {
     }
 }
 
-fn references(spec: &TriggerSpec, namespace: &str, world: &World<'_>, problems: &Problems) -> Vec<Finding> {
+fn references(
+    spec: &TriggerSpec,
+    trigger: &ObjectName,
+    world: &World<'_>,
+    problems: &Problems,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, source) in spec.sources.iter().enumerate() {
         if let SourceConfig::Webhook(source) = source {
             let field = format!("spec.sources[{index}].webhook.name");
-            findings.extend(closed(field, &source.name, namespace, world, problems));
+            findings.extend(closed(field, &source.name, trigger, world, problems));
         }
     }
     if let Some(git) = &spec.git {
-        findings.extend(closed("spec.git.webhook".to_owned(), &git.webhook, namespace, world, problems));
+        findings.extend(closed("spec.git.webhook".to_owned(), &git.webhook, trigger, world, problems));
     }
     for (index, run) in spec.runs.iter().enumerate() {
         let field = format!("spec.runs[{index}].template");
-        let name = ObjectName::new(namespace, &run.template);
+        let name = ObjectName::new(&trigger.namespace, &run.template);
         findings.extend(dangling(field, "JobTemplate", &name, world.templates, world.own, problems));
     }
     findings
 }
 
-/// A Webhook that is not there, has problems of its own, or lets no trigger of `namespace` listen. Of one of
-/// another namespace no more is told than whether it may be listened to.
+/// A Webhook that is not there, has problems of its own, or lets no trigger of the namespace listen. Of one of
+/// another namespace no more is told than whether it may be listened to. Who listens already stays while the labels
+/// that decide are not known.
 fn closed(
     field: String,
     name: &str,
-    namespace: &str,
+    trigger: &ObjectName,
     world: &World<'_>,
     problems: &Problems,
 ) -> Option<Finding> {
+    let namespace = &trigger.namespace;
     let name = ObjectName::parse(name, namespace);
-    if name.namespace == namespace {
+    if name.namespace == *namespace {
         return dangling(field, "Webhook", &name, world.webhooks, world.own, problems);
     }
     let why = match world.webhooks.get(&name).map(|webhook| &webhook.allowed) {
         Some(Allowed::All) => return None,
+        Some(Allowed::Selected(_))
+            if world.tenants.is_unknown(namespace) && world.listens(trigger, &name) =>
+        {
+            return None;
+        }
         Some(Allowed::Selected(labels)) => match world.tenants.has(namespace, labels) {
             Ok(()) => return None,
             Err(why) => format!(" ({why})"),

@@ -53,6 +53,11 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
     findings
 }
 
+/// Whether a Secret and its key may be called so.
+pub(super) fn is_named(SecretKeyRef { name, key }: &SecretKeyRef) -> bool {
+    [name, key].iter().all(|text| !text.is_empty() && is_of_secrets(text))
+}
+
 /// Whether it may be the name of a Secret or of a key in one.
 fn is_of_secrets(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);

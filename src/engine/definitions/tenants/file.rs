@@ -13,6 +13,7 @@ use crate::engine::definitions::problem::{Problem, Spot};
 use crate::engine::definitions::schema::{Finding, KindSchema};
 use crate::engine::definitions::yaml::{self, Parsed};
 use crate::engine::nats::subject::Subject;
+use crate::engine::watch::Kind;
 
 /// What resources of some namespaces may do beyond these.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,7 +28,8 @@ struct GrantConfig {
     /// Globs of namespaces that their triggers may watch.
     #[serde(default)]
     watch_namespaces: Vec<String>,
-    /// Kinds that are in no namespace and that their triggers may watch, as `Node`.
+    /// Kinds that are in no namespace and that their triggers may watch, as `Node`; one that is none of Kubernetes'
+    /// own with its group, as `Cluster.example.com`.
     #[serde(default)]
     cluster_kinds: Vec<String>,
     /// Subjects of NATS that their triggers may listen to; `*` stands for one word, a last `>` for the rest.
@@ -103,7 +105,10 @@ fn grant(config: &GrantConfig, at: usize, findings: &mut Vec<Finding>) -> Grant 
     let watch = globs("watchNamespaces", &config.watch_namespaces);
     let subjects = each(&config.nats_subjects, &format!("[{at}].natsSubjects"), findings, Subject::parse);
     let gates = each(&config.gate_addresses, &format!("[{at}].gateAddresses"), findings, Pattern::parse);
-    let (kinds, priority) = (config.cluster_kinds.clone(), config.max_priority);
+    let kinds = each(&config.cluster_kinds, &format!("[{at}].clusterKinds"), findings, |text| {
+        Kind::miscalled(text).map_or_else(|| Ok(text.to_owned()), Err)
+    });
+    let priority = config.max_priority;
     Grant { namespaces, run, watch, kinds, subjects, gates, priority }
 }
 
@@ -153,6 +158,16 @@ mod tests {
             ),
         ] {
             assert_eq!(told(text), wanted, "{text}");
+        }
+        for (kind, wanted) in [
+            ("Node", "1 good"),
+            ("Cluster.example.com", "1 good"),
+            ("Cluster", "none of Kubernetes' own kinds: write its group too"),
+            ("nodes.example.com", "is no kind: write it as Cluster.example.com"),
+            ("Secret", "Secrets are in namespaces: they take watchNamespaces"),
+        ] {
+            let said = told(&format!("- {{namespaces: [a], clusterKinds: [{kind}]}}"));
+            assert!(said.contains(wanted), "{kind}: {said}");
         }
         assert!(told("- {namespaces: [a], runNamespace: [b]}").contains("did you mean runNamespaces?"));
     }

@@ -1,0 +1,113 @@
+//! What is asked of an API server that answers some things and not others.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use kube::Client;
+use kube::client::Body;
+
+use super::*;
+use crate::engine::definitions::config::SecretKeyRef;
+
+/// Never answers for the Secret `silent`, and says 503 of all else while it is `busy`; keeps what was asked.
+#[derive(Clone, Default)]
+struct Server {
+    busy: Arc<Mutex<bool>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl tower::Service<Request<Body>> for Server {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path().to_owned();
+        let silent = path.ends_with("/silent");
+        self.asked.lock().unwrap().push(path);
+        if silent {
+            return Box::pin(std::future::pending());
+        }
+        let (status, body) = if *self.busy.lock().unwrap() {
+            (503, json!({"kind": "Status", "status": "Failure", "message": "busy", "code": 503}))
+        } else {
+            let metadata = json!({"labels": {"tier": "gold"}});
+            (200, json!({"metadata": metadata, "data": {"token": STANDARD.encode("secret")}}))
+        };
+        let response = Response::builder().status(status).body(Full::from(body.to_string())).unwrap();
+        Box::pin(std::future::ready(Ok(response)))
+    }
+}
+
+fn source(name: &str) -> SecretSource {
+    SecretSource::SecretKeyRef(SecretKeyRef { name: format!("shop/{name}"), key: "token".to_owned() })
+}
+
+fn needs(secrets: &[&str]) -> Needs {
+    let secrets = secrets.iter().map(|name| source(name)).collect();
+    Needs { secrets, namespaces: ["shop".to_owned()].into() }
+}
+
+fn begin(server: &Server, data: &Path) -> (Lookups, watch::Sender<Needs>, watch::Receiver<Arc<Answers>>) {
+    Lookups::new(Api::new(Client::new(server.clone(), "default")), data)
+}
+
+#[tokio::test]
+async fn a_start_keeps_what_was_answered_though_one_thing_never_is() {
+    let (server, folder) = (Server::default(), tempfile::tempdir().unwrap());
+    let (mut lookups, need, known) = begin(&server, folder.path());
+    need.send_replace(needs(&["a", "b", "silent"]));
+    lookups.begin_within(Duration::from_secs(1)).await;
+    let answers = known.borrow().clone();
+    assert!(answers.secrets[&source("a")].is_ok() && answers.secrets[&source("b")].is_ok());
+    assert!(!answers.secrets.contains_key(&source("silent")));
+    assert_eq!(answers.labels["shop"], Ok(json!({"tier": "gold"})));
+}
+
+#[tokio::test]
+async fn what_had_no_answer_is_asked_for_again_soon() {
+    let (server, folder) = (Server::default(), tempfile::tempdir().unwrap());
+    *server.busy.lock().unwrap() = true;
+    let (mut lookups, need, mut known) = begin(&server, folder.path());
+    need.send_replace(needs(&["a"]));
+    lookups.begin().await;
+    assert!(known.borrow_and_update().secrets[&source("a")].is_err());
+    *server.busy.lock().unwrap() = false;
+    let (at, cancel) = (Instant::now(), CancellationToken::new());
+    let answered = async {
+        known.changed().await.unwrap();
+        cancel.cancel();
+    };
+    tokio::join!(lookups.run(cancel.clone()), answered);
+    assert!(at.elapsed() < SOON, "it is asked for first thing: {:?}", at.elapsed());
+    assert!(known.borrow().secrets[&source("a")].is_ok());
+    let asked = server.asked.lock().unwrap().len();
+    assert_eq!(asked, 4, "the Secret and the namespace, twice each");
+}
+
+#[tokio::test]
+async fn a_start_without_the_cluster_knows_the_labels_of_before() {
+    let (server, folder) = (Server::default(), tempfile::tempdir().unwrap());
+    let (mut before, need, _known) = begin(&server, folder.path());
+    need.send_replace(needs(&["a"]));
+    before.begin().await;
+    *server.busy.lock().unwrap() = true;
+    let (mut after, need, known) = begin(&server, folder.path());
+    need.send_replace(needs(&["a"]));
+    after.begin().await;
+    let answers = known.borrow().clone();
+    assert_eq!(answers.labels["shop"], Ok(json!({"tier": "gold"})));
+    assert!(answers.secrets[&source("a")].is_err(), "no secret is kept");
+}
