@@ -6,9 +6,15 @@ use globset::GlobBuilder;
 use regex_automata::meta::{Config, Regex};
 use regex_automata::util::syntax;
 
+/// What may mean more in a glob than itself.
+const SPECIAL: [char; 8] = ['*', '?', '[', ']', '{', '}', '\\', '!'];
+
 /// A compiled glob. It matches whole texts.
 #[derive(Debug, Clone)]
 pub struct Glob {
+    /// What each text that it matches begins with: most of what is asked is told apart by that alone, and the regular
+    /// expression, which then needs memory of its own, is never run.
+    beginning: String,
     expression: String,
     regex: Regex,
 }
@@ -25,7 +31,8 @@ impl Glob {
         let syntax = syntax::Config::new().utf8(false).dot_matches_new_line(true);
         let expression = glob.regex().to_owned();
         let regex = Regex::builder().configure(config).syntax(syntax).build(&expression);
-        Ok(Self { regex: regex.map_err(|error| wrong(&error))?, expression })
+        let beginning = text.split(SPECIAL).next().unwrap_or_default().to_owned();
+        Ok(Self { beginning, regex: regex.map_err(|error| wrong(&error))?, expression })
     }
 
     /// The regular expression that it stands for.
@@ -35,6 +42,52 @@ impl Glob {
 
     /// Whether it matches.
     pub fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        text.starts_with(&self.beginning) && self.regex.is_match(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_begins_with_leaves_out_nothing_that_matches() {
+        let globs = [
+            "item-1-*", "a/**", "a/**/b", "/**", "**/a", "**", "*", "a{,b}c", "{a,b}/c", "[ab]c", "[!a]b",
+            "a!b", "a\\*", "é*",
+        ];
+        let texts = [
+            "",
+            "a",
+            "a/",
+            "a/b",
+            "a/c/b",
+            "/",
+            "/a",
+            "b/a",
+            "ac",
+            "abc",
+            "a/c",
+            "b/c",
+            "bc",
+            "bb",
+            "a!b",
+            "a*",
+            "é",
+            "éa",
+            "item-1-",
+            "item-1-2",
+            "item-11-2",
+            "item-2-1",
+            "Item-1-2",
+        ];
+        for glob in globs.map(|glob| Glob::compile(glob).unwrap()) {
+            for text in texts {
+                let whole = glob.regex.is_match(text);
+                assert_eq!(glob.is_match(text), whole, "{} and {text:?}", glob.expression());
+            }
+        }
+        let beginning = |glob: &str| Glob::compile(glob).unwrap().beginning;
+        assert_eq!(["item-1-*", "a/**", "[ab]c"].map(beginning), ["item-1-", "a/", ""]);
     }
 }
