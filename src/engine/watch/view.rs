@@ -141,8 +141,10 @@ impl View {
             objects: self.objects,
         };
         let Found { fires, mark, noted } = look(&sight, self.marks.get(&subject.uid));
-        for fires in &fires {
-            told.events.push(event(&self.kind, object.clone(), &subject, fires, asked.now));
+        for (place, change) in fires.iter().enumerate() {
+            // Mostly there is one: nobody needs the object after the last.
+            let object = if place + 1 == fires.len() { object.take() } else { object.clone() };
+            told.events.push(event(&self.kind, object, &subject, change, asked.now));
         }
         if noted {
             told.noted.marks.push((subject.uid.clone(), mark.clone()));
