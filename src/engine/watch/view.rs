@@ -109,6 +109,11 @@ impl View {
         self.list = Some(BTreeSet::new());
     }
 
+    /// Whether a list is being read.
+    pub fn is_listing(&self) -> bool {
+        self.list.is_some()
+    }
+
     /// An object as it is; an error where it is none that a cluster would have.
     pub fn item(
         &mut self,

@@ -4,7 +4,8 @@
 //! that takes, and its mark becomes durable in the commit that decides it: if we die before the append, the
 //! object is listed again and the same event is made; if we die after, it is decided before the marks are read.
 //! What fires nothing goes to the machine as a fact: if that is lost, the next list tells it
-//! again. A list that broke off notes nothing wrong, since the baseline is complete only with the list.
+//! again. A list that broke off notes nothing wrong, since the baseline is complete only with the list; so what a list
+//! notes is gathered, and told in large parts.
 //!
 //! Marks are read once what was stored before is decided: from an older mark the same change would be another event.
 //!
@@ -90,6 +91,8 @@ impl Watch {
         let asking = self.asking();
         let wanted = asking.asks_for_namespaces();
         let mut namespaces = Namespaces::new(wanted, self.blind.clone(), self.watched.clone());
+        // What follows from what was seen, as far as it is not stored yet.
+        let mut told = view.told();
         loop {
             let news = tokio::select! {
                 biased;
@@ -101,6 +104,8 @@ impl Watch {
                     if self.asking() == asking {
                         continue;
                     }
+                    // The view knows it, and would not tell it again.
+                    self.store(told).await;
                     return;
                 }
                 news = news.next() => match news {
@@ -109,9 +114,14 @@ impl Watch {
                 },
             };
             let served = !news.iter().any(|news| matches!(news, News::NotServed(_)));
-            let mut told = self.take(news, &asking, view);
-            told.events = namespaces.add(&self.api, told.events).await;
-            self.store(told).await;
+            self.take(news, &asking, view, &mut told);
+            let few = told.events.is_empty() && told.noted.records() + AT_ONCE <= MOST_NOTED;
+            if served && few && view.is_listing() {
+                continue;
+            }
+            let mut next = std::mem::replace(&mut told, view.told());
+            next.events = namespaces.add(&self.api, next.events).await;
+            self.store(next).await;
             if !served {
                 // Said once the cluster was asked for the kind.
                 sleep(AGAIN).await;
@@ -120,16 +130,14 @@ impl Watch {
         }
     }
 
-    fn take(&mut self, news: Vec<News<Object>>, asking: &Asking, view: &mut View) -> Told {
+    fn take(&mut self, news: Vec<News<Object>>, asking: &Asking, view: &mut View, told: &mut Told) {
         let wanted = |want: &Want, namespace: &str, name: &str| asking.may_take(want, namespace, name);
         let happens = |happening: &Happening, namespace: &str| asking.takes(happening, namespace);
         let wants = &asking.wants;
         let asked = Asked { wants, wanted: &wanted, happens: &happens, now: self.clock.now() };
-        let mut told = view.told();
         for news in news {
-            self.hear(news, &asked, view, &mut told);
+            self.hear(news, &asked, view, told);
         }
-        told
     }
 
     /// What triggers want of the kind.
