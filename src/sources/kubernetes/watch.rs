@@ -41,6 +41,9 @@ use crate::store::records::{Records, RecordsError};
 const AT_ONCE: usize = 64;
 /// As many records are noted in one step: all of a kind may be gone at once.
 const MOST_NOTED: usize = 500;
+/// How long is gathered what comes soon after something was stored, so that a thousand changes a second are a hundred
+/// transactions. One that comes alone is stored at once.
+const TOGETHER: Duration = Duration::from_millis(10);
 /// How often is looked whether what was stored before is decided.
 const LOOK: Duration = Duration::from_millis(50);
 /// Between two tries to read the marks, or to append.
@@ -114,6 +117,7 @@ impl Watch {
                 },
             };
             let served = !news.iter().any(|news| matches!(news, News::NotServed(_)));
+            let is_all = news.len() < AT_ONCE;
             self.take(news, &asking, view, &mut told);
             let few = told.events.is_empty() && told.noted.records() + AT_ONCE <= MOST_NOTED;
             if served && few && view.is_listing() {
@@ -121,11 +125,14 @@ impl Watch {
             }
             let mut next = std::mem::replace(&mut told, view.told());
             next.events = namespaces.add(&self.api, next.events).await;
-            self.store(next).await;
+            let stored = self.store(next).await;
             if !served {
                 // Said once the cluster was asked for the kind.
                 sleep(AGAIN).await;
                 return;
+            }
+            if stored && is_all && !view.is_listing() {
+                sleep(TOGETHER).await;
             }
         }
     }
@@ -239,13 +246,14 @@ impl Watch {
         }
     }
 
-    async fn store(&self, told: Told) {
-        let notes = told.has_notes();
-        if !told.events.is_empty() {
+    /// Stores what was told; whether that was anything.
+    async fn store(&self, told: Told) -> bool {
+        let (events, notes) = (!told.events.is_empty(), told.has_notes());
+        if events {
             self.append(told.events).await;
         }
         if !notes {
-            return;
+            return events;
         }
         for noted in told.noted.parts(MOST_NOTED) {
             if self.facts.send(Input::Noted(Box::new(noted))).await.is_err() {
@@ -253,6 +261,7 @@ impl Watch {
                 std::future::pending::<()>().await;
             }
         }
+        true
     }
 
     /// Appends events, however long it takes.
