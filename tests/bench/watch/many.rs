@@ -1,12 +1,9 @@
 //! 10,000 ConfigMaps, and 100 triggers that each want to hear of a hundred of them: how soon all are known, what
-//! that takes, and whether a thousand updates a second are followed.
-//!
-//! An update is an event that a rule of its trigger refuses. How far behind it all is, a marker shows: an object
-//! whose update is let through, and becomes a Job.
+//! that takes, and, in `updates`, whether a thousand updates a second are followed.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::Client;
 use serde_json::{Value, json};
@@ -14,10 +11,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::bare::{Listing, Reflector};
-use super::{WATCHED, define, document, merge, template};
-use crate::cluster::{Cluster, Namespace};
+use super::{WATCHED, define, document, template, updates};
+use crate::cluster::Cluster;
 use crate::process::Server;
-use crate::witness::{Witness, api};
+use crate::witness::api;
 use crate::{Promise, median};
 
 const OBJECTS: usize = 10_000;
@@ -25,19 +22,16 @@ const TRIGGERS: usize = 100;
 const ROUNDS: usize = 3;
 /// Requests under way.
 const CONNECTIONS: usize = 64;
-/// Between two updates.
-const PACE: Duration = Duration::from_millis(1);
-const LOAD: Duration = Duration::from_secs(20);
 const IDLE: Duration = Duration::from_secs(30);
-/// How long a marker may take.
-const PATIENCE: Duration = Duration::from_mins(1);
-const ALL: &str = "/api/v1/configmaps";
+pub const ALL: &str = "/api/v1/configmaps";
+/// The object whose updates become Jobs.
+pub const MARKER: &str = "marker";
 
 fn name(number: usize) -> String {
     format!("item-{}-{number}", number % TRIGGERS)
 }
 
-fn collection(namespace: &str) -> String {
+pub fn collection(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/configmaps")
 }
 
@@ -56,7 +50,7 @@ fn definitions(namespace: &str) -> Vec<String> {
     let runs = json!([{"template": "passes"}]);
     let mut documents = vec![
         template(namespace),
-        document("Trigger", "marker", &json!({"sources": source("marker"), "runs": runs})),
+        document("Trigger", MARKER, &json!({"sources": source(MARKER), "runs": runs})),
     ];
     documents.extend((0..TRIGGERS).map(|number| {
         let done = json!([{"path": "event.data.object.data.phase", "equals": "done"}]);
@@ -70,7 +64,7 @@ fn definitions(namespace: &str) -> Vec<String> {
 async fn fill(client: &Client, namespace: &str) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     let mut making = JoinSet::new();
-    for name in (0..OBJECTS).map(name).chain(["marker".to_owned()]) {
+    for name in (0..OBJECTS).map(name).chain([MARKER.to_owned()]) {
         let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
         let request = http::Request::post(collection(namespace))
             .header("Content-Type", "application/json")
@@ -83,80 +77,6 @@ async fn fill(client: &Client, namespace: &str) {
         });
     }
     making.join_all().await;
-}
-
-/// Updates one object after the other at an even pace; gives how many a second were.
-async fn update(client: Client, namespace: String) -> f64 {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut pace = tokio::time::interval(PACE);
-    let mut updating = JoinSet::new();
-    let (began, mut count) = (Instant::now(), 0_u32);
-    while began.elapsed() < LOAD {
-        pace.tick().await;
-        let permit = Arc::clone(&permits).acquire_owned().await.unwrap();
-        let path = format!("{}/{}", collection(&namespace), name(count as usize % OBJECTS));
-        let change = json!({"data": {"number": (count + 1).to_string()}});
-        let client = client.clone();
-        updating.spawn(async move {
-            merge(&client, &path, &change).await;
-            drop(permit);
-        });
-        while let Some(ended) = updating.try_join_next() {
-            ended.unwrap();
-        }
-        count += 1;
-    }
-    updating.join_all().await;
-    f64::from(count) / began.elapsed().as_secs_f64()
-}
-
-/// Updates the marker; gives how long after the API server's answer its Job was seen.
-async fn lag(client: &Client, witness: &Witness, namespace: &str, number: usize) -> Duration {
-    let path = format!("{}/marker", collection(namespace));
-    let before = witness.seen().events.len();
-    merge(client, &path, &json!({"data": {"number": (number + 1).to_string()}})).await;
-    let answered = Instant::now();
-    loop {
-        // Only markers become Jobs, one after the other.
-        let seen: Vec<Instant> = witness.seen().events.values().copied().collect();
-        if seen.len() > before {
-            return seen.into_iter().max().unwrap().saturating_duration_since(answered);
-        }
-        assert!(answered.elapsed() < PATIENCE, "no Job of marker {number}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-/// Whether what is told last is as soon as what was told first.
-async fn follow(client: &Client, witness: &Witness, namespace: &Namespace<'_>) -> Promise {
-    let mut still = Vec::new();
-    for number in 0..5 {
-        still.push(lag(client, witness, &namespace.name, number).await);
-    }
-    let mut load = JoinSet::new();
-    load.spawn(update(client.clone(), namespace.name.clone()));
-    let (began, mut lags) = (Instant::now(), Vec::new());
-    let mut pace = tokio::time::interval(Duration::from_millis(500));
-    while began.elapsed() < LOAD {
-        pace.tick().await;
-        let number = 5 + lags.len();
-        lags.push(lag(client, witness, &namespace.name, number).await);
-    }
-    let rate = load.join_next().await.unwrap().unwrap();
-    // The first second is not yet that of the load.
-    let lags = &lags[2_usize.min(lags.len() - 1)..];
-    let third = lags.len().div_ceil(3);
-    let (first, last) = (median(lags[..third].to_vec()), median(lags[lags.len() - third..].to_vec()));
-    let still = median(still);
-    Promise {
-        name: "1,000 updates a second for 20 s, a marker's update to its Job: no later at the end, median of a third",
-        measured: format!(
-            "{last:.1?} after {first:.1?} ({still:.1?} without load), {rate:.0} updates a second, {} markers",
-            lags.len()
-        ),
-        // What one hiccup of the machine may do.
-        holds: last <= first * 2 + Duration::from_millis(50),
-    }
 }
 
 /// What is promised holds against one that lists in the same way; the other one is told too.
@@ -208,7 +128,6 @@ pub async fn measure(cluster: &Cluster, folder: &Path) -> Vec<Promise> {
         synced.push(start(&format!("many-{round}")).1);
     }
     let sync = synced_as_soon(median(synced), median(streamed), median(paged));
-    let witness = Witness::of(&cluster.kubeconfig, &namespace.name).await;
     let (server, _) = start("many");
     let idle = Server::with(&folder.join("none"), Some(&nothing), &[&executor[..], &["none"]].concat());
     let (streamed, paged) = (bare(Listing::Streamed), bare(Listing::Pages));
@@ -220,6 +139,7 @@ pub async fn measure(cluster: &Cluster, folder: &Path) -> Vec<Promise> {
     tokio::time::sleep(IDLE).await;
     #[allow(clippy::cast_precision_loss, reason = "some milliseconds")]
     let share = (server.cpu_ms() - before) as f64 / IDLE.as_secs_f64() / 10.0;
+    drop(server);
     vec![
         sync,
         memory,
@@ -228,6 +148,6 @@ pub async fn measure(cluster: &Cluster, folder: &Path) -> Vec<Promise> {
             measured: format!("{share:.2}%"),
             holds: share < 1.0,
         },
-        follow(&client, &witness, &namespace).await,
+        updates::follow(cluster, &namespace, folder, &definitions).await,
     ]
 }
