@@ -318,3 +318,6 @@ impl Watch {
         format!("{why}; grant list and watch on {plural} ({}) {place}", kind.group_title())
     }
 }
+
+#[cfg(test)]
+mod tests;
