@@ -52,10 +52,10 @@ fn main() -> ExitCode {
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     // It is run by itself, as a process of its own whose memory can be measured.
-    if let [word, kubeconfig, path] = &wanted[..]
+    if let [word, kubeconfig, path, listing] = &wanted[..]
         && word == watch::REFLECTOR
     {
-        runtime.block_on(watch::reflect(kubeconfig, path));
+        runtime.block_on(watch::reflect(kubeconfig, path, listing));
         return ExitCode::SUCCESS;
     }
     let mut broken = false;

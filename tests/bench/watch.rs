@@ -6,6 +6,8 @@
 
 mod bare;
 mod many;
+mod proxy;
+mod updates;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -441,10 +441,14 @@ impl WebhookSource {
     }
 }
 
+/// Whether what is seen is wanted, without a reason: each object of a cluster is asked for each clause.
+fn fits(seen: Option<&str>, globs: &Globs) -> bool {
+    globs.any() || seen.is_some_and(|seen| globs.matches(seen))
+}
+
 fn matching(what: &str, seen: Option<&str>, globs: &Globs) -> Result<(), String> {
     match seen {
-        _ if globs.any() => Ok(()),
-        Some(seen) if globs.matches(seen) => Ok(()),
+        _ if fits(seen, globs) => Ok(()),
         Some(seen) => Err(format!("the {what} is {}, wanted {}", cut(seen), globs.wanted())),
         None => Err(format!("the event has no {what}, wanted {}", globs.wanted())),
     }

@@ -101,10 +101,15 @@ struct Carried {
 }
 
 impl Noted {
+    /// How many records follow from it, but for what completes a baseline.
+    pub fn records(&self) -> usize {
+        self.marks.len() + self.gone.len()
+    }
+
     /// The same in parts of at most so many records, in the same order; what completes a baseline is in the last.
     pub fn parts(mut self, most: usize) -> Vec<Self> {
         let (most, mut parts) = (most.max(1), Vec::new());
-        while self.marks.len() + self.gone.len() > most {
+        while self.records() > most {
             let marks: Vec<(String, Mark)> = self.marks.drain(..self.marks.len().min(most)).collect();
             let gone = self.gone.drain(..self.gone.len().min(most - marks.len())).collect();
             parts.push(Self { ingress: self.ingress.clone(), marks, gone, listed: Vec::new() });

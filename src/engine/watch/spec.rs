@@ -61,29 +61,33 @@ pub struct Changed {
     pub cut: bool,
 }
 
+/// What of an object its spec follows from, read once however often it is asked.
+struct Content<'a> {
+    kind: &'a Kind,
+    object: &'a Value,
+    version: String,
+    /// Once it was needed: of a kind that counts generations it mostly is not.
+    fields: Option<Value>,
+}
+
 impl Spec {
     /// That of an object.
     pub fn of(kind: &Kind, object: &Value) -> Self {
-        let version = version(kind, object);
-        for depth in (1..=DEEPEST).rev() {
-            let fields = fields(kind, object, depth);
-            if fields.len() <= MOST_KEPT {
-                return Self { version, depth, fields };
-            }
-        }
-        Self { version, depth: 0, fields: BTreeMap::new() }
+        Content::of(kind, object).spec()
     }
 
     /// The spec of the object, and where it was changed since; none where it was not.
     pub fn next(&self, kind: &Kind, object: &Value) -> Option<(Self, Option<Changed>)> {
-        if version(kind, object) == self.version {
+        let mut content = Content::of(kind, object);
+        if content.version == self.version {
             return None;
         }
-        let next = Self::of(kind, object);
+        let next = content.spec();
         if self.fields.is_empty() {
             return Some((next, Some(Changed::default())));
         }
-        let now = fields(kind, object, self.depth);
+        let other = (next.depth != self.depth).then(|| content.at(self.depth));
+        let now = other.as_ref().unwrap_or(&next.fields);
         let paths: BTreeSet<&String> = self.fields.keys().chain(now.keys()).collect();
         let mut paths: Vec<String> =
             paths.into_iter().filter(|path| self.fields.get(*path) != now.get(*path)).cloned().collect();
@@ -95,17 +99,43 @@ impl Spec {
     }
 }
 
-fn version(kind: &Kind, object: &Value) -> String {
-    let generation = count(object, "/metadata/generation");
-    if generation > 0 {
-        return format!("g{generation}");
+impl<'a> Content<'a> {
+    fn of(kind: &'a Kind, object: &'a Value) -> Self {
+        let generation = count(object, "/metadata/generation");
+        let (version, fields) = if generation > 0 {
+            (format!("g{generation}"), None)
+        } else if is_secret(kind) {
+            let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+            (format!("v{}", version.unwrap_or_default().chars().take(64).collect::<String>()), None)
+        } else {
+            let fields = Value::Object(spec(object, true));
+            (format!("h{}", h_hex("watched spec", &[fields.to_string().as_bytes()], 16)), Some(fields))
+        };
+        Self { kind, object, version, fields }
     }
-    if is_secret(kind) {
-        let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
-        return format!("v{}", version.unwrap_or_default().chars().take(64).collect::<String>());
+
+    fn spec(&mut self) -> Spec {
+        let version = self.version.clone();
+        for depth in (1..=DEEPEST).rev() {
+            let fields = self.at(depth);
+            if fields.len() <= MOST_KEPT {
+                return Spec { version, depth, fields };
+            }
+        }
+        Spec { version, depth: 0, fields: BTreeMap::new() }
     }
-    let text = Value::Object(spec(object, true)).to_string();
-    format!("h{}", h_hex("watched spec", &[text.as_bytes()], 16))
+
+    /// Short hashes of the fields at a depth, and of those that end before it.
+    fn at(&mut self, depth: u8) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        if !is_secret(self.kind) {
+            // Only one that counts generations was not read yet.
+            let object = self.object;
+            let fields = self.fields.get_or_insert_with(|| Value::Object(spec(object, false)));
+            walk(fields, depth, "", &mut found);
+        }
+        found
+    }
 }
 
 /// Of whose contents nothing is kept, told or looked at, not even a hash.
@@ -131,16 +161,6 @@ fn spec(object: &Value, with_metadata: bool) -> Map<String, Value> {
         }
     }
     spec
-}
-
-/// Short hashes of the fields at a depth, and of those that end before it.
-fn fields(kind: &Kind, object: &Value, depth: u8) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    if !is_secret(kind) {
-        let spec = Value::Object(spec(object, count(object, "/metadata/generation") == 0));
-        walk(&spec, depth, "", &mut found);
-    }
-    found
 }
 
 fn walk(value: &Value, depth: u8, path: &str, found: &mut BTreeMap<String, String>) {

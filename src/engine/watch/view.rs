@@ -109,6 +109,11 @@ impl View {
         self.list = Some(BTreeSet::new());
     }
 
+    /// Whether a list is being read.
+    pub fn is_listing(&self) -> bool {
+        self.list.is_some()
+    }
+
     /// An object as it is; an error where it is none that a cluster would have.
     pub fn item(
         &mut self,
@@ -141,8 +146,10 @@ impl View {
             objects: self.objects,
         };
         let Found { fires, mark, noted } = look(&sight, self.marks.get(&subject.uid));
-        for fires in &fires {
-            told.events.push(event(&self.kind, object.clone(), &subject, fires, asked.now));
+        for (place, change) in fires.iter().enumerate() {
+            // Mostly there is one: nobody needs the object after the last.
+            let object = if place + 1 == fires.len() { object.take() } else { object.clone() };
+            told.events.push(event(&self.kind, object, &subject, change, asked.now));
         }
         if noted {
             told.noted.marks.push((subject.uid.clone(), mark.clone()));

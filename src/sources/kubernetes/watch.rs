@@ -4,7 +4,8 @@
 //! that takes, and its mark becomes durable in the commit that decides it: if we die before the append, the
 //! object is listed again and the same event is made; if we die after, it is decided before the marks are read.
 //! What fires nothing goes to the machine as a fact: if that is lost, the next list tells it
-//! again. A list that broke off notes nothing wrong, since the baseline is complete only with the list.
+//! again. A list that broke off notes nothing wrong, since the baseline is complete only with the list; so what a list
+//! notes is gathered, and told in large parts.
 //!
 //! Marks are read once what was stored before is decided: from an older mark the same change would be another event.
 //!
@@ -40,6 +41,9 @@ use crate::store::records::{Records, RecordsError};
 const AT_ONCE: usize = 64;
 /// As many records are noted in one step: all of a kind may be gone at once.
 const MOST_NOTED: usize = 500;
+/// How long is gathered what comes soon after something was stored, so that a thousand changes a second are a hundred
+/// transactions. One that comes alone is stored at once.
+const TOGETHER: Duration = Duration::from_millis(10);
 /// How often is looked whether what was stored before is decided.
 const LOOK: Duration = Duration::from_millis(50);
 /// Between two tries to read the marks, or to append.
@@ -95,6 +99,8 @@ impl Watch {
         let (mut whole, mut due) = (false, None);
         let wanted = asking.asks_for_namespaces();
         let mut namespaces = Namespaces::new(wanted, self.blind.clone(), self.watched.clone());
+        // What follows from what was seen, as far as it is not stored yet.
+        let mut told = view.told();
         loop {
             let news = tokio::select! {
                 biased;
@@ -119,27 +125,34 @@ impl Watch {
             };
             whole = is_whole(whole, &news);
             let served = !news.iter().any(|news| matches!(news, News::NotServed(_)));
-            let mut told = self.take(news, &asking, view);
-            told.events = namespaces.add(&self.api, told.events).await;
-            self.store(told).await;
+            let is_all = news.len() < AT_ONCE;
+            self.take(news, &asking, view, &mut told);
+            let few = told.events.is_empty() && told.noted.records() + AT_ONCE <= MOST_NOTED;
+            if served && few && view.is_listing() {
+                continue;
+            }
+            let mut next = std::mem::replace(&mut told, view.told());
+            next.events = namespaces.add(&self.api, next.events).await;
+            let stored = self.store(next).await;
             if !served {
                 // Said once the cluster was asked for the kind.
                 sleep(AGAIN).await;
                 return;
             }
+            if stored && is_all && !view.is_listing() {
+                sleep(TOGETHER).await;
+            }
         }
     }
 
-    fn take(&mut self, news: Vec<News<Object>>, asking: &Asking, view: &mut View) -> Told {
+    fn take(&mut self, news: Vec<News<Object>>, asking: &Asking, view: &mut View, told: &mut Told) {
         let wanted = |want: &Want, namespace: &str, name: &str| asking.may_take(want, namespace, name);
         let happens = |happening: &Happening, namespace: &str| asking.takes(happening, namespace);
         let wants = &asking.wants;
         let asked = Asked { wants, wanted: &wanted, happens: &happens, now: self.clock.now() };
-        let mut told = view.told();
         for news in news {
-            self.hear(news, &asked, view, &mut told);
+            self.hear(news, &asked, view, told);
         }
-        told
     }
 
     /// What triggers want of the kind.
@@ -241,13 +254,14 @@ impl Watch {
         }
     }
 
-    async fn store(&self, told: Told) {
-        let notes = told.has_notes();
-        if !told.events.is_empty() {
+    /// Stores what was told; whether that was anything.
+    async fn store(&self, told: Told) -> bool {
+        let (events, notes) = (!told.events.is_empty(), told.has_notes());
+        if events {
             self.append(told.events).await;
         }
         if !notes {
-            return;
+            return events;
         }
         for noted in told.noted.parts(MOST_NOTED) {
             if self.facts.send(Input::Noted(Box::new(noted))).await.is_err() {
@@ -255,6 +269,7 @@ impl Watch {
                 std::future::pending::<()>().await;
             }
         }
+        true
     }
 
     /// Appends events, however long it takes.
@@ -320,3 +335,6 @@ fn is_whole(before: bool, news: &[News<Object>]) -> bool {
         _ => whole,
     })
 }
+
+#[cfg(test)]
+mod tests;

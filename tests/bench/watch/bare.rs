@@ -1,6 +1,8 @@
-//! What somebody would write who needs one watch: a list in pages, then a watch from where it was. A reflector
-//! keeps each object as `k8s-openapi` reads it, as that of kube-runtime does (pages of 500, a map of `Arc`s by
-//! uid); it is a process of its own, this one with another argument, so that its memory can be compared.
+//! What somebody would write who needs one watch: a list, then a watch from where it was. A reflector keeps each
+//! object as `k8s-openapi` reads it, as that of kube-runtime does (a map of `Arc`s by uid), and asks as that does:
+//! in pages of 500, or, as with its streaming lists, by a watch that begins with all objects and says by a bookmark
+//! when that was all. It is a process of its own, this one with another argument, so that its memory can be
+//! compared.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
@@ -25,6 +27,22 @@ use crate::witness::api;
 const PAGE: u32 = 500;
 /// Where a Deployment has its revision.
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// How a reflector comes to its objects, as its argument says it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    Pages,
+    Streamed,
+}
+
+impl Listing {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pages => "pages",
+            Self::Streamed => "streamed",
+        }
+    }
+}
 
 #[derive(Deserialize)]
 pub struct Event<T> {
@@ -56,27 +74,61 @@ pub async fn watch<T: DeserializeOwned>(
     path: &str,
     version: &str,
 ) -> impl Stream<Item = Event<T>> + use<T> {
-    let path = format!("{path}?watch=true&timeoutSeconds=3600&resourceVersion={version}");
-    let lines = client.request_stream(get(&path)).await.unwrap().lines();
+    events(client, &format!("{path}?watch=true&timeoutSeconds=3600&resourceVersion={version}")).await
+}
+
+/// All objects that there are, a bookmark, and what changes from then on.
+async fn stream<T: DeserializeOwned>(client: &Client, path: &str) -> impl Stream<Item = Event<T>> + use<T> {
+    let begin = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0";
+    let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds=3600&{begin}");
+    events(client, &format!("{path}?{query}")).await
+}
+
+async fn events<T: DeserializeOwned>(client: &Client, path: &str) -> impl Stream<Item = Event<T>> + use<T> {
+    let lines = client.request_stream(get(path)).await.unwrap().lines();
     lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap())
 }
 
 /// Keeps all objects of a path up to date until its end; says when it has them all.
-pub async fn reflect(kubeconfig: &str, path: &str) {
+pub async fn reflect(kubeconfig: &str, path: &str, listing: &str) {
     let client = api(Path::new(kubeconfig)).await;
-    let mut objects = HashMap::new();
-    let uid = |object: &ConfigMap| object.metadata.uid.clone().unwrap_or_default();
-    let version =
-        list(&client, path, |object: ConfigMap| drop(objects.insert(uid(&object), Arc::new(object))));
-    let version = version.await;
-    println!("{}", objects.len());
-    let events = watch::<ConfigMap>(&client, path, &version).await;
-    let mut events = std::pin::pin!(events);
-    while let Some(Event { kind, object }) = events.next().await {
-        if kind == "DELETED" {
-            objects.remove(&uid(&object));
-        } else {
-            objects.insert(uid(&object), Arc::new(object));
+    let mut objects = Objects::default();
+    let mut events = if listing == Listing::Streamed.as_str() {
+        let mut events = stream::<ConfigMap>(&client, path).await.boxed_local();
+        while let Some(event) = events.next().await {
+            if event.kind == "BOOKMARK" {
+                break;
+            }
+            objects.take(event);
+        }
+        println!("{}", objects.by_uid.len());
+        events
+    } else {
+        let version = list(&client, path, |object: ConfigMap| objects.put(object)).await;
+        println!("{}", objects.by_uid.len());
+        watch(&client, path, &version).await.boxed_local()
+    };
+    while let Some(event) = events.next().await {
+        objects.take(event);
+    }
+}
+
+/// All that a reflector keeps.
+#[derive(Default)]
+struct Objects {
+    by_uid: HashMap<String, Arc<ConfigMap>>,
+}
+
+impl Objects {
+    fn put(&mut self, object: ConfigMap) {
+        self.by_uid.insert(object.metadata.uid.clone().unwrap_or_default(), Arc::new(object));
+    }
+
+    fn take(&mut self, Event { kind, object }: Event<ConfigMap>) {
+        match kind.as_str() {
+            "BOOKMARK" => {}
+            "DELETED" => drop(self.by_uid.remove(&object.metadata.uid.unwrap_or_default())),
+            _ => self.put(object),
         }
     }
 }
@@ -89,10 +141,10 @@ pub struct Reflector {
 
 impl Reflector {
     /// Starts one, and waits until it has all objects, of which there are at least so many.
-    pub fn start(kubeconfig: &Path, path: &str, least: usize) -> Self {
+    pub fn start(kubeconfig: &Path, path: &str, listing: Listing, least: usize) -> Self {
         let began = Instant::now();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(REFLECTOR).arg(kubeconfig).arg(path);
+        command.arg(REFLECTOR).arg(kubeconfig).arg(path).arg(listing.as_str());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();

@@ -1,6 +1,6 @@
 //! Which Events of a cluster a trigger takes.
 
-use super::{Globs, Labels, cut, matching};
+use super::{Globs, Labels, cut, fits, matching};
 use crate::engine::definitions::config::EventType;
 use crate::engine::event::Attributes;
 use crate::engine::values::Facts;
@@ -58,7 +58,7 @@ impl KubernetesEventSource {
 
     /// Whether it may take anything of a namespace.
     pub fn reaches(&self, namespace: &str) -> bool {
-        matching("namespace", Some(namespace), &self.namespaces).is_ok()
+        fits(Some(namespace), &self.namespaces)
     }
 
     /// Whether it takes this, but for the labels of its namespace.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Globs, cut, matching};
+use super::{Globs, cut, fits, matching};
 use crate::engine::definitions::config::LabelOperator;
 use crate::engine::event::Attributes;
 use crate::engine::values::Facts;
@@ -93,16 +93,17 @@ impl KubernetesSource {
 
     /// Whether it may take this of an object there, as far as the place tells.
     pub fn may_take(&self, want: &Want, namespace: &str, name: &str) -> bool {
-        self.wants.iter().any(|own| own.text() == want.text()) && self.place(namespace, name).is_ok()
+        let is_there = || fits(in_one(namespace), &self.namespaces) && fits(Some(name), &self.names);
+        self.wants.iter().any(|own| own.text() == want.text()) && is_there()
     }
 
     /// Whether it may take anything of a namespace.
     pub fn reaches(&self, namespace: &str) -> bool {
-        matching("namespace", Some(namespace), &self.namespaces).is_ok()
+        fits(Some(namespace), &self.namespaces)
     }
 
     fn place(&self, namespace: &str, name: &str) -> Result<(), String> {
-        matching("namespace", Some(namespace).filter(|name| !name.is_empty()), &self.namespaces)?;
+        matching("namespace", in_one(namespace), &self.namespaces)?;
         matching("name", Some(name), &self.names)
     }
 
@@ -149,6 +150,11 @@ impl KubernetesSource {
         }
         self.labels.hold(&data["object"]["metadata"]["labels"], "object")
     }
+}
+
+/// The namespace of an object, where it is in one.
+fn in_one(namespace: &str) -> Option<&str> {
+    Some(namespace).filter(|name| !name.is_empty())
 }
 
 impl Labels {
