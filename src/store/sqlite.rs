@@ -1,12 +1,13 @@
 //! Inbox, records and history in one `SQLite` database in the data folder.
 //!
-//! Owns `kickoff.db` and `kickoff.lock`. One thread writes, everything else only reads; see
-//! `writer` for what is answered when. WAL with `synchronous = FULL`: what was answered survives
-//! the loss of power.
+//! Owns `kickoff.db` and `kickoff.lock`. One thread writes and another copies what it wrote from the log
+//! into the database (`checkpointer`), everything else only reads; see `writer` for what is answered when.
+//! WAL with `synchronous = FULL`: what was answered survives the loss of power.
 //!
 //! If we die at any point, `SQLite` finds the last complete commit again when the folder is opened;
 //! the lock goes with the process.
 
+mod checkpointer;
 mod inbox;
 mod keys;
 mod lock;
@@ -24,6 +25,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::checkpointer::Checkpointer;
+pub use self::checkpointer::LogSizes;
 use self::keys::Keys;
 use self::lock::Lock;
 pub use self::open::OpenError;
@@ -48,12 +51,20 @@ pub struct Options {
     pub room_wait: Duration,
     /// How long a write waits for another program, for instance a backup, to unlock the database.
     pub busy_wait: Duration,
+    /// How long the log of writes may become.
+    pub log: LogSizes,
 }
 
 impl Options {
     /// What a server uses: 1,024 waiting, 2 s for room, 5 s for a lock.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, queue: 1024, room_wait: Duration::from_secs(2), busy_wait: Duration::from_secs(5) }
+        Self {
+            clock,
+            queue: 1024,
+            room_wait: Duration::from_secs(2),
+            busy_wait: Duration::from_secs(5),
+            log: LogSizes::default(),
+        }
     }
 }
 
@@ -91,12 +102,15 @@ impl SqliteStore {
         let damaged = |source| OpenError::Damaged { path: path.clone(), source };
         let state = State::load(&opened.connection).map_err(damaged)?;
         let keys = Keys::load(&opened.connection).map_err(damaged)?;
-        let writer = Writer::new(opened.connection, state, keys.clone());
+        let no_thread = |source| OpenError::Folder { folder: dir.to_owned(), source };
+        let (database, copier) = (opened.database, opened.copier);
+        let checkpointer = Checkpointer::start(copier, Arc::clone(&database), options.log);
+        let checkpointer = checkpointer.map_err(no_thread)?;
+        let writer = Writer::new(opened.connection, Arc::clone(&database), checkpointer, state, keys.clone());
         let (arrived, trouble) = (writer.arrived(), writer.trouble());
-        let readers = Readers::new(path);
+        let readers = Readers::new(path, database);
         let history = History::new(readers.clone(), writer.revision(), writer.recent());
-        let thread = WriterThread::start(writer, options.queue)
-            .map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })?;
+        let thread = WriterThread::start(writer, options.queue).map_err(no_thread)?;
         let (folder, lock) = (opened.folder, opened.lock);
         let inner = Inner { options, thread, readers, keys, arrived, trouble, history, folder, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })

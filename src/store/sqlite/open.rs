@@ -7,6 +7,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
@@ -94,10 +95,16 @@ fn process(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
-/// An opened folder: the lock, the writing connection, where the database is.
+/// An opened folder: the lock, the connections that write, where the database is.
 pub(super) struct Opened {
     pub(super) lock: Lock,
     pub(super) connection: Connection,
+    /// For the checkpointer.
+    pub(super) copier: Connection,
+    /// The database, to sync it. A process that closes one of its files loses all locks that it has on that
+    /// file (POSIX), and `SQLite` counts on its own: so whoever has a connection has this too, and drops it
+    /// last.
+    pub(super) database: Arc<File>,
     pub(super) path: PathBuf,
     /// See [`super::SqliteStore::folder`].
     pub(super) folder: String,
@@ -113,13 +120,16 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     })?;
     let path = folder.join("kickoff.db");
     let connection = connect(&path, busy_wait)?;
+    let database = Arc::new(File::open(&path).map_err(unusable)?);
+    let copier =
+        beside(&path, busy_wait).map_err(|source| OpenError::Database { path: path.clone(), source })?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
     // A copy has the same rows, and is another file.
     let file = std::fs::metadata(&path).map_err(unusable)?.ino();
     let id = connection.query_row("SELECT folder FROM state", [], |row| row.get::<_, String>(0));
     let id = id.map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
     let folder = h_hex("folder", &[id.as_bytes(), &file.to_le_bytes()], 16);
-    Ok(Opened { lock, connection, path, folder })
+    Ok(Opened { lock, connection, copier, database, path, folder })
 }
 
 /// Bodies and params may be confidential, so a folder that we make is for its owner only.
@@ -166,6 +176,15 @@ fn connect(path: &Path, busy_wait: Duration) -> Result<Connection, OpenError> {
     }
     settings(&connection).map_err(failed)?;
     make_schema(&mut connection).map_err(failed)?;
+    Ok(connection)
+}
+
+/// Another connection, to a database that is ours and up to date.
+fn beside(path: &Path, busy_wait: Duration) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(busy_wait)?;
+    settings(&connection)?;
     Ok(connection)
 }
 
@@ -222,7 +241,9 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     })
 }
 
-/// The page cache stays small, since the system caches the file too, and bodies pass through once.
+/// The page cache stays small, since the system caches the file too, and bodies pass through once. The
+/// log of writes is copied by the checkpointer, never within a commit; once it is started anew, its file
+/// keeps up to 16 MiB.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(
@@ -231,7 +252,7 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
          PRAGMA cache_size = -8192;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 16777216;",
     )
 }

@@ -4,11 +4,16 @@
 //! Work that is refused harms no other: the batch is then written again with a savepoint for each piece.
 //! Nothing is answered before the commit is on disk. If we die before that, nobody was told that it was written, and
 //! senders and dispatch come again; if we die after it and before an answer, a repeat is recognised
-//! by its key, and dispatch folds the records anew.
+//! by its key, and dispatch folds the records anew. The log of writes is looked after between batches, once
+//! all are answered: see `checkpointer`.
+
+use std::fs::File;
+use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, watch};
 
+use super::checkpointer::{Checkpointer, RoomError};
 use super::keys::Keys;
 use crate::store::history::changes::{Recent, Row};
 
@@ -101,6 +106,8 @@ impl State {
 
 /// The writer: its connection and whom it tells.
 pub(super) struct Writer {
+    // Ends before the connection is closed: the last one to be closed checkpoints.
+    checkpointer: Checkpointer,
     connection: Connection,
     state: State,
     keys: Keys,
@@ -110,12 +117,21 @@ pub(super) struct Writer {
     revision: watch::Sender<u64>,
     trouble: watch::Sender<Option<String>>,
     recent: Recent,
+    // Closed after the connection: see `Opened::database`.
+    _database: Arc<File>,
 }
 
 impl Writer {
     /// A writer that goes on from `state`.
-    pub(super) fn new(connection: Connection, state: State, keys: Keys) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        database: Arc<File>,
+        checkpointer: Checkpointer,
+        state: State,
+        keys: Keys,
+    ) -> Self {
         Self {
+            checkpointer,
             connection,
             state,
             keys,
@@ -124,6 +140,7 @@ impl Writer {
             revision: watch::Sender::new(state.revision),
             trouble: watch::Sender::new(None),
             recent: Recent::from(state.revision),
+            _database: database,
         }
     }
 
@@ -151,11 +168,12 @@ impl Writer {
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
         while let Some(first) = queue.blocking_recv() {
             self.write(take_waiting(first, &mut queue));
+            self.checkpointer.tend(&self.connection);
         }
     }
 
     fn write(&mut self, mut batch: Vec<Box<dyn Work>>) {
-        match self.commit(&mut batch) {
+        match self.make_room().and_then(|()| self.commit(&mut batch)) {
             Ok((state, refused)) => {
                 let written = batch.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
                 let changes: Vec<_> = written.filter_map(|(work, _)| work.changes()).collect();
@@ -163,7 +181,7 @@ impl Writer {
                 self.publish(state);
                 self.note(refused.iter().flatten().next());
                 if batch.iter().any(|work| work.checkpoints()) {
-                    self.checkpoint();
+                    self.checkpointer.copy(&self.connection);
                 }
                 let outcomes = refused.into_iter().map(|refused| refused.map_or(Ok(()), Err));
                 Rest::answer(batch.into_iter().zip(outcomes));
@@ -177,6 +195,14 @@ impl Writer {
                 Rest::answer(batch.into_iter().map(|work| (work, Err(failure.clone()))));
             }
         }
+    }
+
+    fn make_room(&mut self) -> Result<(), Failure> {
+        let room = self.checkpointer.make_room(&self.connection);
+        room.map_err(|error| match error {
+            RoomError::Database(error) => not_written(&error),
+            RoomError::Held(_) => Failure::NotWritten(error.to_string()),
+        })
     }
 
     fn publish(&mut self, state: State) {
@@ -215,13 +241,6 @@ impl Writer {
         Ok((state, refused))
     }
 
-    fn checkpoint(&self) {
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = checkpoint {
-            tracing::debug!(%error, "a checkpoint failed");
-        }
-    }
-
     /// Logs the change between working and failing, and tries to win room in a full log of writes.
     fn note(&mut self, failure: Option<&Failure>) {
         let failing = self.trouble.borrow().is_some();
@@ -230,7 +249,7 @@ impl Writer {
                 if !failing {
                     tracing::error!(%why, "the store can't write");
                 }
-                self.checkpoint();
+                self.checkpointer.copy(&self.connection);
             }
             None if failing => tracing::info!("the store writes again"),
             None => {}
