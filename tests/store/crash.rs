@@ -54,7 +54,7 @@ fn say(line: &str) {
 fn start(child: &str, folder: &Path) -> Child {
     let name = format!("store::crash::{child}");
     Command::new(std::env::current_exe().unwrap())
-        .args([&name, "--exact", "--ignored", "--nocapture"])
+        .args([name.as_str(), "--exact", "--ignored", "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -226,13 +226,16 @@ struct Tried {
 }
 
 impl Tried {
-    fn step(self, length: Length, sizes: LogSizes) -> Step {
+    fn step(&mut self, length: Length, sizes: LogSizes) -> Step {
         let Length { all, .. } = length;
+        if all < sizes.copied {
+            // Started anew: what held the last one back does not matter any more.
+            *self = Self::default();
+            return Step::Nothing;
+        }
         // A log that is shorter than it was has been started anew.
         let grown = |since: u64, by: u64| all < since || all >= since + by;
-        if all < sizes.copied {
-            Step::Nothing
-        } else if length.left() <= sizes.little() {
+        if length.left() <= sizes.little() {
             if grown(self.finishing, sizes.little() / 8) { Step::Finish } else { Step::Nothing }
         } else if !grown(self.copying, sizes.little()) {
             Step::Nothing
@@ -339,9 +342,12 @@ mod tests {
             (960, 950, Step::Nothing),
             (1_060, 950, Step::Ask),
             (1_100, 1_050, Step::Finish),
-            // It was.
+            // It was; and this one becomes about as long as the last one was at its first try.
             (40, 0, Step::Nothing),
             (805, 0, Step::Ask),
+            (810, 805, Step::Finish),
+            (30, 0, Step::Nothing),
+            (806, 0, Step::Ask),
             (1_990, 0, Step::Ask),
             (2_000, 0, Step::Nothing),
             (2_090, 0, Step::Help),

@@ -124,7 +124,6 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     })?;
     let path = folder.join("kickoff.db");
     let connection = connect(&path, busy_wait)?;
-    let database = Arc::new(File::open(&path).map_err(unusable)?);
     let copier =
         beside(&path, busy_wait).map_err(|source| OpenError::Database { path: path.clone(), source })?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
@@ -132,6 +131,7 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     let file = std::fs::metadata(&path).map_err(unusable)?.ino();
     let id = connection.query_row("SELECT folder FROM state", [], |row| row.get::<_, String>(0));
     let id = id.map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
+    let database = Arc::new(File::open(&path).map_err(unusable)?);
     let folder = h_hex("folder", &[id.as_bytes(), &file.to_le_bytes()], 16);
     Ok(Opened { lock, connection, copier, database, path, folder })
 }
