@@ -1,8 +1,8 @@
 //! Inbox, records and history in one `SQLite` database in the data folder.
 //!
-//! Owns `kickoff.db` and `kickoff.lock`. One thread writes and another copies what it wrote from the log
-//! into the database (`checkpointer`), everything else only reads; see `writer` for what is answered when.
-//! WAL with `synchronous = FULL`: what was answered survives the loss of power.
+//! Owns `kickoff.db` and `kickoff.lock`. One thread writes (`writer`), one brings what it wrote to disk and
+//! answers (`syncer`), and one copies it from the log into the database (`checkpointer`); everything else
+//! only reads. What was answered survives the loss of power.
 //!
 //! If we die at any point, `SQLite` finds the last complete commit again when the folder is opened;
 //! the lock goes with the process.
@@ -14,6 +14,7 @@ mod lock;
 mod open;
 pub(in crate::store) mod readers;
 mod records;
+mod syncer;
 mod writer;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ use self::keys::Keys;
 use self::lock::Lock;
 pub use self::open::OpenError;
 use self::readers::{ReadError, Readers};
+use self::syncer::{News, Syncer};
 use self::writer::{Reply, State, Work, Writer};
 use super::history::History;
 use super::inbox::{Appended, Inbox, InboxError, Stored};
@@ -106,10 +108,12 @@ impl SqliteStore {
         let (database, copier) = (opened.database, opened.copier);
         let checkpointer = Checkpointer::start(copier, Arc::clone(&database), options.log);
         let checkpointer = checkpointer.map_err(no_thread)?;
-        let writer = Writer::new(opened.connection, Arc::clone(&database), checkpointer, state, keys.clone());
-        let (arrived, trouble) = (writer.arrived(), writer.trouble());
-        let readers = Readers::new(path, database);
-        let history = History::new(readers.clone(), writer.revision(), writer.recent());
+        let news = News::from(state);
+        let (arrived, trouble) = (news.arrived(), news.trouble());
+        let readers = Readers::new(path, Arc::clone(&database));
+        let history = History::new(readers.clone(), news.revision(), news.recent());
+        let syncer = Syncer::start(opened.log, news).map_err(no_thread)?;
+        let writer = Writer::new(opened.connection, database, checkpointer, syncer, state, keys.clone());
         let thread = WriterThread::start(writer, options.queue).map_err(no_thread)?;
         let (folder, lock) = (opened.folder, opened.lock);
         let inner = Inner { options, thread, readers, keys, arrived, trouble, history, folder, _lock: lock };
@@ -162,7 +166,8 @@ impl SqliteStore {
         self.submit(Box::new(work), answer).await.unwrap_or(false)
     }
 
-    /// Ends when the writer has ended, which it does only by dying: nothing can be stored any more.
+    /// Ends when the writer has ended, which it does only by dying, or where the log of writes can't be
+    /// synced: nothing can be stored any more.
     pub async fn writer_ended(&self) {
         self.inner.thread.queue.closed().await;
     }
@@ -221,8 +226,9 @@ impl Inbox for SqliteStore {
     }
 
     async fn get(&self, key: &EventKey) -> Result<Option<Event>, InboxError> {
-        let (key, keys) = (key.clone(), self.inner.keys.clone());
-        let found = self.inner.readers.with(move |connection| inbox::get(connection, &key, &keys)).await;
+        let (key, keys, durable) = (key.clone(), self.inner.keys.clone(), *self.inner.arrived.borrow());
+        let get = move |connection: &rusqlite::Connection| inbox::get(connection, &key, &keys, durable);
+        let found = self.inner.readers.with(get).await;
         found.map_err(|error| InboxError::Unavailable(error.to_string()))
     }
 }

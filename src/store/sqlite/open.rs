@@ -109,6 +109,9 @@ pub(super) struct Opened {
     /// file (POSIX), and `SQLite` counts on its own: so whoever has a connection has this too, and drops it
     /// last.
     pub(super) database: Arc<File>,
+    /// The log of writes, to sync it. `SQLite` has no locks on it, and removes it only with the last
+    /// connection.
+    pub(super) log: File,
     pub(super) path: PathBuf,
     /// See [`super::SqliteStore::folder`].
     pub(super) folder: String,
@@ -124,16 +127,21 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     })?;
     let path = folder.join("kickoff.db");
     let connection = connect(&path, busy_wait)?;
-    let copier =
-        beside(&path, busy_wait).map_err(|source| OpenError::Database { path: path.clone(), source })?;
+    // From here on the syncer syncs what is committed; what was made above is on disk.
+    let failed = |source| OpenError::Database { path: path.clone(), source };
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    let copier = beside(&path, busy_wait).map_err(failed)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
     // A copy has the same rows, and is another file.
     let file = std::fs::metadata(&path).map_err(unusable)?.ino();
     let id = connection.query_row("SELECT folder FROM state", [], |row| row.get::<_, String>(0));
     let id = id.map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
+    let log = File::open(log_of(&path)).map_err(unusable)?;
+    // A process that was killed may have left there what nobody has synced, and it counts from now on.
+    log.sync_data().map_err(unusable)?;
     let database = Arc::new(File::open(&path).map_err(unusable)?);
     let folder = h_hex("folder", &[id.as_bytes(), &file.to_le_bytes()], 16);
-    Ok(Opened { lock, connection, copier, database, path, folder })
+    Ok(Opened { lock, connection, copier, database, log, path, folder })
 }
 
 /// Bodies and params may be confidential, so a folder that we make is for its owner only.
@@ -195,12 +203,17 @@ fn beside(path: &Path, busy_wait: Duration) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// The log of writes of the database at `path`.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.to_owned().into_os_string();
+    log.push("-wal");
+    log.into()
+}
+
 /// Whether the file is shorter than its own header says (`SQLite` file format, 1.3), which `SQLite`
 /// finds only once it wants a page that is missing. Where there is a log of writes, it may be.
 fn cut_off(path: &Path) -> Option<String> {
-    let mut log = path.to_owned().into_os_string();
-    log.push("-wal");
-    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+    if std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0) {
         return None;
     }
     let mut file = File::open(path).ok()?;
