@@ -5,6 +5,7 @@ mod crash;
 mod full;
 mod history;
 mod inbox;
+mod log;
 mod open;
 mod records;
 mod retention;

@@ -33,8 +33,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const COMMITTED: Duration = Duration::from_secs(5);
 /// How many sweeps lie between two looks for logs that belong to no run.
 const ORPHANS_EVERY: u32 = 60;
-/// Free pages in the database that are left for what comes next: 16 MiB.
-const SPARE_PAGES: u64 = 4_096;
+/// Free pages in the database that are left for what comes next: 16 MiB, or half of it in an old database.
+const SPARE_PAGES: u64 = 2_048;
 /// Pages that are given back at a time.
 const PAGES_AT_ONCE: u32 = 256;
 

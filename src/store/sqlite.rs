@@ -1,18 +1,20 @@
 //! Inbox, records and history in one `SQLite` database in the data folder.
 //!
-//! Owns `kickoff.db` and `kickoff.lock`. One thread writes, everything else only reads; see
-//! `writer` for what is answered when. WAL with `synchronous = FULL`: what was answered survives
-//! the loss of power.
+//! Owns `kickoff.db` and `kickoff.lock`. One thread writes (`writer`), one brings what it wrote to disk and
+//! answers (`syncer`), and one copies it from the log into the database (`checkpointer`); everything else
+//! only reads. What was answered survives the loss of power.
 //!
 //! If we die at any point, `SQLite` finds the last complete commit again when the folder is opened;
 //! the lock goes with the process.
 
+mod checkpointer;
 mod inbox;
 mod keys;
 mod lock;
 mod open;
 pub(in crate::store) mod readers;
 mod records;
+mod syncer;
 mod writer;
 
 use std::path::Path;
@@ -24,10 +26,13 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::checkpointer::Checkpointer;
+pub use self::checkpointer::LogSizes;
 use self::keys::Keys;
 use self::lock::Lock;
 pub use self::open::OpenError;
 use self::readers::{ReadError, Readers};
+use self::syncer::{News, Syncer};
 use self::writer::{Reply, State, Work, Writer};
 use super::history::History;
 use super::inbox::{Appended, Inbox, InboxError, Stored};
@@ -48,12 +53,20 @@ pub struct Options {
     pub room_wait: Duration,
     /// How long a write waits for another program, for instance a backup, to unlock the database.
     pub busy_wait: Duration,
+    /// How long the log of writes may become.
+    pub log: LogSizes,
 }
 
 impl Options {
     /// What a server uses: 1,024 waiting, 2 s for room, 5 s for a lock.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, queue: 1024, room_wait: Duration::from_secs(2), busy_wait: Duration::from_secs(5) }
+        Self {
+            clock,
+            queue: 1024,
+            room_wait: Duration::from_secs(2),
+            busy_wait: Duration::from_secs(5),
+            log: LogSizes::default(),
+        }
     }
 }
 
@@ -91,12 +104,17 @@ impl SqliteStore {
         let damaged = |source| OpenError::Damaged { path: path.clone(), source };
         let state = State::load(&opened.connection).map_err(damaged)?;
         let keys = Keys::load(&opened.connection).map_err(damaged)?;
-        let writer = Writer::new(opened.connection, state, keys.clone());
-        let (arrived, trouble) = (writer.arrived(), writer.trouble());
-        let readers = Readers::new(path);
-        let history = History::new(readers.clone(), writer.revision(), writer.recent());
-        let thread = WriterThread::start(writer, options.queue)
-            .map_err(|source| OpenError::Folder { folder: dir.to_owned(), source })?;
+        let no_thread = |source| OpenError::Folder { folder: dir.to_owned(), source };
+        let (database, copier) = (opened.database, opened.copier);
+        let checkpointer = Checkpointer::start(copier, Arc::clone(&database), options.log);
+        let checkpointer = checkpointer.map_err(no_thread)?;
+        let news = News::from(state);
+        let (arrived, trouble) = (news.arrived(), news.trouble());
+        let readers = Readers::new(path, Arc::clone(&database));
+        let history = History::new(readers.clone(), news.revision(), news.recent());
+        let syncer = Syncer::start(opened.log, news).map_err(no_thread)?;
+        let writer = Writer::new(opened.connection, database, checkpointer, syncer, state, keys.clone());
+        let thread = WriterThread::start(writer, options.queue).map_err(no_thread)?;
         let (folder, lock) = (opened.folder, opened.lock);
         let inner = Inner { options, thread, readers, keys, arrived, trouble, history, folder, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
@@ -148,7 +166,8 @@ impl SqliteStore {
         self.submit(Box::new(work), answer).await.unwrap_or(false)
     }
 
-    /// Ends when the writer has ended, which it does only by dying: nothing can be stored any more.
+    /// Ends when the writer has ended, which it does only by dying, or where the log of writes can't be
+    /// synced: nothing can be stored any more.
     pub async fn writer_ended(&self) {
         self.inner.thread.queue.closed().await;
     }
@@ -207,8 +226,9 @@ impl Inbox for SqliteStore {
     }
 
     async fn get(&self, key: &EventKey) -> Result<Option<Event>, InboxError> {
-        let (key, keys) = (key.clone(), self.inner.keys.clone());
-        let found = self.inner.readers.with(move |connection| inbox::get(connection, &key, &keys)).await;
+        let (key, keys, durable) = (key.clone(), self.inner.keys.clone(), *self.inner.arrived.borrow());
+        let get = move |connection: &rusqlite::Connection| inbox::get(connection, &key, &keys, durable);
+        let found = self.inner.readers.with(get).await;
         found.map_err(|error| InboxError::Unavailable(error.to_string()))
     }
 }

@@ -217,7 +217,7 @@ async fn a_folder_that_can_not_be_used_is_refused_with_what_to_do_and_left_as_it
             "scribbled" => {
                 let mut bytes = whole.clone();
                 // From the second page on: the schema is whole, what it leads to is not.
-                bytes[4096..].fill(0x5a);
+                bytes[8192..].fill(0x5a);
                 std::fs::write(&file, bytes).unwrap();
             }
             "garbage" => std::fs::write(&file, "this is not a database".repeat(500)).unwrap(),

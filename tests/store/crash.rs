@@ -4,12 +4,15 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use bytes::Bytes;
 use futures::StreamExt as _;
+use kickoff::engine::event::Event;
 use kickoff::engine::machine::{Key, Record};
 use kickoff::store::inbox::Inbox as _;
 use kickoff::store::records::Records as _;
+use kickoff::store::sqlite::{LogSizes, Options, SqliteStore};
 
-use super::{cursor, event, event_record, open, put_event};
+use super::{attributes, cursor, event, event_record, key, open, options, put_event};
 
 /// Where the child keeps its data: set for the child only.
 const FOLDER: &str = "KICKOFF_TEST_STORE_FOLDER";
@@ -48,10 +51,10 @@ fn say(line: &str) {
     std::io::stdout().write_all(format!("\n{line}\n").as_bytes()).unwrap();
 }
 
-fn start(folder: &Path) -> Child {
-    let name = "store::crash::child_that_appends_until_it_is_killed";
+fn start(child: &str, folder: &Path) -> Child {
+    let name = format!("store::crash::{child}");
     Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--ignored", "--nocapture"])
+        .args([name.as_str(), "--exact", "--ignored", "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -64,7 +67,7 @@ async fn what_was_acknowledged_survives_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let (mut appended, mut decided) = (Vec::new(), Vec::new());
     for round in 0..10_usize {
-        let mut child = start(dir.path());
+        let mut child = start("child_that_appends_until_it_is_killed", dir.path());
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         // Killed after so many lines, between any two of the child's steps.
         let mut left = 3 + round * 17 % 23;
@@ -107,4 +110,59 @@ async fn what_was_acknowledged_survives_kill_9() {
         let (Key::Event(key), Record::Event(event)) = (key, record) else { panic!("{key}") };
         assert_eq!(store.history().event(key).await.unwrap().as_ref(), Some(&**event));
     }
+}
+
+/// An event that can't be packed, and can be told from every other.
+fn noise(id: &str) -> Event {
+    let seed = id.bytes().fold(7_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let body: Bytes = (0..10_000).map(|_| random.u8(..)).collect();
+    Event { attributes: attributes(id), body }
+}
+
+/// Not a test but the child: its log is so short that it is being copied most of the time.
+#[tokio::test]
+#[ignore = "is started by the test below"]
+async fn child_that_copies_its_log_until_it_is_killed() {
+    let folder = std::env::var_os(FOLDER).expect("the parent sets the folder");
+    let log = LogSizes { copied: 64 << 10, behind: 1 << 20, most: 16 << 20 };
+    let store = SqliteStore::open(Path::new(&folder), Options { log, ..options() }).unwrap();
+    for round in 0_u64.. {
+        let ids = [0, 1, 2, 3].map(|lane| format!("{}-{round}-{lane}", std::process::id()));
+        let appends = ids.iter().map(|id| store.append(vec![noise(id)]));
+        for (id, appended) in ids.iter().zip(futures::future::join_all(appends).await) {
+            appended.unwrap();
+            say(&format!("appended {id}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_being_copied_survives_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut appended = Vec::new();
+    for round in 0..10_usize {
+        let mut child = start("child_that_copies_its_log_until_it_is_killed", dir.path());
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        // From the second on the log of the one before is copied first.
+        let mut left = 20 + round * 37 % 61;
+        for line in said {
+            let Some(id) = line.unwrap().strip_prefix("appended ").map(str::to_owned) else { continue };
+            appended.push(id);
+            left = left.saturating_sub(1);
+            if left == 0 {
+                child.kill().unwrap();
+            }
+        }
+        assert_eq!(child.wait().unwrap().code(), None, "the child ended by itself");
+    }
+    let store = open(dir.path());
+    for id in &appended {
+        let found = store.get(&key(id)).await.unwrap().unwrap_or_else(|| panic!("{id} is lost"));
+        assert!(found.body == noise(id).body, "{id} is not what it was");
+    }
+    drop(store);
+    let database = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+    let whole: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(whole, "ok");
 }

@@ -165,6 +165,29 @@ async fn a_database_that_stays_locked_is_unavailable_and_recovers() {
     assert_eq!(store.append(vec![event("a")]).await.unwrap(), [Appended::New]);
 }
 
+#[tokio::test]
+async fn what_is_not_known_to_be_on_disk_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.append(vec![event("a")]).await.unwrap();
+    // Like what the writer wrote and nothing has synced yet.
+    let other = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+    let (id, attributes) = (key("b"), serde_json::to_string(&event("b").attributes).unwrap());
+    let sql = "INSERT INTO inbox (key, attributes, body) VALUES (?1, ?2, x'')";
+    other.execute(sql, (id.as_str(), attributes)).unwrap();
+    other.execute("INSERT INTO inbox_keys (key, seq) VALUES (unhex(?1), 2)", [id.as_str()]).unwrap();
+    drop(other);
+    assert!(store.get(&id).await.unwrap().is_none());
+    let mut stream = store.read(0);
+    assert_eq!(stream.next().await.unwrap().unwrap().event.attributes.id, "a");
+    let more = tokio::time::timeout(Duration::from_millis(100), stream.next()).await;
+    assert!(more.is_err(), "{more:?}");
+    drop((stream, store));
+    let store = open(dir.path());
+    assert_eq!(ids(&store, 0, 2).await, ["a", "b"], "it is in the database");
+    assert!(store.get(&id).await.unwrap().is_some());
+}
+
 /// Keys leave memory for the table by the thousand: `4_096` are kept.
 #[tokio::test]
 async fn a_key_is_known_in_memory_in_the_table_and_after_a_restart() {

@@ -112,6 +112,28 @@ fn a_folder_is_itself_and_a_copy_is_another() {
     assert_ne!(open(tempfile::tempdir().unwrap().path()).folder(), id, "a new one");
 }
 
+#[tokio::test]
+async fn a_new_database_has_large_pages_and_an_old_one_keeps_its_own() {
+    for (there, wanted) in [(None, 8_192), (Some(4_096), 4_096)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kickoff.db");
+        if let Some(size) = there {
+            let old = rusqlite::Connection::open(&path).unwrap();
+            old.pragma_update(None, "page_size", size).unwrap();
+            old.execute_batch(include_str!("../../src/store/sqlite/schema.sql")).unwrap();
+            old.execute_batch(include_str!("../../src/store/history/schema.sql")).unwrap();
+            old.pragma_update(None, "application_id", 0x4b69_636b).unwrap();
+            old.pragma_update(None, "user_version", 1).unwrap();
+        }
+        let store = open(dir.path());
+        assert_eq!(store.append(vec![event("a")]).await.unwrap(), [Appended::New]);
+        drop(store);
+        let database = rusqlite::Connection::open(&path).unwrap();
+        let found: i64 = database.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+        assert_eq!(found, wanted);
+    }
+}
+
 #[test]
 fn a_newer_schema_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();

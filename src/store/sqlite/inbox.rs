@@ -148,7 +148,7 @@ impl Reading {
                 continue;
             }
             let position = self.position;
-            match self.readers.with(move |connection| after(connection, position)).await {
+            match self.readers.with(move |connection| between(connection, position, newest)).await {
                 Ok(rows) if rows.is_empty() => self.position = newest,
                 Ok(rows) => self.rows = rows,
                 Err(error) => return Some(Err(InboxError::Unavailable(error.to_string()))),
@@ -157,11 +157,13 @@ impl Reading {
     }
 }
 
-fn after(connection: &Connection, position: u64) -> Result<VecDeque<Stored>, ReadError> {
-    let sql = "SELECT attributes, body, packed, key, seq FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+/// After `position`, up to `durable`: what is newer may not be on disk yet.
+fn between(connection: &Connection, position: u64, durable: u64) -> Result<VecDeque<Stored>, ReadError> {
+    let sql = "SELECT attributes, body, packed, key, seq FROM inbox
+               WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(READ_ROWS).unwrap_or(i64::MAX);
-    let mut rows = statement.query((super::number(position), limit))?;
+    let mut rows = statement.query((super::number(position), super::number(durable), limit))?;
     let (mut found, mut bytes) = (VecDeque::new(), 0);
     while let Some(row) = rows.next()? {
         let event = event(row)?;
@@ -174,14 +176,20 @@ fn after(connection: &Connection, position: u64) -> Result<VecDeque<Stored>, Rea
     Ok(found)
 }
 
-/// One event with its body.
-pub(super) fn get(connection: &Connection, key: &EventKey, keys: &Keys) -> Result<Option<Event>, ReadError> {
+/// One event with its body, if it is among those up to the position `durable`.
+pub(super) fn get(
+    connection: &Connection,
+    key: &EventKey,
+    keys: &Keys,
+    durable: u64,
+) -> Result<Option<Event>, ReadError> {
     // Memory first: what leaves it is in the table by then.
     let recent = keys.recent(key).map(super::number);
     let sql = "SELECT attributes, body, packed, key FROM inbox
-               WHERE seq = coalesce(?1, (SELECT seq FROM inbox_keys WHERE key = ?2))";
+               WHERE seq = coalesce(?1, (SELECT seq FROM inbox_keys WHERE key = ?2)) AND seq <= ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_row((recent, raw(key)), |row| Ok(event(row))).optional()?.transpose()
+    let found = statement.query_row((recent, raw(key), super::number(durable)), |row| Ok(event(row)));
+    found.optional()?.transpose()
 }
 
 fn event(row: &Row<'_>) -> Result<Event, ReadError> {

@@ -94,7 +94,7 @@ impl Keys {
         Ok(true)
     }
 
-    /// What was spilt is durable.
+    /// What was spilt is committed.
     pub(super) fn spilt(&self) {
         self.newest().clear();
     }

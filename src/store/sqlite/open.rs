@@ -7,6 +7,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
@@ -27,6 +28,10 @@ const STEPS: [&[&str]; 4] = [
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a few steps")]
 const SCHEMA: i32 = STEPS.len() as i32;
 const STATEMENTS: usize = 48;
+/// Bytes of a page in a database that we make; one that is there keeps what it has. Of rows of the inbox
+/// above 2 KiB, which many pushes are, a page of 4 KiB holds one and is half empty, and above 4 KiB they need
+/// further pages each. Every page is two writes to the log, whatever its size.
+const PAGE: i64 = 8_192;
 /// How long it may be looked for damage before the server starts.
 const CHECK: Duration = Duration::from_millis(50);
 
@@ -94,10 +99,19 @@ fn process(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
-/// An opened folder: the lock, the writing connection, where the database is.
+/// An opened folder: the lock, the connections that write, where the database is.
 pub(super) struct Opened {
     pub(super) lock: Lock,
     pub(super) connection: Connection,
+    /// For the checkpointer.
+    pub(super) copier: Connection,
+    /// The database, to sync it. A process that closes one of its files loses all locks that it has on that
+    /// file (POSIX), and `SQLite` counts on its own: so whoever has a connection has this too, and drops it
+    /// last.
+    pub(super) database: Arc<File>,
+    /// The log of writes, to sync it. `SQLite` has no locks on it, and removes it only with the last
+    /// connection.
+    pub(super) log: File,
     pub(super) path: PathBuf,
     /// See [`super::SqliteStore::folder`].
     pub(super) folder: String,
@@ -113,13 +127,21 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     })?;
     let path = folder.join("kickoff.db");
     let connection = connect(&path, busy_wait)?;
+    // From here on the syncer syncs what is committed; what was made above is on disk.
+    let failed = |source| OpenError::Database { path: path.clone(), source };
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    let copier = beside(&path, busy_wait).map_err(failed)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
     // A copy has the same rows, and is another file.
     let file = std::fs::metadata(&path).map_err(unusable)?.ino();
     let id = connection.query_row("SELECT folder FROM state", [], |row| row.get::<_, String>(0));
     let id = id.map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
+    let log = File::open(log_of(&path)).map_err(unusable)?;
+    // A process that was killed may have left there what nobody has synced, and it counts from now on.
+    log.sync_data().map_err(unusable)?;
+    let database = Arc::new(File::open(&path).map_err(unusable)?);
     let folder = h_hex("folder", &[id.as_bytes(), &file.to_le_bytes()], 16);
-    Ok(Opened { lock, connection, path, folder })
+    Ok(Opened { lock, connection, copier, database, log, path, folder })
 }
 
 /// Bodies and params may be confidential, so a folder that we make is for its owner only.
@@ -154,7 +176,10 @@ fn connect(path: &Path, busy_wait: Duration) -> Result<Connection, OpenError> {
     connection.busy_timeout(busy_wait).map_err(failed)?;
     match kind(&connection).map_err(failed)? {
         // Before the first table, or it has no effect: room that retention makes can be given back.
-        Kind::Empty => connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?,
+        Kind::Empty => {
+            connection.pragma_update(None, "page_size", PAGE).map_err(failed)?;
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
+        }
         // Before anything is written, so that what is damaged stays as it is.
         Kind::Ours(..=SCHEMA) => {
             if let Some(what) = damage(&mut connection).map_err(failed)? {
@@ -169,12 +194,26 @@ fn connect(path: &Path, busy_wait: Duration) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
+/// Another connection, to a database that is ours and up to date.
+fn beside(path: &Path, busy_wait: Duration) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(busy_wait)?;
+    settings(&connection)?;
+    Ok(connection)
+}
+
+/// The log of writes of the database at `path`.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.to_owned().into_os_string();
+    log.push("-wal");
+    log.into()
+}
+
 /// Whether the file is shorter than its own header says (`SQLite` file format, 1.3), which `SQLite`
 /// finds only once it wants a page that is missing. Where there is a log of writes, it may be.
 fn cut_off(path: &Path) -> Option<String> {
-    let mut log = path.to_owned().into_os_string();
-    log.push("-wal");
-    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+    if std::fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0) {
         return None;
     }
     let mut file = File::open(path).ok()?;
@@ -222,7 +261,9 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     })
 }
 
-/// The page cache stays small, since the system caches the file too, and bodies pass through once.
+/// The page cache stays small, since the system caches the file too, and bodies pass through once. The
+/// log of writes is copied by the checkpointer, never within a commit; once it is started anew, its file
+/// keeps up to 16 MiB.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(
@@ -231,7 +272,7 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
          PRAGMA cache_size = -4096;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;
-         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = 16777216;",
     )
 }

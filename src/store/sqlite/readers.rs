@@ -3,6 +3,7 @@
 //! Reads run on blocking threads, a few at a time, and see the newest commit without waiting for
 //! the writer (WAL). A connection that failed is not used again.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,12 +45,15 @@ struct Inner {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
+    // Closed after the connections: see `Opened::database`.
+    _database: Arc<File>,
 }
 
 impl Readers {
     /// Readers of the database at `path`; connections are opened when they are needed.
-    pub(in crate::store) fn new(path: PathBuf) -> Self {
-        let inner = Inner { path, idle: Mutex::default(), permits: Arc::new(Semaphore::new(AT_ONCE)) };
+    pub(in crate::store) fn new(path: PathBuf, database: Arc<File>) -> Self {
+        let permits = Arc::new(Semaphore::new(AT_ONCE));
+        let inner = Inner { path, idle: Mutex::default(), permits, _database: database };
         Self { inner: Arc::new(inner) }
     }
 

@@ -105,7 +105,7 @@ impl Vacuum {
 
 impl Work for Vacuum {
     fn bytes(&self) -> usize {
-        self.pages as usize * 4_096
+        self.pages as usize * 8_192
     }
 
     fn carry_out(&mut self, connection: &Connection, _: &mut State) -> rusqlite::Result<()> {

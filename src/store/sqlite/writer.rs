@@ -1,16 +1,22 @@
-//! The one thread that writes: takes everything that waits, writes it in one transaction, then
-//! answers all.
+//! The one thread that writes: takes everything that waits, writes it in one transaction, then hands it to
+//! the `syncer`, which answers all.
 //!
 //! Work that is refused harms no other: the batch is then written again with a savepoint for each piece.
 //! Nothing is answered before the commit is on disk. If we die before that, nobody was told that it was written, and
 //! senders and dispatch come again; if we die after it and before an answer, a repeat is recognised
-//! by its key, and dispatch folds the records anew.
+//! by its key, and dispatch folds the records anew. The log of writes is looked after between batches: see
+//! `checkpointer`.
+
+use std::fs::File;
+use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
+use super::checkpointer::{Checkpointer, RoomError};
 use super::keys::Keys;
-use crate::store::history::changes::{Recent, Row};
+use super::syncer::{Syncer, Written};
+use crate::store::history::changes::Row;
 
 const BATCH_WORKS: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
@@ -23,7 +29,7 @@ pub(super) trait Work: Send {
     /// Writes it. An error undoes this work alone. May be asked again, after all was undone.
     fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()>;
 
-    /// Which runs and firings it changed; asked once it is durable.
+    /// Which runs and firings it changed; asked once it is committed, and told once that is durable.
     fn changes(&self) -> Option<(u64, Vec<Row>)> {
         None
     }
@@ -42,7 +48,7 @@ pub(super) trait Work: Send {
 pub(super) type Reply<T> = (T, Rest);
 
 /// What waits for an answer, with its outcome.
-type Waiting = (Box<dyn Work>, Result<(), Failure>);
+pub(super) type Waiting = (Box<dyn Work>, Result<(), Failure>);
 
 /// All of a batch but the first: answered when this is dropped, by the one who had the first answer. It
 /// runs on a thread of the runtime, where waking another task costs a fraction of what it costs here.
@@ -51,7 +57,7 @@ pub(super) struct Rest(Vec<Waiting>);
 
 impl Rest {
     /// Answers all.
-    fn answer(batch: impl Iterator<Item = Waiting>) {
+    pub(super) fn answer(batch: impl Iterator<Item = Waiting>) {
         let mut batch = batch;
         if let Some((first, outcome)) = batch.next() {
             first.answer(outcome, Self(batch.collect()));
@@ -99,90 +105,76 @@ impl State {
     }
 }
 
-/// The writer: its connection and whom it tells.
+/// The writer: its connection, and who goes on with what it wrote.
 pub(super) struct Writer {
+    // Ends first: what was handed to it is answered.
+    syncer: Syncer,
+    // Ends before the connection is closed: the last one to be closed checkpoints.
+    checkpointer: Checkpointer,
     connection: Connection,
     state: State,
     keys: Keys,
     /// A write failed, and what was written could not be read since.
     stale: bool,
-    arrived: watch::Sender<u64>,
-    revision: watch::Sender<u64>,
-    trouble: watch::Sender<Option<String>>,
-    recent: Recent,
+    // Closed after the connection: see `Opened::database`.
+    _database: Arc<File>,
 }
 
 impl Writer {
     /// A writer that goes on from `state`.
-    pub(super) fn new(connection: Connection, state: State, keys: Keys) -> Self {
-        Self {
-            connection,
-            state,
-            keys,
-            stale: false,
-            arrived: watch::Sender::new(state.arrived),
-            revision: watch::Sender::new(state.revision),
-            trouble: watch::Sender::new(None),
-            recent: Recent::from(state.revision),
-        }
+    pub(super) fn new(
+        connection: Connection,
+        database: Arc<File>,
+        checkpointer: Checkpointer,
+        syncer: Syncer,
+        state: State,
+        keys: Keys,
+    ) -> Self {
+        Self { syncer, checkpointer, connection, state, keys, stale: false, _database: database }
     }
 
-    /// The newest position of the inbox.
-    pub(super) fn arrived(&self) -> watch::Receiver<u64> {
-        self.arrived.subscribe()
-    }
-
-    /// The newest revision of the records.
-    pub(super) fn revision(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
-    }
-
-    /// Why the last write failed, while it is so.
-    pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
-        self.trouble.subscribe()
-    }
-
-    /// What changed of late.
-    pub(super) fn recent(&self) -> Recent {
-        self.recent.clone()
-    }
-
-    /// Writes what comes until nobody can send any more.
+    /// Writes what comes until nobody can send any more, or nothing can be brought to disk any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
         while let Some(first) = queue.blocking_recv() {
-            self.write(take_waiting(first, &mut queue));
+            let written = self.write(take_waiting(first, &mut queue));
+            if !self.syncer.hand(written) {
+                return;
+            }
+            self.checkpointer.tend(&self.connection);
         }
     }
 
-    fn write(&mut self, mut batch: Vec<Box<dyn Work>>) {
-        match self.commit(&mut batch) {
+    fn write(&mut self, mut batch: Vec<Box<dyn Work>>) -> Written {
+        match self.make_room().and_then(|()| self.commit(&mut batch)) {
             Ok((state, refused)) => {
-                let written = batch.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
-                let changes: Vec<_> = written.filter_map(|(work, _)| work.changes()).collect();
-                self.recent.learn(changes, state.revision);
-                self.publish(state);
-                self.note(refused.iter().flatten().next());
-                if batch.iter().any(|work| work.checkpoints()) {
-                    self.checkpoint();
+                self.state = state;
+                let logged = batch.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
+                let changes = logged.filter_map(|(work, _)| work.changes()).collect();
+                if refused.iter().any(Option::is_some) || batch.iter().any(|work| work.checkpoints()) {
+                    self.checkpointer.copy(&self.connection);
                 }
                 let outcomes = refused.into_iter().map(|refused| refused.map_or(Ok(()), Err));
-                Rest::answer(batch.into_iter().zip(outcomes));
+                Written::Logged { state, changes, waiting: batch.into_iter().zip(outcomes).collect() }
             }
             Err(failure) => {
-                if let (Failure::Unknown(_), Ok(state)) = (&failure, State::load(&self.connection)) {
-                    self.recent.forget(state.revision);
-                    self.publish(state);
-                }
-                self.note(Some(&failure));
-                Rest::answer(batch.into_iter().map(|work| (work, Err(failure.clone()))));
+                let found = match failure {
+                    Failure::NotWritten(_) => None,
+                    Failure::Unknown(_) => State::load(&self.connection).ok(),
+                };
+                self.state = found.unwrap_or(self.state);
+                // Wins room in a log that is full.
+                self.checkpointer.copy(&self.connection);
+                Written::Failed { failure, found, batch }
             }
         }
     }
 
-    fn publish(&mut self, state: State) {
-        self.state = state;
-        self.arrived.send_if_modified(|at| std::mem::replace(at, state.arrived) != state.arrived);
-        self.revision.send_if_modified(|at| std::mem::replace(at, state.revision) != state.revision);
+    fn make_room(&mut self) -> Result<(), Failure> {
+        let room = self.checkpointer.make_room(&self.connection);
+        room.map_err(|error| match error {
+            RoomError::Database(error) => not_written(&error),
+            RoomError::Held(_) => Failure::NotWritten(error.to_string()),
+        })
     }
 
     /// One transaction; what was refused stands at the place of its work.
@@ -191,7 +183,7 @@ impl Writer {
             self.keys.reload(&self.connection).map_err(|error| not_written(&error))?;
             self.stale = false;
         }
-        // Until all of it is durable.
+        // Until all of it is committed.
         self.stale = true;
         let mut state = self.state;
         let mut transaction = begin(&mut self.connection)?;
@@ -213,32 +205,6 @@ impl Writer {
         }
         self.stale = false;
         Ok((state, refused))
-    }
-
-    fn checkpoint(&self) {
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = checkpoint {
-            tracing::debug!(%error, "a checkpoint failed");
-        }
-    }
-
-    /// Logs the change between working and failing, and tries to win room in a full log of writes.
-    fn note(&mut self, failure: Option<&Failure>) {
-        let failing = self.trouble.borrow().is_some();
-        match failure {
-            Some(Failure::NotWritten(why) | Failure::Unknown(why)) => {
-                if !failing {
-                    tracing::error!(%why, "the store can't write");
-                }
-                self.checkpoint();
-            }
-            None if failing => tracing::info!("the store writes again"),
-            None => {}
-        }
-        let why = failure.map(|failure| match failure {
-            Failure::NotWritten(why) | Failure::Unknown(why) => why.clone(),
-        });
-        self.trouble.send_if_modified(|known| std::mem::replace(known, why.clone()) != why);
     }
 }
 

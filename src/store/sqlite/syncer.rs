@@ -1,0 +1,268 @@
+//! Brings what the writer wrote to disk, and only then tells anybody.
+//!
+//! Owns a thread that syncs the log of writes, publishes what is durable, and answers: one batch after the
+//! other, while the writer writes the next one. For that `SQLite` itself does not sync commits
+//! (`synchronous = NORMAL`); it does sync the log before it copies it, and the database before it starts
+//! the log anew, so it stays whole whenever the power fails.
+//!
+//! A commit in the log counts only where all before it are whole: what is durable is everything up to some
+//! batch. Who reads history may see what becomes durable a sync later; whoever acts on that writes
+//! after it into the same log, and hears of it only once both are on disk. The inbox is read only as far as
+//! it is durable, since what it says is answered to senders.
+//!
+//! A sync that failed is not repeated: the system may have forgotten the pages that it could not write, and
+//! the next sync would succeed without them. Then this thread ends, which ends the writer, and whoever
+//! watches the store's trouble; the next start reads what there really is.
+//!
+//! If we die before the sync, nobody was told anything. If we die after it, see `writer`.
+
+use std::fs::File;
+use std::io;
+use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+use super::writer::{Failure, Rest, State, Waiting, Work};
+use crate::store::history::changes::{Recent, Row};
+
+/// What the writer made of a batch.
+pub(super) enum Written {
+    /// It stands in the log of writes, but for what was refused.
+    Logged {
+        /// What is so after it.
+        state: State,
+        /// The rows that its commits change, by their revisions.
+        changes: Vec<(u64, Vec<Row>)>,
+        /// All of it.
+        waiting: Vec<Waiting>,
+    },
+    /// Nothing of it is written, or it is not known.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Where it is not known: what is so by now.
+        found: Option<State>,
+        /// All of it.
+        batch: Vec<Box<dyn Work>>,
+    },
+}
+
+impl Written {
+    /// Whether the log may have more than before.
+    fn in_log(&self) -> bool {
+        !matches!(self, Self::Failed { found: None, .. })
+    }
+
+    /// Answers that nobody knows whether it is on disk.
+    fn lose(self, why: &str) {
+        let unknown = || Failure::Unknown(why.to_owned());
+        let waiting: Vec<Waiting> = match self {
+            Self::Logged { waiting, .. } => waiting
+                .into_iter()
+                .map(|(work, outcome)| (work, outcome.and_then(|()| Err(unknown()))))
+                .collect(),
+            Self::Failed { failure, batch, .. } => {
+                batch.into_iter().map(|work| (work, Err(failure.clone()))).collect()
+            }
+        };
+        Rest::answer(waiting.into_iter());
+    }
+}
+
+/// What the store tells to whoever watches it.
+pub(super) struct News {
+    arrived: watch::Sender<u64>,
+    revision: watch::Sender<u64>,
+    trouble: watch::Sender<Option<String>>,
+    recent: Recent,
+}
+
+impl News {
+    /// Goes on from `state`.
+    pub(super) fn from(state: State) -> Self {
+        Self {
+            arrived: watch::Sender::new(state.arrived),
+            revision: watch::Sender::new(state.revision),
+            trouble: watch::Sender::new(None),
+            recent: Recent::from(state.revision),
+        }
+    }
+
+    /// The newest position of the inbox.
+    pub(super) fn arrived(&self) -> watch::Receiver<u64> {
+        self.arrived.subscribe()
+    }
+
+    /// The newest revision of the records.
+    pub(super) fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Why the last write failed, while it is so.
+    pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
+    }
+
+    /// What changed of late.
+    pub(super) fn recent(&self) -> Recent {
+        self.recent.clone()
+    }
+
+    /// Tells of a batch that is on disk, or failed, and then answers it.
+    fn tell(&self, written: Written) {
+        match written {
+            Written::Logged { state, changes, waiting } => {
+                self.recent.learn(changes, state.revision);
+                self.publish(state);
+                self.note(waiting.iter().find_map(|(_, outcome)| outcome.as_ref().err()));
+                Rest::answer(waiting.into_iter());
+            }
+            Written::Failed { failure, found, batch } => {
+                if let Some(state) = found {
+                    self.recent.forget(state.revision);
+                    self.publish(state);
+                }
+                self.note(Some(&failure));
+                Rest::answer(batch.into_iter().map(|work| (work, Err(failure.clone()))));
+            }
+        }
+    }
+
+    fn publish(&self, state: State) {
+        self.arrived.send_if_modified(|at| std::mem::replace(at, state.arrived) != state.arrived);
+        self.revision.send_if_modified(|at| std::mem::replace(at, state.revision) != state.revision);
+    }
+
+    /// Logs the change between working and failing.
+    fn note(&self, failure: Option<&Failure>) {
+        let why = failure.map(|failure| match failure {
+            Failure::NotWritten(why) | Failure::Unknown(why) => why.clone(),
+        });
+        let failing = self.trouble.borrow().is_some();
+        match &why {
+            Some(why) if !failing => tracing::error!(%why, "the store can't write"),
+            None if failing => tracing::info!("the store writes again"),
+            _ => {}
+        }
+        self.trouble.send_if_modified(|known| std::mem::replace(known, why.clone()) != why);
+    }
+}
+
+/// The thread, as the writer has it.
+pub(super) struct Syncer {
+    batches: Option<SyncSender<Written>>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    /// Starts the thread. `log` is the file that `SQLite` writes its commits to.
+    pub(super) fn start(log: File, news: News) -> io::Result<Self> {
+        // No batch waits but the one in the writer's hand: what comes meanwhile makes the next one larger.
+        let (batches, written) = sync_channel(0);
+        let thread = std::thread::Builder::new().name("store-syncer".to_owned());
+        let handle = thread.spawn(move || run(&log, &news, &written))?;
+        Ok(Self { batches: Some(batches), handle: Some(handle) })
+    }
+
+    /// Hands a batch over, as soon as the one before it is on disk. False: the thread has ended, and the
+    /// batch is answered.
+    pub(super) fn hand(&self, written: Written) -> bool {
+        let Some(batches) = &self.batches else { return false };
+        let Err(SendError(written)) = batches.send(written) else { return true };
+        written.lose("the log of writes can't be synced any more");
+        false
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        // The thread ends when nobody can hand it anything any more, after what it is at.
+        self.batches = None;
+        if self.handle.take().is_some_and(|handle| handle.join().is_err()) {
+            tracing::error!("the thread that syncs the log of writes had died");
+        }
+    }
+}
+
+fn run(log: &File, news: &News, batches: &Receiver<Written>) {
+    while let Ok(written) = batches.recv() {
+        if written.in_log()
+            && let Err(error) = log.sync_data()
+        {
+            tracing::error!(%error, "the log of writes can't be synced: the store ends");
+            written.lose(&format!("the log of writes can't be synced: {error}"));
+            return;
+        }
+        news.tell(written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// Work that tells how it was answered.
+    struct Told(Sender<Result<(), Failure>>);
+
+    impl Work for Told {
+        fn bytes(&self) -> usize {
+            0
+        }
+
+        fn carry_out(&mut self, _: &Connection, _: &mut State) -> rusqlite::Result<()> {
+            Ok(())
+        }
+
+        fn answer(self: Box<Self>, outcome: Result<(), Failure>, _: Rest) {
+            self.0.send(outcome).unwrap();
+        }
+    }
+
+    fn logged(
+        arrived: u64,
+        outcomes: Vec<Result<(), Failure>>,
+        told: &Sender<Result<(), Failure>>,
+    ) -> Written {
+        let work = || Box::new(Told(told.clone())) as Box<dyn Work>;
+        let waiting = outcomes.into_iter().map(|outcome| (work(), outcome)).collect();
+        Written::Logged { state: State { term: 0, revision: 0, arrived }, changes: Vec::new(), waiting }
+    }
+
+    fn refused() -> Result<(), Failure> {
+        Err(Failure::NotWritten("no".to_owned()))
+    }
+
+    #[test]
+    fn what_is_on_disk_is_told_and_answered() {
+        let news = News::from(State { term: 0, revision: 0, arrived: 6 });
+        let (arrived, trouble) = (news.arrived(), news.trouble());
+        let syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
+        let (told, answers) = channel();
+        assert!(syncer.hand(logged(7, vec![Ok(()), refused(), Ok(())], &told)));
+        let answers: Vec<_> = answers.iter().take(3).map(|answer| answer.is_ok()).collect();
+        assert_eq!(answers, [true, false, true]);
+        assert_eq!((*arrived.borrow(), trouble.borrow().as_deref()), (7, Some("no")));
+    }
+
+    #[test]
+    fn what_can_not_be_synced_is_told_to_nobody_and_is_the_end() {
+        let news = News::from(State { term: 0, revision: 0, arrived: 6 });
+        let arrived = news.arrived();
+        // Nothing that can be synced.
+        let syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();
+        let (told, answers) = channel();
+        assert!(syncer.hand(logged(7, vec![Ok(()), refused()], &told)));
+        assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
+        assert!(matches!(answers.recv().unwrap(), Err(Failure::NotWritten(_))));
+        assert!(!syncer.hand(logged(8, vec![Ok(())], &told)), "it goes on");
+        assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
+        drop(syncer);
+        assert_eq!(*arrived.borrow(), 6);
+        assert!(arrived.has_changed().is_err(), "who watches must learn that it has ended");
+    }
+}
