@@ -60,7 +60,7 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Take webhooks, decide, run, keep, answer
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Show every problem of the definitions; exit 1 if there is one
     Check(check::Args),
     /// Show what a trigger makes of an event, rule by rule, and the Job; needs no server
@@ -123,7 +123,7 @@ impl Cli {
     /// Does what was asked for.
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
-            Verb::Serve(args) => serve::run(args).await,
+            Verb::Serve(args) => serve::run(*args).await,
             Verb::Check(args) => check::run(args).await,
             Verb::Explain(args) => explain::run(args).await,
             Verb::Test(args) => test::run(args).await,

@@ -11,5 +11,6 @@ mod lines;
 pub mod local;
 pub mod logs;
 pub mod observe;
+mod ordered;
 pub mod retention;
 pub mod tracker;

@@ -1,9 +1,9 @@
 //! Puts the parts together: the only wiring there is.
 //!
-//! Order of start: store, definitions with the cluster's, lease, gates, launcher, dispatch, watches, schedules, tracker, retention, NATS, HTTP. They stop in
-//! reverse, so nothing is accepted any more while what was accepted is still being decided, and the
-//! instance's name is let go of when nothing is done under it any more. If we die at any moment, the next
-//! start folds the records and goes on.
+//! Order of start: store, definitions with the cluster's, lease, gates, launcher, dispatch, watches, schedules,
+//! tracker, retention, NATS, HTTP. They stop in reverse, so nothing is accepted any more while what was accepted is
+//! still being decided, and the instance's name is let go of when nothing is done under it any more. If we die at
+//! any moment, the next start folds the records and goes on.
 
 mod gates;
 mod health;
@@ -35,7 +35,7 @@ use super::supervisor::{Supervisor, TaskEnded};
 use super::telemetry::traces;
 use crate::engine::address::Allowed;
 use crate::engine::definitions::Snapshot;
-use crate::engine::machine::{Input, MachineConfig, Order};
+use crate::engine::machine::{Input, MachineConfig};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::Api;
 use crate::outside::metrics::Metrics;
@@ -320,7 +320,7 @@ impl Parts {
         address: SocketAddr,
         traces: Traces,
     ) -> Result<(), ServeError> {
-        let (orders, ordered) = mpsc::channel::<Order>(ORDERS);
+        let (orders, ordered) = mpsc::channel(ORDERS);
         let (facts, told) = mpsc::channel::<Input>(FACTS);
         let (reports, ordered_reports) = mpsc::channel::<u64>(REPORTS);
         let probes = self.ask_gates(supervisor, facts.clone())?;

@@ -38,7 +38,7 @@ impl Glob {
             None => wrong(&error),
         })?;
         let beginning = text.split(SPECIAL).next().unwrap_or_default().to_owned();
-        Ok(Self { beginning, regex, expression })
+        Ok(Self { beginning, expression, regex })
     }
 
     /// The regular expression that it stands for.

@@ -2,7 +2,8 @@
 //!
 //! Takes a batch of inputs, steps the machine through each, commits all their writes at once, and only
 //! then gives their orders to the launcher. Reads facts whenever it waits, and takes events only while
-//! few orders are held back, so it can't deadlock with the launcher, which sends facts.
+//! few orders are held back, so it can't deadlock with the launcher, which sends facts. Where it commits
+//! often, facts that follow closely are gathered: each commit costs the disk and two cores as much as many.
 //!
 //! If we die before the commit, the inbox is read again from the cursor. If we die after it, the orders
 //! are given again at start-up. A commit that failed, or may have: the memory is dropped and folded
@@ -21,6 +22,7 @@ use tracing::{error, info, warn};
 
 use super::commands;
 use super::observe::Observer;
+use super::ordered::Ordered;
 use crate::engine::definitions::Snapshot;
 use crate::engine::ids::EventKey;
 use crate::engine::machine::{Input, Key, Machine, MachineConfig, Order, Record, Step, Write};
@@ -32,6 +34,14 @@ use crate::store::records::{CommitError, Fence, Records, RecordsError};
 const BATCH_WRITES: usize = 900;
 /// No events are taken while this many orders wait for the launcher.
 const HELD_ORDERS: usize = 256;
+/// Of so few orders what was just written is kept in memory, which spares the launcher reading it.
+const FRESH_ORDERS: usize = 64;
+/// Commits within [`OFTEN`] that are as many as one run makes.
+const FEW_COMMITS: u32 = 10;
+/// See [`Pace`].
+const OFTEN: Duration = Duration::from_millis(100);
+/// How long facts are gathered after a commit, where there are many.
+const GATHERED: Duration = Duration::from_millis(5);
 /// A clock that jumps is noticed within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -46,7 +56,7 @@ pub struct Dispatch {
     /// What launcher, tracker and retention report.
     pub facts: mpsc::Receiver<Input>,
     /// To the launcher.
-    pub orders: mpsc::Sender<Order>,
+    pub orders: mpsc::Sender<Ordered>,
     /// The time.
     pub clock: Clock,
     /// For the machine.
@@ -83,6 +93,27 @@ struct Batch {
     orders: Vec<Order>,
     /// What to take again where the commit fails: everything but events.
     facts: Vec<Input>,
+}
+
+/// How often there are commits. Those of one run come after each other without a rest.
+struct Pace {
+    since: tokio::time::Instant,
+    commits: u32,
+}
+
+impl Pace {
+    fn new(now: tokio::time::Instant) -> Self {
+        Self { since: now, commits: 0 }
+    }
+
+    /// Until when facts are gathered after a commit at `now`.
+    fn committed(&mut self, now: tokio::time::Instant) -> tokio::time::Instant {
+        if now.duration_since(self.since) > OFTEN {
+            *self = Self::new(now);
+        }
+        self.commits += 1;
+        if self.commits > FEW_COMMITS { now + GATHERED } else { now }
+    }
 }
 
 impl Batch {
@@ -145,13 +176,15 @@ impl Dispatch {
         cancel: &CancellationToken,
     ) -> Result<End, DispatchError> {
         self.observer.begin(&machine);
-        let mut held: VecDeque<Order> = machine.outstanding().into();
+        let mut held: VecDeque<Ordered> = machine.outstanding().into_iter().map(Ordered::from).collect();
         info!(term = fence.term, cursor = machine.cursor(), outstanding = held.len(), "dispatch leads");
         let mut events = self.events(&machine);
         let mut inputs = VecDeque::from(again);
+        let mut resting = tokio::time::Instant::now();
+        let mut pace = Pace::new(resting);
         loop {
             if inputs.is_empty() {
-                match self.wait(&machine, &mut events, &mut held, cancel).await? {
+                match self.wait(&machine, &mut events, &mut held, resting, cancel).await? {
                     Some(input) => inputs.push_back(input),
                     None => return Ok(End::Stopped),
                 }
@@ -171,7 +204,12 @@ impl Dispatch {
                 }
             }
             match self.commit(fence, &mut batch).await {
-                Ok(()) => held.extend(batch.orders),
+                Ok(written) => {
+                    let few = held.len() + batch.orders.len() <= FRESH_ORDERS;
+                    let written = written.filter(|_| few);
+                    held.extend(batch.orders.into_iter().map(|order| Ordered::new(order, written.as_ref())));
+                    resting = pace.committed(tokio::time::Instant::now());
+                }
                 Err(CommitError::Fenced(term)) => return Err(DispatchError::Fenced(term)),
                 Err(failed) => {
                     warn!(error = %failed, "a commit failed, deciding again");
@@ -215,14 +253,16 @@ impl Dispatch {
         }
     }
 
-    /// The next input; orders go out meanwhile. `None`: stop.
+    /// The next input, and no fact before `resting` is over; orders go out meanwhile. `None`: stop.
     async fn wait(
         &mut self,
         machine: &Machine,
         events: &mut BoxStream<'static, Result<Input, InboxError>>,
-        held: &mut VecDeque<Order>,
+        held: &mut VecDeque<Ordered>,
+        resting: tokio::time::Instant,
         cancel: &CancellationToken,
     ) -> Result<Option<Input>, DispatchError> {
+        let mut rests = resting > tokio::time::Instant::now();
         loop {
             let sleep = self.until(machine.wake_at());
             tokio::select! {
@@ -234,7 +274,8 @@ impl Dispatch {
                         permit.send(order);
                     }
                 }
-                fact = self.facts.recv() => return fact.map(Some).ok_or(DispatchError::Abandoned),
+                () = tokio::time::sleep_until(resting), if rests => rests = false,
+                fact = self.facts.recv(), if !rests => return fact.map(Some).ok_or(DispatchError::Abandoned),
                 changed = self.snapshots.changed() => {
                     changed.map_err(|_| DispatchError::Abandoned)?;
                     return Ok(Some(Input::Definitions));
@@ -281,9 +322,14 @@ impl Dispatch {
         }
     }
 
-    async fn commit(&mut self, fence: &Fence, batch: &mut Batch) -> Result<(), CommitError> {
+    /// Gives what was written, if anything.
+    async fn commit(
+        &mut self,
+        fence: &Fence,
+        batch: &mut Batch,
+    ) -> Result<Option<Arc<[Write]>>, CommitError> {
         if batch.writes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let writes: Arc<[Write]> =
             std::mem::take(&mut batch.writes).into_iter().map(|(key, value)| Write { key, value }).collect();
@@ -292,7 +338,7 @@ impl Dispatch {
             Ok(_) => {
                 self.observer.metrics().committed(began.elapsed());
                 self.observer.committed(&writes);
-                Ok(())
+                Ok(Some(writes))
             }
             Err(failed) => {
                 self.observer.metrics().commit_failed();

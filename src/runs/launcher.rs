@@ -2,7 +2,8 @@
 //!
 //! Orders of one run are carried out one after the other, those of different runs beside each other. Of those
 //! that wait for their turn to call the executor only the order is held: what a Job is made of is read when its
-//! turn has come, and not at all where its run does not wait for it any more.
+//! turn has come, and not at all where its run does not wait for it any more. Where few wait, it is in memory from
+//! the commit that ordered it.
 //!
 //! Every order is idempotent and given again after a crash, so dying at any point here is harmless: a
 //! Job that was created before its uid was recorded is adopted by its name, a log that was kept twice
@@ -13,15 +14,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
+use super::ordered::{Ordered, fresh};
 use crate::engine::event::Event;
 use crate::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, RunState, Settled,
+    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, Run, RunState, Settled, Write,
 };
 use crate::engine::render::stamp;
 use crate::store::blobs::Blobs;
@@ -61,6 +64,9 @@ pub struct Launcher {
     pub log_cap: u64,
 }
 
+/// What the commit wrote that gave an order, where that is still in memory.
+type Written = Option<Arc<[Write]>>;
+
 /// Orders of one run that wait for the one under way.
 struct Lane {
     waiting: VecDeque<Order>,
@@ -71,11 +77,11 @@ struct Lane {
 impl Launcher {
     /// Carries out orders until `cancel`; what is under way then is given up and ordered again at the
     /// next start.
-    pub async fn run(self, mut orders: mpsc::Receiver<Order>, cancel: CancellationToken) {
+    pub async fn run(self, mut orders: mpsc::Receiver<Ordered>, cancel: CancellationToken) {
         // Thousands of orders may be under way, and each holds it.
         let this = Arc::new(self);
         let limits = Arc::new(Limits { calls: Semaphore::new(IN_FLIGHT), logs: Semaphore::new(COLLECTING) });
-        let begin = |name: &str, order: Order, lane: &Lane| {
+        let begin = |name: &str, order: (Order, Written), lane: &Lane| {
             Arc::clone(&this).carry_out(name.to_owned(), order, Arc::clone(&limits), lane.unwanted.clone())
         };
         let mut lanes: HashMap<String, Lane> = HashMap::new();
@@ -85,6 +91,7 @@ impl Launcher {
                 () = cancel.cancelled() => return,
                 order = orders.recv(), if lanes.len() < LANES => {
                     let Some(order) = order else { return };
+                    let (order, written) = order.into_parts();
                     let Some(order) = this.hand_on(order).await else { continue };
                     let name = lane_of(&order);
                     if let Some(lane) = lanes.get_mut(&name) {
@@ -94,7 +101,8 @@ impl Launcher {
                         lane.waiting.push_back(order);
                     } else {
                         let lane = Lane { waiting: VecDeque::new(), unwanted: CancellationToken::new() };
-                        under_way.spawn(begin(&name, order, &lane));
+                        let written = written.filter(|_| lanes.len() < IN_FLIGHT);
+                        under_way.spawn(begin(&name, (order, written), &lane));
                         lanes.insert(name, lane);
                     }
                 }
@@ -106,7 +114,7 @@ impl Launcher {
                     let Some(lane) = lanes.get_mut(&name) else { continue };
                     if let Some(order) = lane.waiting.pop_front() {
                         lane.unwanted = CancellationToken::new();
-                        under_way.spawn(begin(&name, order, lane));
+                        under_way.spawn(begin(&name, (order, None), lane));
                     } else {
                         lanes.remove(&name);
                     }
@@ -138,12 +146,12 @@ impl Launcher {
     async fn carry_out(
         self: Arc<Self>,
         lane: String,
-        order: Order,
+        (order, written): (Order, Written),
         limits: Arc<Limits>,
         unwanted: CancellationToken,
     ) -> String {
         let fact = match order {
-            Order::Create(job) => self.create(job, &limits, &unwanted).await,
+            Order::Create(job) => self.create(job, written, &limits, &unwanted).await,
             Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, &limits).await,
             Order::Look { job, uid, place } => self.look(JobRef { id: job, uid }, &place, &limits).await,
             Order::Clean(job) => self.clean(&job).await,
@@ -159,13 +167,19 @@ impl Launcher {
         lane
     }
 
-    async fn create(&self, job: JobId, limits: &Limits, unwanted: &CancellationToken) -> Option<Input> {
+    async fn create(
+        &self,
+        job: JobId,
+        mut written: Written,
+        limits: &Limits,
+        unwanted: &CancellationToken,
+    ) -> Option<Input> {
         let refused = |reason: &str, message: String| Created::Refused { reason: reason.to_owned(), message };
         // Not from when it was ordered: it may have waited long for its turn.
         let mut failing = None;
         let mut pause = Pause::new();
         loop {
-            let failure = match self.try_create(&job, limits).await {
+            let failure = match self.try_create(&job, written.take(), limits).await {
                 Ok(None) => return None,
                 Ok(Some(executor::Created::New(uid) | executor::Created::Adopted(uid))) => {
                     debug!(run = %job.run, attempt = job.attempt, uid, "Job created");
@@ -194,27 +208,41 @@ impl Launcher {
     async fn try_create(
         &self,
         job: &JobId,
+        written: Written,
         limits: &Limits,
     ) -> Result<Option<executor::Created>, CreateError> {
         // Before the manifest is read: thousands may wait here.
         let _permit = limits.call().await;
-        let Some(Record::Run(run)) = self.get(Key::RunOpen(job.run.clone())).await? else { return Ok(None) };
-        // A Job that was seen meanwhile is never created again: it may have been deleted since.
-        if run.attempt != job.attempt || run.state != RunState::Launching {
-            return Ok(None);
+        let spec = match written.as_deref().and_then(|writes| fresh(writes, &job.run)) {
+            Some((run, manifest)) => self.spec(job, run, manifest),
+            None => match self.get(Key::RunOpen(job.run.clone())).await? {
+                Some(Record::Run(run)) if waits(job, &run) => {
+                    match self.get(Key::Manifest(job.run.clone())).await? {
+                        Some(Record::Manifest(manifest)) => self.spec(job, &run, &manifest),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            },
+        };
+        drop(written);
+        match spec {
+            Some(spec) => Ok(Some(self.executor.create(&spec).await?)),
+            None => Ok(None),
         }
-        let Some(Record::Manifest(manifest)) = self.get(Key::Manifest(job.run.clone())).await? else {
-            return Ok(None);
-        };
-        let Place { namespace, name } = run.place(job.attempt);
-        let spec = JobSpec {
-            id: job.clone(),
-            manifest: Arc::new(stamp(&manifest, &run, &self.instance)),
-            namespace,
-            timeout_ms: run.timeout_ms,
-            name,
-        };
-        Ok(Some(self.executor.create(&spec).await?))
+    }
+
+    fn spec(&self, job: &JobId, run: &Run, manifest: &Value) -> Option<JobSpec> {
+        waits(job, run).then(|| {
+            let Place { namespace, name } = run.place(job.attempt);
+            JobSpec {
+                id: job.clone(),
+                manifest: Arc::new(stamp(manifest, run, &self.instance)),
+                namespace,
+                timeout_ms: run.timeout_ms,
+                name,
+            }
+        })
     }
 
     async fn get(&self, key: Key) -> Result<Option<Record>, RecordsError> {
@@ -297,6 +325,12 @@ impl Launcher {
         }
         Input::Delivered(key)
     }
+}
+
+/// Whether a run still waits for a Job to be made. One that was seen meanwhile is never made again: it may have been
+/// deleted since.
+fn waits(job: &JobId, run: &Run) -> bool {
+    run.attempt == job.attempt && run.state == RunState::Launching
 }
 
 fn seen(job: JobRef, state: JobState) -> Input {

@@ -317,7 +317,17 @@ mod tests {
             let (name, namespace) = ("smoke".to_owned(), "shop".to_owned());
             let (kind, uid, spec) = ("Trigger".to_owned(), "u".to_owned(), Value::Null);
             let created = String::new();
-            Arc::new(Resource { kind, namespace, name, uid, generation: 1, created, spec, unread: None, status })
+            Arc::new(Resource {
+                kind,
+                namespace,
+                name,
+                uid,
+                generation: 1,
+                created,
+                spec,
+                unread: None,
+                status,
+            })
         };
         let (kept, first, second) = (seen(None), seen(Some(json!({"n": 1}))), seen(Some(json!({"n": 3}))));
         let mut written = Written::default();

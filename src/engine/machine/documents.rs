@@ -34,13 +34,7 @@ impl Documents {
     /// Folds a record of a revision or a document.
     pub(super) fn learn(&mut self, key: &Key, value: Option<&Record>) {
         match (key, value) {
-            (Key::Revision(revision), Some(Record::Revision(hashes))) => {
-                if self.revisions.insert(revision.clone()) {
-                    for hash in hashes.iter().collect::<BTreeSet<&String>>() {
-                        self.by_hash.entry(hash.clone()).or_default().revisions += 1;
-                    }
-                }
-            }
+            (Key::Revision(revision), Some(Record::Revision(hashes))) => self.count(revision, hashes),
             (Key::Revision(revision), _) => {
                 self.revisions.remove(revision);
             }
@@ -51,6 +45,15 @@ impl Documents {
                 self.by_hash.remove(hash);
             }
             _ => {}
+        }
+    }
+
+    fn count(&mut self, revision: &str, hashes: &[String]) {
+        if !self.revisions.insert(revision.to_owned()) {
+            return;
+        }
+        for hash in hashes.iter().collect::<BTreeSet<&String>>() {
+            self.by_hash.entry(hash.clone()).or_default().revisions += 1;
         }
     }
 

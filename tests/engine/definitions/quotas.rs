@@ -36,7 +36,7 @@ fn seen(name: &str, month: u8, spec: Value) -> ((String, ObjectName), Arc<Seen>)
     let (kind, namespace, name) = ("JobTemplate".to_owned(), "shop".to_owned(), name.to_owned());
     let key = (kind.clone(), ObjectName::new("shop", &name));
     let (uid, created) = (name.clone(), format!("2026-{month:02}-01T00:00:00Z"));
-    let seen = Seen { kind, namespace, name, uid, generation: 1, created, spec, status: Value::Null };
+    let seen = Seen { kind, namespace, name, uid, generation: 1, created, spec, unread: None, status: None };
     (key, Arc::new(seen))
 }
 

@@ -196,8 +196,8 @@ mod tests {
         SecretSource::SecretKeyRef(SecretKeyRef { name, key })
     }
 
-    fn secret(value: &str) -> Result<Secret, CallError> {
-        Ok(serde_json::from_value(json!({"data": {"token": STANDARD.encode(value)}})).unwrap())
+    fn secret(value: &str) -> Secret {
+        serde_json::from_value(json!({"data": {"token": STANDARD.encode(value)}})).unwrap()
     }
 
     fn asked() -> Asked {
@@ -236,7 +236,7 @@ mod tests {
         asked.take(Said::Secret(name(), away()));
         assert!(known(&asked).unwrap_err().contains("refused"));
         assert_eq!(asked.open().len(), 2, "it and the labels, which nobody asked for yet");
-        asked.take(Said::Secret(name(), secret("first")));
+        asked.take(Said::Secret(name(), Ok(secret("first"))));
         asked.take(Said::Secret(name(), away()));
         assert_eq!(known(&asked), Ok("first"));
         assert!(asked.open().contains(&Question::Secret(name())), "it is asked for again soon");
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn what_is_needed_anew_is_open_and_what_is_not_is_forgotten() {
         let mut asked = asked();
-        asked.take(Said::Secret("shop/hooks".to_owned(), secret("first")));
+        asked.take(Said::Secret("shop/hooks".to_owned(), Ok(secret("first"))));
         asked.take(Said::Labels("shop".to_owned(), Ok(json!({}))));
         assert!(!asked.has_open());
         asked.need(Needs { secrets: [token()].into(), namespaces: ["bank".to_owned()].into() });
