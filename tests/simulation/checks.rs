@@ -29,6 +29,8 @@ pub fn no_group_overfills(
         return Err(format!("{occupying} runs hold one of {MAX_RUNNING} places"));
     }
     let was_active = |id: &FiringId| matches!(before.get(&Key::FiringOpen(id.clone())), Some(Record::Firing(firing)) if firing.state == FiringState::Active);
+    // Each is put together anew where it is asked for.
+    let mut known = None;
     for write in writes {
         let Some(Record::Firing(firing)) = &write.value else { continue };
         let (Some(slot), FiringState::Active) = (&firing.slot, firing.state) else { continue };
@@ -36,11 +38,12 @@ pub fn no_group_overfills(
             continue;
         }
         let limit = snapshot.group_limits.get(&slot.group).copied().unwrap_or(slot.limit) as usize;
-        let same = |other: &Firing| {
+        let same = |other: &&Firing| {
             other.state == FiringState::Active
                 && other.slot.as_ref().is_some_and(|taken| taken.group == slot.group && taken.key == slot.key)
         };
-        let active = machine.firings().filter(same).count();
+        let known: &Vec<Firing> = known.get_or_insert_with(|| machine.firings().collect());
+        let active = known.iter().filter(same).count();
         if active > limit {
             return Err(format!("{active} of {limit} places in {}/{} are taken", slot.group, slot.key));
         }
@@ -54,10 +57,11 @@ pub fn no_free_place_is_left(machine: &Machine, snapshot: &Snapshot) -> Result<(
         let same = |taken: &Slot| taken.group == slot.group && taken.key == slot.key;
         one.state == state && one.slot.as_ref().is_some_and(same)
     };
-    for waiting in machine.firings().filter(|firing| firing.state == FiringState::Queued) {
+    let known: Vec<Firing> = machine.firings().collect();
+    for waiting in known.iter().filter(|firing| firing.state == FiringState::Queued) {
         let slot = waiting.slot.as_ref().ok_or("a firing waits for no group")?;
         let limit = snapshot.group_limits.get(&slot.group).copied().unwrap_or(slot.limit) as usize;
-        let active = machine.firings().filter(|one| in_group(one, FiringState::Active, slot)).count();
+        let active = known.iter().filter(|one| in_group(one, FiringState::Active, slot)).count();
         if active < limit {
             let group = format!("{}/{}", slot.group, slot.key);
             return Err(format!(
