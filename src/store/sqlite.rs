@@ -148,7 +148,8 @@ impl SqliteStore {
         self.inner.arrived.clone()
     }
 
-    /// Why the last write failed, while it is so.
+    /// Why the last write failed, while it is so. It is closed once nothing can be stored any more: a thread of the
+    /// store died, or the log of writes could not be synced, which is not tried again.
     pub fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.inner.trouble.clone()
     }
@@ -177,12 +178,6 @@ impl SqliteStore {
     pub async fn vacuum(&self, pages: u32) -> bool {
         let (work, answer) = records::Vacuum::new(pages, self.inner.page_size);
         self.submit(Box::new(work), answer).await.unwrap_or(false)
-    }
-
-    /// Ends when the writer has ended, which it does only by dying, or where the log of writes can't be
-    /// synced: nothing can be stored any more.
-    pub async fn writer_ended(&self) {
-        self.inner.thread.queue.closed().await;
     }
 
     async fn submit<T>(&self, work: Box<dyn Work>, answer: oneshot::Receiver<Reply<T>>) -> Option<T> {
@@ -282,7 +277,34 @@ pub(in crate::store) fn number(unsigned: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::writer::{Failure, Rest};
     use super::*;
+
+    /// Work that kills who carries it out.
+    struct Deadly;
+
+    impl Work for Deadly {
+        fn bytes(&self) -> usize {
+            0
+        }
+
+        fn carry_out(&mut self, _: &rusqlite::Connection, _: &mut State) -> rusqlite::Result<()> {
+            panic!("on purpose")
+        }
+
+        fn answer(self: Box<Self>, _: Result<(), Failure>, _: Rest) {}
+    }
+
+    #[tokio::test]
+    async fn whoever_watches_its_trouble_learns_that_the_writer_has_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+        let mut trouble = store.trouble();
+        assert!(store.lead("me").await.is_ok());
+        store.inner.thread.queue.send(Box::new(Deadly)).await.unwrap();
+        assert!(trouble.changed().await.is_err());
+        assert!(store.lead("me").await.is_err());
+    }
 
     #[tokio::test]
     async fn what_a_vacuum_writes_goes_by_the_pages_of_its_database() {
