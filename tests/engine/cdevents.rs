@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kickoff::engine::definitions::Snapshot;
-use kickoff::engine::event::{Attributes, Event, Ingress, Millis, rfc3339};
+use kickoff::engine::event::{Event, Ingress, Millis, rfc3339};
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::machine::{
     Created, Input, JobId, JobSeen, JobState, Machine, MachineConfig, Order, Record, Report, Results,
@@ -18,13 +18,9 @@ use serde_json::{Value, json};
 
 use super::definitions::snapshot;
 use crate::support::cdevents::problems;
+use crate::support::hub::{HUB, at_hub};
 
 const DEFINITIONS: &str = "
-apiVersion: kickoff.dev/v1alpha1
-kind: Webhook
-metadata: {name: hub}
-spec: {provider: hmac, secrets: [{env: SECRET}]}
----
 apiVersion: kickoff.dev/v1alpha1
 kind: JobTemplate
 metadata: {name: smoke}
@@ -71,7 +67,7 @@ struct World {
 
 impl World {
     fn new(results: Results, public_url: Option<&str>) -> Self {
-        let snapshot = snapshot(&[("a.yaml", DEFINITIONS)], None);
+        let snapshot = snapshot(&[("hub.yaml", HUB), ("a.yaml", DEFINITIONS)], None);
         assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
         let public_url = public_url.map(str::to_owned);
         let config = MachineConfig { public_url, results, ..MachineConfig::new("test") };
@@ -171,10 +167,7 @@ impl World {
 }
 
 fn pushed(now: Millis) -> Event {
-    let ingress = Ingress::Webhook(ObjectName::new("default", "hub"));
-    let (source, id) = ("/hooks/hub".to_owned(), "push".to_owned());
-    let attributes = Attributes::new(ingress, source, id, "com.hmac.event".to_owned(), now);
-    Event { attributes, body: Bytes::from_static(b"{}") }
+    Event { attributes: at_hub("push", now), body: Bytes::from_static(b"{}") }
 }
 
 fn ordered(now: Millis) -> Event {
