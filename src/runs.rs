@@ -12,5 +12,6 @@ pub mod local;
 pub mod logs;
 pub mod observe;
 mod ordered;
+mod pace;
 pub mod retention;
 pub mod tracker;

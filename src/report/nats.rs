@@ -121,11 +121,8 @@ impl Reporter {
 
     /// Those that are set aside since before the start.
     async fn parked_before(&self) -> BTreeSet<u64> {
-        match self.records.scan("parked/").await {
-            Ok(records) => records
-                .into_iter()
-                .filter_map(|(key, _)| if let Key::Parked(number) = key { Some(number) } else { None })
-                .collect(),
+        match self.records.scan(Key::PARKED).await {
+            Ok(records) => Parked::among(records).map(|(number, _)| number).collect(),
             Err(error) => {
                 warn!(%error, "it is not known which results are parked");
                 BTreeSet::new()

@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 use super::commands;
 use super::observe::Observer;
 use super::ordered::Ordered;
+use super::pace::Pace;
 use crate::engine::definitions::Snapshot;
 use crate::engine::ids::EventKey;
 use crate::engine::machine::{Input, Key, Machine, MachineConfig, Order, Record, Step, Write};
@@ -36,12 +37,6 @@ const BATCH_WRITES: usize = 900;
 const HELD_ORDERS: usize = 256;
 /// Of so few orders what was just written is kept in memory, which spares the launcher reading it.
 const FRESH_ORDERS: usize = 64;
-/// Commits within [`OFTEN`] that are as many as one run makes.
-const FEW_COMMITS: u32 = 10;
-/// See [`Pace`].
-const OFTEN: Duration = Duration::from_millis(100);
-/// How long facts are gathered after a commit, where there are many.
-const GATHERED: Duration = Duration::from_millis(5);
 /// A clock that jumps is noticed within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -93,27 +88,6 @@ struct Batch {
     orders: Vec<Order>,
     /// What to take again where the commit fails: everything but events.
     facts: Vec<Input>,
-}
-
-/// How often there are commits. Those of one run come after each other without a rest.
-struct Pace {
-    since: tokio::time::Instant,
-    commits: u32,
-}
-
-impl Pace {
-    fn new(now: tokio::time::Instant) -> Self {
-        Self { since: now, commits: 0 }
-    }
-
-    /// Until when facts are gathered after a commit at `now`.
-    fn committed(&mut self, now: tokio::time::Instant) -> tokio::time::Instant {
-        if now.duration_since(self.since) > OFTEN {
-            *self = Self::new(now);
-        }
-        self.commits += 1;
-        if self.commits > FEW_COMMITS { now + GATHERED } else { now }
-    }
 }
 
 impl Batch {

@@ -45,3 +45,81 @@ pub(super) fn fresh<'a>(writes: &'a [Write], run: &RunId) -> Option<(&'a Run, &'
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::machine::JobId;
+
+    fn id(digit: char) -> RunId {
+        RunId::parse(&digit.to_string().repeat(20)).unwrap()
+    }
+
+    fn run(id: &RunId) -> (Key, Option<Record>) {
+        let run = json!({
+            "id": id, "firing": "f".repeat(32), "template": "ns/k6", "name": "api", "namespace": "ns",
+            "event": {"key": "e".repeat(32), "id": "1", "source": "/s", "type": "t"},
+            "state": "launching", "attempt": 1, "timeoutMs": 1_000, "priority": 0, "ordinal": [1, 0],
+            "retries": {"limit": 0, "outcomes": [], "backoffMs": 0}, "exitCodes": {"failed": [[1, 255]]},
+            "createdAt": 1, "since": 1,
+        });
+        (Key::RunOpen(id.clone()), Some(Record::Run(serde_json::from_value(run).unwrap())))
+    }
+
+    fn manifest(id: &RunId) -> (Key, Option<Record>) {
+        (Key::Manifest(id.clone()), Some(Record::Manifest(json!({"of": id}))))
+    }
+
+    /// As dispatch commits it.
+    fn written(records: impl IntoIterator<Item = (Key, Option<Record>)>) -> Arc<[Write]> {
+        let in_order: BTreeMap<Key, Option<Record>> = records.into_iter().collect();
+        in_order.into_iter().map(|(key, value)| Write { key, value }).collect()
+    }
+
+    #[test]
+    fn only_an_order_to_create_keeps_what_was_written() {
+        let written = written([]);
+        let job = JobId { run: id('a'), attempt: 1 };
+        let keeps = |order: Order, written: Option<&Arc<[Write]>>| {
+            Ordered::new(order, written).into_parts().1.is_some()
+        };
+        assert!(keeps(Order::Create(job.clone()), Some(&written)));
+        assert!(!keeps(Order::Create(job.clone()), None));
+        for order in [Order::Collect(job.clone()), Order::Clean(job.clone()), Order::Report(1)] {
+            assert!(!keeps(order, Some(&written)));
+        }
+        let (order, again) = Ordered::from(Order::Create(job)).into_parts();
+        assert!(matches!(order, Order::Create(_)) && again.is_none(), "a start reads the records");
+    }
+
+    #[test]
+    fn a_run_is_found_with_its_own_manifest() {
+        let runs = [id('c'), id('a'), id('b')];
+        let written = written(runs.iter().flat_map(|id| [run(id), manifest(id)]));
+        for id in &runs {
+            let (run, manifest) = fresh(&written, id).unwrap();
+            assert_eq!((&run.id, manifest), (id, &json!({"of": id})));
+        }
+        assert!(fresh(&written, &id('d')).is_none(), "it is of another commit");
+    }
+
+    #[test]
+    fn half_of_it_is_nothing() {
+        let own = id('a');
+        let gone = |(key, _): (Key, Option<Record>)| (key, None);
+        for half in [
+            vec![run(&own)],
+            vec![manifest(&own)],
+            vec![run(&own), gone(manifest(&own))],
+            vec![gone(run(&own)), manifest(&own)],
+            vec![run(&own), manifest(&id('b'))],
+        ] {
+            let written = written(half);
+            assert!(fresh(&written, &own).is_none(), "{written:?}");
+        }
+    }
+}

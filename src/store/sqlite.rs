@@ -92,6 +92,7 @@ struct Inner {
     trouble: watch::Receiver<Option<String>>,
     history: History,
     folder: String,
+    page_size: u32,
     // Dropped last: the folder is free only once the writer has ended.
     _lock: Lock,
 }
@@ -104,6 +105,7 @@ impl SqliteStore {
         let damaged = |source| OpenError::Damaged { path: path.clone(), source };
         let state = State::load(&opened.connection).map_err(damaged)?;
         let keys = Keys::load(&opened.connection).map_err(damaged)?;
+        let page_size = page_size(&opened.connection).map_err(damaged)?;
         let no_thread = |source| OpenError::Folder { folder: dir.to_owned(), source };
         let (database, copier) = (opened.database, opened.copier);
         let checkpointer = Checkpointer::start(copier, Arc::clone(&database), options.log);
@@ -116,7 +118,18 @@ impl SqliteStore {
         let writer = Writer::new(opened.connection, database, checkpointer, syncer, state, keys.clone());
         let thread = WriterThread::start(writer, options.queue).map_err(no_thread)?;
         let (folder, lock) = (opened.folder, opened.lock);
-        let inner = Inner { options, thread, readers, keys, arrived, trouble, history, folder, _lock: lock };
+        let inner = Inner {
+            options,
+            thread,
+            readers,
+            keys,
+            arrived,
+            trouble,
+            history,
+            folder,
+            page_size,
+            _lock: lock,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -135,7 +148,8 @@ impl SqliteStore {
         self.inner.arrived.clone()
     }
 
-    /// Why the last write failed, while it is so.
+    /// Why the last write failed, while it is so. It is closed once nothing can be stored any more: a thread of the
+    /// store died, or the log of writes could not be synced, which is not tried again.
     pub fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.inner.trouble.clone()
     }
@@ -162,14 +176,8 @@ impl SqliteStore {
     /// Gives up to `pages` of these back to the file system; whether any were. A database that was made
     /// before this was possible keeps them for what comes.
     pub async fn vacuum(&self, pages: u32) -> bool {
-        let (work, answer) = records::Vacuum::new(pages);
+        let (work, answer) = records::Vacuum::new(pages, self.inner.page_size);
         self.submit(Box::new(work), answer).await.unwrap_or(false)
-    }
-
-    /// Ends when the writer has ended, which it does only by dying, or where the log of writes can't be
-    /// synced: nothing can be stored any more.
-    pub async fn writer_ended(&self) {
-        self.inner.thread.queue.closed().await;
     }
 
     async fn submit<T>(&self, work: Box<dyn Work>, answer: oneshot::Receiver<Reply<T>>) -> Option<T> {
@@ -257,7 +265,64 @@ impl Records for SqliteStore {
     }
 }
 
+/// Bytes of a page: what it was made with, whatever we make today.
+fn page_size(connection: &rusqlite::Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "page_size", |row| row.get(0))
+}
+
 /// A number as `SQLite` has it: signed.
 pub(in crate::store) fn number(unsigned: u64) -> i64 {
     i64::try_from(unsigned).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::writer::{Failure, Rest};
+    use super::*;
+
+    /// Work that kills who carries it out.
+    struct Deadly;
+
+    impl Work for Deadly {
+        fn bytes(&self) -> usize {
+            0
+        }
+
+        fn carry_out(&mut self, _: &rusqlite::Connection, _: &mut State) -> rusqlite::Result<()> {
+            panic!("on purpose")
+        }
+
+        fn answer(self: Box<Self>, _: Result<(), Failure>, _: Rest) {}
+    }
+
+    #[tokio::test]
+    async fn whoever_watches_its_trouble_learns_that_the_writer_has_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+        let mut trouble = store.trouble();
+        assert!(store.lead("me").await.is_ok());
+        store.inner.thread.queue.send(Box::new(Deadly)).await.unwrap();
+        assert!(trouble.changed().await.is_err());
+        assert!(store.lead("me").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_a_vacuum_writes_goes_by_the_pages_of_its_database() {
+        for (there, wanted) in [(None, 8_192), (Some(4_096), 4_096)] {
+            let folder = tempfile::tempdir().unwrap();
+            if let Some(size) = there {
+                // As it was made before pages were larger.
+                let old = rusqlite::Connection::open(folder.path().join("kickoff.db")).unwrap();
+                old.pragma_update(None, "page_size", size).unwrap();
+                old.execute_batch(include_str!("sqlite/schema.sql")).unwrap();
+                old.execute_batch(crate::store::history::SCHEMA).unwrap();
+                old.pragma_update(None, "application_id", 0x4b69_636b).unwrap();
+                old.pragma_update(None, "user_version", 1).unwrap();
+            }
+            let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+            assert_eq!(store.inner.page_size, wanted);
+            let (work, _answer) = records::Vacuum::new(3, store.inner.page_size);
+            assert_eq!(work.bytes(), 3 * wanted as usize);
+        }
+    }
 }

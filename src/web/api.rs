@@ -3,11 +3,12 @@
 //! Owns its URLs, who may do what there, and the shapes that clients read. It decides nothing: a
 //! command is appended to the inbox as an event, and what came of it is read from the history, so a
 //! crash between the two loses nothing and the same `Idempotency-Key` finds the same answer. Every
-//! handler takes a `Caller`, so nothing is answered to a stranger; rows of namespaces that the
-//! principal may not see do not exist for it. Every error is a problem (RFC 9457).
+//! handler takes a `Caller`, some as part of a `One`, so nothing is answered to a stranger; rows of
+//! namespaces that the principal may not see do not exist for it. Every error is a problem (RFC 9457).
 
 mod ask;
 mod command;
+mod definition;
 mod error;
 mod events;
 mod firings;

@@ -9,8 +9,8 @@ mod local;
 mod tokens;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use globset::GlobSet;
 use http::HeaderMap;
 use http::Uri;
 use http::header::AUTHORIZATION;
@@ -19,6 +19,7 @@ pub use tokens::AuthError;
 use tokens::Tokens;
 
 use crate::engine::event::{Millis, rfc3339};
+use crate::engine::glob::Glob;
 
 /// What a client may do; each role may do what the one before may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
@@ -53,13 +54,13 @@ pub struct Principal {
     /// Until when; `None` is for ever.
     pub expires: Option<Millis>,
     /// Which namespaces it may see; `None` is all.
-    namespaces: Option<GlobSet>,
+    namespaces: Option<Arc<[Glob]>>,
 }
 
 impl Principal {
     /// Whether it may see what is in `namespace`.
     pub fn sees(&self, namespace: &str) -> bool {
-        self.namespaces.as_ref().is_none_or(|globs| globs.is_match(namespace))
+        self.namespaces.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.is_match(namespace)))
     }
 
     /// Whether it may see every namespace.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kickoff::engine::definitions::Snapshot;
-use kickoff::engine::event::{Attributes, Event, Ingress, Millis, rfc3339};
+use kickoff::engine::event::{Event, Ingress, Millis, rfc3339};
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::machine::{
     Created, Input, JobId, JobSeen, JobState, Machine, MachineConfig, Order, Record, Report, Results,
@@ -18,13 +18,9 @@ use serde_json::{Value, json};
 
 use super::definitions::snapshot;
 use crate::support::cdevents::problems;
+use crate::support::hub::{HUB, at_hub};
 
 const DEFINITIONS: &str = "
-apiVersion: kickoff.dev/v1alpha1
-kind: Webhook
-metadata: {name: hub}
-spec: {provider: hmac, secrets: [{env: SECRET}]}
----
 apiVersion: kickoff.dev/v1alpha1
 kind: JobTemplate
 metadata: {name: smoke}
@@ -71,7 +67,7 @@ struct World {
 
 impl World {
     fn new(results: Results, public_url: Option<&str>) -> Self {
-        let snapshot = snapshot(&[("a.yaml", DEFINITIONS)], None);
+        let snapshot = snapshot(&[("hub.yaml", HUB), ("a.yaml", DEFINITIONS)], None);
         assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
         let public_url = public_url.map(str::to_owned);
         let config = MachineConfig { public_url, results, ..MachineConfig::new("test") };
@@ -124,15 +120,21 @@ impl World {
         self.step(Input::Created { job: job.clone(), result: Created::Submitted { uid: uid.clone() } });
         let started_at = self.now;
         let running = JobState::Running { started_at };
-        self.step(Input::Seen(JobSeen::new(job.clone(), uid.clone(), running)));
+        self.step(Input::Seen(JobSeen::new(job.clone(), uid, running)));
+        self.finish(job, Some(started_at), ended);
+    }
+
+    /// The Job has ended.
+    fn finish(&mut self, job: JobId, started_at: Option<Millis>, ended: Ended) {
         let finished = JobState::Finished(Finished {
-            started_at: Some(started_at),
+            started_at,
             finished_at: self.now,
             ended,
             container: None,
             detail: None,
             outputs: None,
         });
+        let uid = job.to_string();
         self.step(Input::Seen(JobSeen::new(job, uid, finished)));
     }
 
@@ -165,10 +167,7 @@ impl World {
 }
 
 fn pushed(now: Millis) -> Event {
-    let ingress = Ingress::Webhook(ObjectName::new("default", "hub"));
-    let (source, id) = ("/hooks/hub".to_owned(), "push".to_owned());
-    let attributes = Attributes::new(ingress, source, id, "com.hmac.event".to_owned(), now);
-    Event { attributes, body: Bytes::from_static(b"{}") }
+    Event { attributes: at_hub("push", now), body: Bytes::from_static(b"{}") }
 }
 
 fn ordered(now: Millis) -> Event {
@@ -234,6 +233,32 @@ fn each_outcome_has_its_word() {
         });
         assert_eq!(finished["subject"]["content"], content);
         assert_eq!(finished["customData"]["outcome"], native);
+    }
+}
+
+/// One that was over before anybody looked, and one of which no container ever ran.
+#[test]
+fn a_run_that_nobody_saw_running_is_told_as_started_where_it_was() {
+    for (started_at, wanted) in
+        [(Some(7), &["queued", "started", "finished"][..]), (None, &["queued", "finished"][..])]
+    {
+        for is_known in [true, false] {
+            let mut world = World::new(Results::CdEvents, None);
+            world.decide(pushed(world.now), None);
+            let job = world.jobs.pop_front().unwrap();
+            if is_known {
+                let result = Created::Submitted { uid: job.to_string() };
+                world.step(Input::Created { job: job.clone(), result });
+            }
+            world.finish(job.clone(), started_at, Ended::Exited(0));
+            // What is seen once more is told no more.
+            world.finish(job, started_at, Ended::Exited(0));
+            let events = world.cdevents();
+            assert_eq!(steps(&events), wanted);
+            let told = events.iter().map(|event| &event["customData"]["startedAt"]);
+            let told: Vec<bool> = told.map(Value::is_string).collect();
+            assert_eq!(told[1..], vec![started_at.is_some(); wanted.len() - 1]);
+        }
     }
 }
 

@@ -5,16 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kickoff::engine::definitions::{Snapshot, compile, load};
-use kickoff::engine::event::{Attributes, Event, Ingress};
-use kickoff::engine::ids::{EventKey, ObjectName};
+use kickoff::engine::event::Event;
 use kickoff::engine::machine::{Expired, Input, Key, Machine, Record, Write};
 
 use super::disk::Disk;
+use crate::support::hub::{HUB, at_hub};
 
 /// Definitions of a Webhook `hub` and these templates, each in a file of its name.
 fn snapshot(templates: &[(&str, &str)]) -> Arc<Snapshot> {
-    let hook = "apiVersion: kickoff.dev/v1alpha1\nkind: Webhook\nmetadata: {name: hub}\n\
-                spec: {provider: hmac, secrets: [{env: SECRET}]}\n";
     let template = |(name, image): &(&str, &str)| {
         let text = format!(
             "apiVersion: kickoff.dev/v1alpha1\nkind: JobTemplate\nmetadata: {{name: {name}}}\n\
@@ -22,7 +20,7 @@ fn snapshot(templates: &[(&str, &str)]) -> Arc<Snapshot> {
         );
         (format!("{name}.yaml"), text)
     };
-    let files = std::iter::once(("hub.yaml".to_owned(), hook.to_owned()));
+    let files = std::iter::once(("hub.yaml".to_owned(), HUB.to_owned()));
     let files: Vec<(String, String)> = files.chain(templates.iter().map(template)).collect();
     let snapshot = compile(&load::load(&files, "default"), &BTreeMap::new(), None);
     assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
@@ -32,21 +30,7 @@ fn snapshot(templates: &[(&str, &str)]) -> Arc<Snapshot> {
 /// What deciding one more event writes.
 fn decide(machine: &mut Machine, snapshot: &Snapshot) -> Vec<Write> {
     let position = machine.cursor() + 1;
-    let (id, ingress) = (position.to_string(), Ingress::Webhook(ObjectName::new("default", "hub")));
-    let attributes = Attributes {
-        key: EventKey::derive(&ingress.to_string(), "/hooks/hub", &id),
-        ingress,
-        id,
-        source: "/hooks/hub".to_owned(),
-        event_type: "com.hmac.event".to_owned(),
-        subject: None,
-        datacontenttype: "application/json".to_owned(),
-        git: None,
-        extensions: BTreeMap::new(),
-        traceparent: None,
-        cause: None,
-        received_at: 0,
-    };
+    let attributes = at_hub(&position.to_string(), 0);
     let event = Box::new(Event { attributes, body: Bytes::from_static(b"{}") });
     machine.step(snapshot, Input::Event { position, event, subject: None }, 1_000).writes
 }

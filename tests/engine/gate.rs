@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kickoff::engine::address::{Allowed, Pattern};
 use kickoff::engine::definitions::Snapshot;
-use kickoff::engine::event::{Attributes, Event, Ingress, Millis};
+use kickoff::engine::event::{Event, Millis};
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::{EventKey, ObjectName};
 use kickoff::engine::machine::{
@@ -17,13 +17,9 @@ use serde_json::{Value, json};
 
 use super::definitions::snapshot;
 use super::disk::Disk;
+use crate::support::hub::{HUB, at_hub};
 
 const DEFINITIONS: &str = r"
-apiVersion: kickoff.dev/v1alpha1
-kind: Webhook
-metadata: {name: hub}
-spec: {provider: hmac, secrets: [{env: SECRET}]}
----
 apiVersion: kickoff.dev/v1alpha1
 kind: JobTemplate
 metadata: {name: plain}
@@ -39,7 +35,7 @@ const GATE: &str = r#"gate: {http: [{url: "http://web/healthz"}], timeout: 20s, 
 const BEGUN: Millis = 1_750_000_000_000;
 
 fn definitions(spec: &str) -> Arc<Snapshot> {
-    let snapshot = snapshot(&[("a.yaml", &DEFINITIONS.replace("SPEC", spec))], None);
+    let snapshot = snapshot(&[("hub.yaml", HUB), ("a.yaml", &DEFINITIONS.replace("SPEC", spec))], None);
     assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
     snapshot
 }
@@ -132,10 +128,7 @@ impl World {
 }
 
 fn event(id: &str, data: &Value) -> Event {
-    let ingress = Ingress::Webhook(ObjectName::new("default", "hub"));
-    let attributes =
-        Attributes::new(ingress, "/hooks/hub".to_owned(), id.to_owned(), "com.hmac.event".to_owned(), BEGUN);
-    Event { attributes, body: Bytes::from(data.to_string()) }
+    Event { attributes: at_hub(id, BEGUN), body: Bytes::from(data.to_string()) }
 }
 
 const SHUT: Answer = Answer::Status(503);

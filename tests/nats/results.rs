@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{hears, home, serve, until};
 use crate::support::bus::Bus;
 use crate::support::cdevents::problems;
-use crate::support::{Server, client, kickoff};
+use crate::support::{PATIENCE, Server, client, kickoff};
 
 /// A result as it was published.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ async fn without_a_stream_whoever_listens_hears_it() {
     let mut heard = client.subscribe("kickoff.verdicts.>").await.unwrap();
     client.flush().await.unwrap();
     start(&server, "one").await;
-    let message = tokio::time::timeout(Duration::from_secs(20), heard.next()).await.unwrap().unwrap();
+    let message = tokio::time::timeout(PATIENCE, heard.next()).await.unwrap().unwrap();
     assert_eq!(message.subject.as_str(), "kickoff.verdicts.default.t.passed");
     assert!(message.reply.is_none(), "nobody is asked for an answer");
 }
@@ -170,12 +170,13 @@ async fn steps_of_a_run_are_cdevents_on_request() {
     client.flush().await.unwrap();
     start(&server, "one").await;
     let mut next = async || {
-        let message = tokio::time::timeout(Duration::from_secs(20), heard.next()).await;
-        Published::of(&message.unwrap().unwrap())
+        let message = tokio::time::timeout(PATIENCE, heard.next()).await;
+        let message = message.unwrap_or_else(|_| panic!("nothing more is heard\n{}", server.said()));
+        Published::of(&message.unwrap())
     };
     for (step, state) in [("queued", "queued"), ("started", "started"), ("finished", "passed")] {
         let told = next().await;
-        assert_eq!(told.subject, format!("kickoff.runs.default.t.{state}"));
+        assert_eq!(told.subject, format!("kickoff.runs.default.t.{state}"), "{}", server.said());
         assert_eq!(problems(step, &told.data), [""; 0], "{:#}", told.data);
         let context = &told.data["context"];
         for (attribute, value) in [

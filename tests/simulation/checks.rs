@@ -384,6 +384,10 @@ fn results_are_published(world: &World, kept: &Kept<'_>) -> Result<(), String> {
         if queued.is_none() || finished.is_none() || verdict.is_none() || !steps.is_sorted() {
             return Err(format!("run {} was published at {steps:?}", run.id));
         }
+        let ran = run.attempts.iter().filter(|attempt| attempt.started_at.is_some()).count();
+        if started.len() != ran {
+            return Err(format!("{} of {ran} starts of run {} were published", started.len(), run.id));
+        }
     }
     Ok(())
 }

@@ -150,12 +150,17 @@ impl Turn<'_> {
     fn start(&mut self, mut run: Run, started_at: Millis) {
         run.state = RunState::Running;
         run.since = self.now;
+        self.tell_start(&mut run, started_at);
+        self.put_run(run);
+    }
+
+    /// Tells that the current attempt runs, or ran: once.
+    fn tell_start(&mut self, run: &mut Run, started_at: Millis) {
         run.started_at = run.started_at.or(Some(started_at));
         if let Some(attempt) = run.attempts.last_mut() {
             attempt.started_at = Some(started_at);
         }
-        self.tell_run(&run, Told::Started);
-        self.put_run(run);
+        self.tell_run(run, Told::Started);
     }
 
     fn finished(&mut self, mut run: Run, finished: &Finished) {
@@ -165,6 +170,11 @@ impl Turn<'_> {
         };
         // Those of an earlier attempt are its own.
         run.outputs = None;
+        // It was over before anybody saw it run, or nobody watched: what waits for each step is told of each.
+        let unseen = run.attempts.last().is_some_and(|attempt| attempt.started_at.is_none());
+        if let Some(started_at) = finished.started_at.filter(|_| unseen) {
+            self.tell_start(&mut run, started_at);
+        }
         if let Some(text) = finished.outputs.as_deref().filter(|_| run.gives_outputs) {
             match outputs(text) {
                 Ok(given) => run.outputs = Some(given),

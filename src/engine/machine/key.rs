@@ -77,6 +77,8 @@ pub enum Key {
 }
 
 impl Key {
+    /// Prefix of the results that are set aside.
+    pub const PARKED: &'static str = "parked/";
     /// Prefixes that start-up folds into the machine's memory.
     pub const OPEN: [&'static str; 16] = [
         "cursor",
@@ -88,7 +90,7 @@ impl Key {
         "delivery/",
         "hold/",
         "mark/",
-        "parked/",
+        Self::PARKED,
         "rate/",
         "report/",
         "revision/",
@@ -196,7 +198,7 @@ mod tests {
             let firing = FiringId::parse(&format!("{digit:x}{:031}", 0)).unwrap();
             [Key::RunOpen(run), Key::FiringOpen(firing)]
         });
-        for key in ids.chain([Key::Cursor, Key::Report(7), Key::Revision("a".to_owned())]) {
+        for key in ids.chain([Key::Cursor, Key::Parked(7), Key::Report(7), Key::Revision("a".to_owned())]) {
             let stored = key.to_string();
             let holding = parts.iter().filter(|part| stored.starts_with(part.as_str()));
             assert_eq!(holding.count(), 1, "{stored}");

@@ -49,6 +49,14 @@ impl Parked {
         let Report { subject, id, event_type, about, at, .. } = report;
         Self { subject, id, event_type, about, at, parked_at, why }
     }
+
+    /// Those among records, which are found under [`Key::PARKED`], by their numbers.
+    pub fn among(records: Vec<(Key, Record)>) -> impl Iterator<Item = (u64, Self)> {
+        records.into_iter().filter_map(|(key, record)| match (key, record) {
+            (Key::Parked(number), Record::Parked(parked)) => Some((number, *parked)),
+            _ => None,
+        })
+    }
 }
 
 impl Machine {

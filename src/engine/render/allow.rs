@@ -1,9 +1,8 @@
 //! `allow`: globs that a rendered value must match to stand where it reaches far.
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-
 use super::position::List;
 use crate::engine::definitions::config::AllowConfig;
+use crate::engine::glob::Glob;
 
 /// The compiled lists.
 #[derive(Debug)]
@@ -18,7 +17,7 @@ pub(super) struct Allow {
 #[derive(Debug)]
 struct Globs {
     texts: Vec<String>,
-    set: GlobSet,
+    compiled: Vec<Glob>,
 }
 
 impl Allow {
@@ -54,7 +53,7 @@ impl Allow {
     /// Checks a rendered value.
     pub(super) fn check(&self, list: List, value: &str) -> Result<(), String> {
         let globs = self.list(list);
-        if globs.set.is_match(value) {
+        if globs.compiled.iter().any(|glob| glob.is_match(value)) {
             return Ok(());
         }
         Err(format!("{value:?} is not allowed: allow.{} has {}", list.name(), globs.texts.join(", ")))
@@ -62,14 +61,12 @@ impl Allow {
 }
 
 fn globs(name: &str, texts: &[String], problems: &mut Vec<(String, String)>) -> Globs {
-    let mut set = GlobSetBuilder::new();
+    let mut compiled = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
-        match GlobBuilder::new(text).literal_separator(true).build() {
-            Ok(glob) => drop(set.add(glob)),
-            Err(error) => {
-                problems.push((format!("{name}[{index}]"), format!("is not a glob: {}", error.kind())));
-            }
+        match Glob::compile(text) {
+            Ok(glob) => compiled.push(glob),
+            Err(message) => problems.push((format!("{name}[{index}]"), message)),
         }
     }
-    Globs { texts: texts.to_vec(), set: set.build().unwrap_or_default() }
+    Globs { texts: texts.to_vec(), compiled }
 }

@@ -127,9 +127,7 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     })?;
     let path = folder.join("kickoff.db");
     let connection = connect(&path, busy_wait)?;
-    // From here on the syncer syncs what is committed; what was made above is on disk.
     let failed = |source| OpenError::Database { path: path.clone(), source };
-    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     let copier = beside(&path, busy_wait).map_err(failed)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
     // A copy has the same rows, and is another file.
@@ -137,7 +135,8 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     let id = connection.query_row("SELECT folder FROM state", [], |row| row.get::<_, String>(0));
     let id = id.map_err(|source| OpenError::Damaged { path: path.clone(), source })?;
     let log = File::open(log_of(&path)).map_err(unusable)?;
-    // A process that was killed may have left there what nobody has synced, and it counts from now on.
+    // The schema that was made above, and what a process that was killed may have left there: nobody has synced it,
+    // and it counts from now on.
     log.sync_data().map_err(unusable)?;
     let database = Arc::new(File::open(&path).map_err(unusable)?);
     let folder = h_hex("folder", &[id.as_bytes(), &file.to_le_bytes()], 16);
@@ -261,14 +260,15 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     })
 }
 
-/// The page cache stays small, since the system caches the file too, and bodies pass through once. The
+/// The page cache stays small, since the system caches the file too, and bodies pass through once. No
+/// commit is synced here: [`open`] syncs what is there then, and after that the syncer what is committed. The
 /// log of writes is copied by the checkpointer, never within a commit; once it is started anew, its file
 /// keeps up to 16 MiB.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
+         PRAGMA synchronous = NORMAL;
          PRAGMA cache_size = -4096;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;
@@ -291,4 +291,23 @@ fn make_schema(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_leaves_syncing_commits_to_the_syncer() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = open(folder.path(), Duration::ZERO).unwrap();
+        for connection in [&opened.connection, &opened.copier] {
+            let journal: String =
+                connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            let synchronous: i64 =
+                connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+            // 1 is NORMAL.
+            assert_eq!((journal.as_str(), synchronous), ("wal", 1));
+        }
+    }
 }

@@ -91,21 +91,22 @@ impl Work for Probe {
 /// Gives free pages back.
 pub(super) struct Vacuum {
     pages: u32,
+    page_size: u32,
     freed: bool,
     reply: oneshot::Sender<Reply<bool>>,
 }
 
 impl Vacuum {
-    /// Up to so many.
-    pub(super) fn new(pages: u32) -> (Self, oneshot::Receiver<Reply<bool>>) {
+    /// Up to so many, each of so many bytes.
+    pub(super) fn new(pages: u32, page_size: u32) -> (Self, oneshot::Receiver<Reply<bool>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { pages, freed: false, reply }, answer)
+        (Self { pages, page_size, freed: false, reply }, answer)
     }
 }
 
 impl Work for Vacuum {
     fn bytes(&self) -> usize {
-        self.pages as usize * 8_192
+        self.pages as usize * self.page_size as usize
     }
 
     fn carry_out(&mut self, connection: &Connection, _: &mut State) -> rusqlite::Result<()> {

@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn what_can_not_be_synced_is_told_to_nobody_and_is_the_end() {
         let news = News::from(State { term: 0, revision: 0, arrived: 6 });
-        let arrived = news.arrived();
+        let (arrived, trouble) = (news.arrived(), news.trouble());
         // Nothing that can be synced.
         let syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();
         let (told, answers) = channel();
@@ -263,6 +263,6 @@ mod tests {
         assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
         drop(syncer);
         assert_eq!(*arrived.borrow(), 6);
-        assert!(arrived.has_changed().is_err(), "who watches must learn that it has ended");
+        assert!(trouble.has_changed().is_err(), "who watches must learn that it has ended");
     }
 }

@@ -14,7 +14,7 @@ use super::principal::Caller;
 use super::view::Items;
 use crate::engine::event::rfc3339;
 use crate::engine::ids::EventKey;
-use crate::engine::machine::{DecisionKind, Key, Parked, Record};
+use crate::engine::machine::{DecisionKind, Key, Parked};
 use crate::engine::manual::Command;
 use crate::web::auth::Principal;
 use crate::web::state::WebState;
@@ -117,11 +117,7 @@ pub(super) async fn redeliver(
 
 /// What is parked of the namespaces that the principal may see.
 async fn parked(state: &WebState, principal: &Principal) -> Result<Vec<(u64, Parked)>, ApiError> {
-    let records = state.records.scan("parked/").await?;
-    let parked = records.into_iter().filter_map(|(key, record)| match (key, record) {
-        (Key::Parked(number), Record::Parked(parked)) => Some((number, *parked)),
-        _ => None,
-    });
+    let parked = Parked::among(state.records.scan(Key::PARKED).await?);
     let namespace = |parked: &Parked| parked.about.split('/').next().unwrap_or_default().to_owned();
     Ok(parked.filter(|(_, parked)| principal.sees(&namespace(parked))).collect())
 }

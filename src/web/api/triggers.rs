@@ -4,14 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::ask::{Named, Query};
+use super::ask::Query;
+use super::definition::One;
 use super::error::ApiError;
 use super::principal::Caller;
 use super::view::Items;
 use super::view::definitions::{TriggerView, trigger};
-use crate::engine::definitions::Trigger;
-use crate::engine::ids::ObjectName;
-use crate::web::auth::Principal;
+use crate::engine::definitions::{Snapshot, Trigger};
 use crate::web::state::WebState;
 
 /// All triggers, by name
@@ -33,36 +32,16 @@ pub(super) async fn list(
 /// One trigger, of the server's namespace
 #[utoipa::path(get, path = "/triggers/{name}", tag = "definitions", params(("name" = String, Path)),
     responses((status = 200, body = TriggerView<'static>)))]
-pub(super) async fn get(
-    Caller(principal): Caller,
-    State(state): State<WebState>,
-    Named(name): Named<String>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.expect(&[])?;
-    let name = ObjectName::new(state.namespace.clone(), name);
-    one(&principal, &state, &name)
+pub(super) async fn get(one: One) -> Result<Response, ApiError> {
+    one.answer("trigger", Snapshot::trigger, |it, state| Json(view(it, state)).into_response())
 }
 
 /// One trigger
 #[utoipa::path(get, path = "/triggers/{namespace}/{name}", tag = "definitions",
     params(("namespace" = String, Path), ("name" = String, Path)),
     responses((status = 200, body = TriggerView<'static>)))]
-pub(super) async fn get_in(
-    Caller(principal): Caller,
-    State(state): State<WebState>,
-    Named((namespace, name)): Named<(String, String)>,
-    query: Query,
-) -> Result<Response, ApiError> {
-    query.expect(&[])?;
-    one(&principal, &state, &ObjectName::new(namespace, name))
-}
-
-fn one(principal: &Principal, state: &WebState, name: &ObjectName) -> Result<Response, ApiError> {
-    let snapshot = state.snapshots.borrow().clone();
-    let found = snapshot.trigger(name).filter(|_| principal.sees(&name.namespace));
-    let found = found.ok_or_else(|| ApiError::Absent(format!("trigger {name}")))?;
-    Ok(Json(view(found, state)).into_response())
+pub(super) async fn get_in(one: One) -> Result<Response, ApiError> {
+    get(one).await
 }
 
 fn view<'a>(it: &'a Trigger, state: &WebState) -> TriggerView<'a> {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
 use sha2::{Digest as _, Sha256};
@@ -13,6 +13,7 @@ use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::{Principal, Role};
 use crate::engine::event::Millis;
+use crate::engine::glob::Glob;
 
 /// Why a file of tokens can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -142,17 +143,13 @@ fn moment(text: &Spanned<String>) -> Result<Millis, Fault> {
     })
 }
 
-fn globs(patterns: &Spanned<Vec<String>>) -> Result<GlobSet, Fault> {
+fn globs(patterns: &Spanned<Vec<String>>) -> Result<Arc<[Glob]>, Fault> {
     let fault = |message: String| Fault::at(patterns.referenced, format!("namespaces: {message}"));
     if patterns.value.is_empty() {
         return Err(fault("names none: leave it out for all of them".to_owned()));
     }
-    let mut set = GlobSetBuilder::new();
-    for pattern in &patterns.value {
-        let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-        set.add(glob.map_err(|error| fault(format!("{pattern:?} is no pattern: {}", error.kind())))?);
-    }
-    set.build().map_err(|error| fault(error.to_string()))
+    let compile = |text: &String| Glob::compile(text).map_err(|message| fault(format!("{text:?} {message}")));
+    patterns.value.iter().map(compile).collect()
 }
 
 #[cfg(test)]
@@ -185,6 +182,13 @@ mod tests {
         .map(fault)
         .to_vec();
         insta::assert_snapshot!(faults.join("\n"));
+    }
+
+    #[test]
+    fn a_glob_has_so_much_of_a_size() {
+        let large = "?".repeat(20_000);
+        let told = fault(&format!("- {{name: a, role: viewer, sha256: HASH, namespaces: ['{large}']}}"));
+        assert!(told.ends_with("is not a glob: compiles to more than 262144 bytes"), "{told}");
     }
 
     #[test]

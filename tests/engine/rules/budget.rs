@@ -1,15 +1,13 @@
 //! What rules in CEL may cost on one event, over all its triggers.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use kickoff::engine::definitions::load::load;
-use kickoff::engine::definitions::{Snapshot, compile as compile_definitions};
+use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::machine::DecisionKind;
 use kickoff::engine::rules::{Before, Unmet};
 use serde_json::{Value, json};
 
-use super::changed::{decide, event, machine};
+use super::changed::{decide, event, machine, of_hub};
 use super::{compile, facts};
 
 /// Near the most that one rule may cost on [`data`], and false.
@@ -39,11 +37,6 @@ fn dear_rules_share_a_budget_and_cheap_ones_are_always_asked() {
 fn snapshot(triggers: usize) -> std::sync::Arc<Snapshot> {
     let mut text = "
 apiVersion: kickoff.dev/v1alpha1
-kind: Webhook
-metadata: {name: hub}
-spec: {provider: hmac, secrets: [{env: SECRET}]}
----
-apiVersion: kickoff.dev/v1alpha1
 kind: JobTemplate
 metadata: {name: t}
 spec: {job: {spec: {template: {spec: {containers: [{name: main, command: [test]}]}}}}}
@@ -58,10 +51,7 @@ spec: {job: {spec: {template: {spec: {containers: [{name: main, command: [test]}
         )
         .unwrap();
     }
-    let snapshot =
-        compile_definitions(&load(&[("a.yaml".to_owned(), text)], "default"), &BTreeMap::new(), None);
-    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
-    snapshot
+    of_hub(text)
 }
 
 #[test]

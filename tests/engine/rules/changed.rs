@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use kickoff::engine::definitions::load::load;
 use kickoff::engine::definitions::{Snapshot, compile as compile_definitions};
-use kickoff::engine::event::{Attributes, Event, Git, Ingress};
+use kickoff::engine::event::{Attributes, Event, Git};
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::{EventKey, ObjectName};
 use kickoff::engine::machine::series::{SERIES_AGE_MS, SERIES_MOST, Series, series_of};
@@ -17,6 +17,7 @@ use kickoff::engine::values::Facts;
 use serde_json::{Value, json};
 
 use super::{compile, facts};
+use crate::support::hub::{HUB, at_hub};
 
 /// What rules make of `now` after `then`.
 fn after(rules: Value, then: Value, now: Value) -> Result<(), Unmet> {
@@ -80,11 +81,6 @@ fn the_first_event_of_a_series_has_changed_nothing() {
 
 const DEFINITIONS: &str = r"
 apiVersion: kickoff.dev/v1alpha1
-kind: Webhook
-metadata: {name: hub}
-spec: {provider: hmac, secrets: [{env: SECRET}]}
----
-apiVersion: kickoff.dev/v1alpha1
 kind: JobTemplate
 metadata: {name: t}
 spec: {job: {spec: {template: {spec: {containers: [{name: main, command: [test]}]}}}}}
@@ -100,29 +96,19 @@ spec:
 ";
 
 fn snapshot(series: &str) -> std::sync::Arc<Snapshot> {
-    let text = DEFINITIONS.replace("SERIES", series);
-    let snapshot =
-        compile_definitions(&load(&[("a.yaml".to_owned(), text)], "default"), &BTreeMap::new(), None);
+    of_hub(DEFINITIONS.replace("SERIES", series))
+}
+
+/// What these definitions come to, beside those of the Webhook `hub`.
+pub(super) fn of_hub(text: String) -> std::sync::Arc<Snapshot> {
+    let files = [("hub.yaml".to_owned(), HUB.to_owned()), ("a.yaml".to_owned(), text)];
+    let snapshot = compile_definitions(&load(&files, "default"), &BTreeMap::new(), None);
     assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
     snapshot
 }
 
 pub(super) fn event(id: &str, git: Option<Git>, data: &Value) -> Event {
-    let ingress = Ingress::Webhook(ObjectName::new("default", "hub"));
-    let attributes = Attributes {
-        key: EventKey::derive(&ingress.to_string(), "/hooks/hub", id),
-        ingress,
-        id: id.to_owned(),
-        source: "/hooks/hub".to_owned(),
-        event_type: "com.hmac.event".to_owned(),
-        subject: None,
-        datacontenttype: "application/json".to_owned(),
-        git,
-        extensions: BTreeMap::new(),
-        traceparent: None,
-        cause: None,
-        received_at: 0,
-    };
+    let attributes = Attributes { git, ..at_hub(id, 0) };
     Event { attributes, body: Bytes::from(data.to_string()) }
 }
 

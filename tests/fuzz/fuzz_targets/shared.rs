@@ -1,9 +1,7 @@
 //! What the targets share: an input that is a text and a document.
 
-use std::collections::BTreeMap;
-
 use kickoff::engine::event::{Attributes, Ingress};
-use kickoff::engine::ids::{EventKey, ObjectName};
+use kickoff::engine::ids::ObjectName;
 use kickoff::engine::values::Facts;
 use serde_json::Value;
 
@@ -18,19 +16,8 @@ pub fn text_and_document(data: &[u8]) -> Option<(&str, Value)> {
 
 /// An event with `data`.
 pub fn facts(data: Value) -> Facts {
-    let attributes = Attributes {
-        key: EventKey::derive("webhook/default/hub", "/hooks/hub", "1"),
-        ingress: Ingress::Webhook(ObjectName::new("default", "hub")),
-        id: "1".to_owned(),
-        source: "/hooks/hub".to_owned(),
-        event_type: "com.hmac.event".to_owned(),
-        subject: None,
-        datacontenttype: "application/json".to_owned(),
-        git: None,
-        extensions: BTreeMap::new(),
-        traceparent: None,
-        cause: None,
-        received_at: 0,
-    };
+    let ingress = Ingress::Webhook(ObjectName::new("default", "hub"));
+    let (source, event_type) = ("/hooks/hub".to_owned(), "com.hmac.event".to_owned());
+    let attributes = Attributes::new(ingress, source, "1".to_owned(), event_type, 0);
     Facts::from_parts(&attributes, data)
 }
