@@ -12,7 +12,9 @@ pub trait Inbox: Send + Sync {
     /// Ok means durable. A key known within the horizon (7 days) is [`Appended::Known`].
     async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, InboxError>;
 
-    /// Ascending after `position`; waits for more and never ends by itself.
+    /// Ascending after `position`; waits for more and never ends by itself. An event may come before its append
+    /// is answered: what is committed to the [`Records`](super::records::Records) after that is durable only where
+    /// it is durable itself.
     fn read(&self, position: u64) -> BoxStream<'static, Result<Stored, InboxError>>;
 
     /// One event with its body.

@@ -7,6 +7,7 @@
 //! If we die at any point, `SQLite` finds the last complete commit again when the folder is opened;
 //! the lock goes with the process.
 
+mod arrivals;
 mod checkpointer;
 mod inbox;
 mod keys;
@@ -26,6 +27,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::arrivals::{Arrivals, Arriving};
 use self::checkpointer::Checkpointer;
 pub use self::checkpointer::LogSizes;
 use self::keys::Keys;
@@ -88,6 +90,7 @@ struct Inner {
     thread: WriterThread,
     readers: Readers,
     keys: Keys,
+    arriving: Arriving,
     arrived: watch::Receiver<u64>,
     trouble: watch::Receiver<Option<String>>,
     history: History,
@@ -115,7 +118,10 @@ impl SqliteStore {
         let readers = Readers::new(path, Arc::clone(&database));
         let history = History::new(readers.clone(), news.revision(), news.recent());
         let syncer = Syncer::start(opened.log, news).map_err(no_thread)?;
-        let writer = Writer::new(opened.connection, database, checkpointer, syncer, state, keys.clone());
+        let arrivals = Arrivals::after(state.arrived);
+        let arriving = arrivals.reader();
+        let known = keys.clone();
+        let writer = Writer::new(opened.connection, database, checkpointer, syncer, state, known, arrivals);
         let thread = WriterThread::start(writer, options.queue).map_err(no_thread)?;
         let (folder, lock) = (opened.folder, opened.lock);
         let inner = Inner {
@@ -123,6 +129,7 @@ impl SqliteStore {
             thread,
             readers,
             keys,
+            arriving,
             arrived,
             trouble,
             history,
@@ -230,7 +237,8 @@ impl Inbox for SqliteStore {
     }
 
     fn read(&self, position: u64) -> BoxStream<'static, Result<Stored, InboxError>> {
-        inbox::read(self.inner.readers.clone(), self.inner.arrived.clone(), position)
+        let inner = &self.inner;
+        inbox::read(inner.readers.clone(), inner.arriving.clone(), inner.arrived.clone(), position)
     }
 
     async fn get(&self, key: &EventKey) -> Result<Option<Event>, InboxError> {

@@ -51,6 +51,33 @@ async fn of_two_in_one_batch_the_second_is_known() {
     assert_eq!(answers.len(), 8);
 }
 
+/// More than is kept in memory, and from before and after what is.
+#[tokio::test]
+async fn who_reads_on_gets_all_in_order_however_far_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut slow = store.read(0);
+    let first: Vec<_> = (0..10).map(|number| event(&number.to_string())).collect();
+    store.append(first).await.unwrap();
+    let took: Vec<_> = slow.by_ref().take(5).map(|stored| stored.unwrap().position).collect().await;
+    assert_eq!(took, [1, 2, 3, 4, 5]);
+    for part in 0..10 {
+        let many = (0..100).map(|number| event(&format!("{part} {number}"))).collect();
+        store.append(many).await.unwrap();
+    }
+    let took: Vec<_> = slow.take(1_005).map(|stored| stored.unwrap().position).collect().await;
+    assert_eq!(took, (6..=1_010).collect::<Vec<_>>());
+    for from in [0, 700, 1_000] {
+        let all: Vec<_> = store.read(from).take(usize::try_from(1_010 - from).unwrap()).collect().await;
+        let all: Vec<_> = all.into_iter().map(|stored| stored.unwrap()).collect();
+        assert_eq!(
+            all.iter().map(|stored| stored.position).collect::<Vec<_>>(),
+            (from + 1..=1_010).collect::<Vec<_>>()
+        );
+        assert_eq!(all.last().unwrap().event.attributes, attributes("9 99"));
+    }
+}
+
 #[tokio::test]
 async fn attributes_and_bodies_come_back_as_they_were() {
     let dir = tempfile::tempdir().unwrap();

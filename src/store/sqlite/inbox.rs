@@ -8,6 +8,7 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 use tokio::sync::{oneshot, watch};
 
+use super::arrivals::{Arriving, Found};
 use super::keys::{Keys, raw};
 use super::readers::{ReadError, Readers};
 use super::writer::{Failure, Reply, Rest, State, Work};
@@ -32,20 +33,23 @@ pub(super) struct Append {
     reply: oneshot::Sender<Reply<Answer>>,
 }
 
-/// An event as its row has it.
+/// An event, and what its row has of it.
 struct Encoded {
-    key: EventKey,
+    event: Event,
     attributes: String,
-    body: Bytes,
-    packed: bool,
+    packed: Option<Bytes>,
+    /// Where it was written, if it was.
+    position: Option<u64>,
 }
 
 impl Encoded {
     fn of(event: Event) -> serde_json::Result<Self> {
         let attributes = serde_json::to_string(&event.attributes)?;
-        let packed = pack(&event.body);
-        let (body, packed) = packed.map_or((event.body, false), |packed| (packed, true));
-        Ok(Self { key: event.attributes.key, attributes, body, packed })
+        Ok(Self { attributes, packed: pack(&event.body), event, position: None })
+    }
+
+    fn body(&self) -> &[u8] {
+        self.packed.as_ref().unwrap_or(&self.event.body)
     }
 }
 
@@ -81,24 +85,32 @@ impl Append {
 
 impl Work for Append {
     fn bytes(&self) -> usize {
-        self.rows.iter().map(|row| row.body.len() + row.attributes.len()).sum()
+        self.rows.iter().map(|row| row.body().len() + row.attributes.len()).sum()
     }
 
     fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
         self.appended.clear();
         let sql = "INSERT INTO inbox (key, attributes, body, packed) VALUES (?1, ?2, ?3, ?4)";
         let mut insert = connection.prepare_cached(sql)?;
-        for row in &self.rows {
-            if self.keys.has(connection, &row.key)? {
+        for row in &mut self.rows {
+            let key = &row.event.attributes.key;
+            row.position = None;
+            if self.keys.has(connection, key)? {
                 self.appended.push(Appended::Known);
                 continue;
             }
-            insert.execute((row.key.as_str(), &row.attributes, &row.body[..], row.packed))?;
+            insert.execute((key.as_str(), &row.attributes, row.body(), row.packed.is_some()))?;
             state.arrived = connection.last_insert_rowid().cast_unsigned();
-            self.keys.add(&row.key, state.arrived);
+            self.keys.add(key, state.arrived);
+            row.position = Some(state.arrived);
             self.appended.push(Appended::New);
         }
         Ok(())
+    }
+
+    fn take_arrived(&mut self) -> Vec<Stored> {
+        let rows = std::mem::take(&mut self.rows).into_iter();
+        rows.filter_map(|row| Some(Stored { position: row.position?, event: row.event })).collect()
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
@@ -116,10 +128,11 @@ impl Work for Append {
 /// After an error the next item is a new try from the same place.
 pub(super) fn read(
     readers: Readers,
+    arriving: Arriving,
     arrived: watch::Receiver<u64>,
     position: u64,
 ) -> BoxStream<'static, Result<Stored, InboxError>> {
-    let reading = Reading { readers, arrived, position, rows: VecDeque::new() };
+    let reading = Reading { readers, arriving, arrived, position, rows: VecDeque::new() };
     stream::unfold(reading, |mut reading| async {
         let item = reading.next().await?;
         Some((item, reading))
@@ -129,6 +142,7 @@ pub(super) fn read(
 
 struct Reading {
     readers: Readers,
+    arriving: Arriving,
     arrived: watch::Receiver<u64>,
     position: u64,
     rows: VecDeque<Stored>,
@@ -141,6 +155,17 @@ impl Reading {
             if let Some(stored) = self.rows.pop_front() {
                 self.position = stored.position;
                 return Some(Ok(stored));
+            }
+            match self.arriving.after(self.position) {
+                Found::Next(rows) if rows.is_empty() => {
+                    self.arriving.more().await?;
+                    continue;
+                }
+                Found::Next(rows) => {
+                    self.rows = rows;
+                    continue;
+                }
+                Found::Before => {}
             }
             let newest = *self.arrived.borrow_and_update();
             if newest <= self.position {

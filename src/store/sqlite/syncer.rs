@@ -7,8 +7,9 @@
 //!
 //! A commit in the log counts only where all before it are whole: what is durable is everything up to some
 //! batch. Who reads history may see what becomes durable a sync later; whoever acts on that writes
-//! after it into the same log, and hears of it only once both are on disk. The inbox is read only as far as
-//! it is durable, since what it says is answered to senders.
+//! after it into the same log, and hears of it only once both are on disk. So does dispatch, which is handed
+//! events when they are written: see `arrivals`. The inbox is asked about single events only as far as it is
+//! durable, since what it says is answered to senders.
 //!
 //! A sync that failed is not repeated: the system may have forgotten the pages that it could not write, and
 //! the next sync would succeed without them. Then this thread ends, which ends the writer, and whoever

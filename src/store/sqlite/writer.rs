@@ -13,10 +13,12 @@ use std::sync::Arc;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::mpsc;
 
+use super::arrivals::Arrivals;
 use super::checkpointer::{Checkpointer, RoomError};
 use super::keys::Keys;
 use super::syncer::{Syncer, Written};
 use crate::store::history::changes::Row;
+use crate::store::inbox::Stored;
 
 const BATCH_WORKS: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
@@ -32,6 +34,11 @@ pub(super) trait Work: Send {
     /// Which runs and firings it changed; asked once it is committed, and told once that is durable.
     fn changes(&self) -> Option<(u64, Vec<Row>)> {
         None
+    }
+
+    /// The events that it wrote to the inbox; asked once it is committed.
+    fn take_arrived(&mut self) -> Vec<Stored> {
+        Vec::new()
     }
 
     /// Whether what it wrote should go from the log of writes to the database at once, so that the file
@@ -114,6 +121,7 @@ pub(super) struct Writer {
     connection: Connection,
     state: State,
     keys: Keys,
+    arrivals: Arrivals,
     /// A write failed, and what was written could not be read since.
     stale: bool,
     // Closed after the connection: see `Opened::database`.
@@ -129,8 +137,9 @@ impl Writer {
         syncer: Syncer,
         state: State,
         keys: Keys,
+        arrivals: Arrivals,
     ) -> Self {
-        Self { syncer, checkpointer, connection, state, keys, stale: false, _database: database }
+        Self { syncer, checkpointer, connection, state, keys, arrivals, stale: false, _database: database }
     }
 
     /// Writes what comes until nobody can send any more, or nothing can be brought to disk any more.
@@ -148,6 +157,8 @@ impl Writer {
         match self.make_room().and_then(|()| self.commit(&mut batch)) {
             Ok((state, refused)) => {
                 self.state = state;
+                let written = batch.iter_mut().zip(&refused).filter(|(_, refused)| refused.is_none());
+                self.arrivals.learn(written.flat_map(|(work, _)| work.take_arrived()));
                 let logged = batch.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
                 let changes = logged.filter_map(|(work, _)| work.changes()).collect();
                 if refused.iter().any(Option::is_some) || batch.iter().any(|work| work.checkpoints()) {
@@ -162,6 +173,7 @@ impl Writer {
                     Failure::Unknown(_) => State::load(&self.connection).ok(),
                 };
                 self.state = found.unwrap_or(self.state);
+                self.arrivals.forget(self.state.arrived);
                 // Wins room in a log that is full.
                 self.checkpointer.copy(&self.connection);
                 Written::Failed { failure, found, batch }
