@@ -7,9 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use jsonschema::error::{TypeKind, ValidationErrorKind};
-use jsonschema::paths::LocationSegment;
-use jsonschema::{ValidationError, Validator};
+use boon::{Compiler, ErrorKind, Format, InstanceToken, SchemaIndex, Schemas, Type, Types, ValidationError};
 use serde_json::{Map, Value, json};
 
 use super::config::{JobTemplateSpec, Resource, TriggerSpec, WebhookSpec};
@@ -47,8 +45,12 @@ impl Finding {
 /// A JSON Schema with its validator, for documents that are worded as definitions are.
 pub(in crate::engine) struct KindSchema {
     schema: Value,
-    validator: Validator,
+    compiled: Schemas,
+    index: SchemaIndex,
 }
+
+/// What a schema is called while it is compiled; nothing is asked for there.
+const PLACE: &str = "https://kickoff.dev/schema";
 
 static SCHEMAS: LazyLock<Vec<KindSchema>> = LazyLock::new(|| {
     let schemas = [
@@ -67,23 +69,47 @@ static SCHEMAS: LazyLock<Vec<KindSchema>> = LazyLock::new(|| {
 impl KindSchema {
     pub(in crate::engine) fn of(mut schema: Value) -> Self {
         simplify(&mut schema);
-        let validator = jsonschema::options()
-            .should_validate_formats(true)
-            .with_format(SPAN_FORMAT, |text: &str| Span::parse(text).is_ok())
-            .with_format(SIZE_FORMAT, |text: &str| ByteSize::parse(text).is_ok())
-            .build(&schema)
+        let mut compiler = Compiler::new();
+        compiler.enable_format_assertions();
+        compiler.register_format(Format { name: SPAN_FORMAT, func: |value| text(value, Span::parse) });
+        compiler.register_format(Format { name: SIZE_FORMAT, func: |value| text(value, ByteSize::parse) });
+        let mut compiled = Schemas::new();
+        let index = compiler
+            .add_resource(PLACE, schema.clone())
+            .and_then(|()| compiler.compile(PLACE, &mut compiled))
             .expect("the schema of a kind is valid");
-        Self { schema, validator }
+        Self { schema, compiled, index }
     }
 
     /// Everything that is wrong with `document`.
     pub(in crate::engine) fn findings(&self, document: &Value) -> Vec<Finding> {
         let mut findings = BTreeSet::new();
-        for error in self.validator.iter_errors(document) {
-            findings.extend(word(&error, &self.schema));
+        if let Err(error) = self.compiled.validate(document, self.index) {
+            self.word_all(&error, document, &mut findings);
         }
         broken_integers(document, &self.schema, &self.schema, String::new(), &mut findings);
         findings.into_iter().collect()
+    }
+
+    /// What an error says, or those that it groups.
+    fn word_all(&self, error: &ValidationError<'_, '_>, document: &Value, out: &mut BTreeSet<Finding>) {
+        let groups = matches!(
+            error.kind,
+            ErrorKind::Schema { .. } | ErrorKind::Reference { .. } | ErrorKind::Group | ErrorKind::AllOf
+        );
+        if groups && !error.causes.is_empty() {
+            error.causes.iter().for_each(|cause| self.word_all(cause, document, out));
+        } else {
+            out.extend(word(error, document, &self.schema));
+        }
+    }
+}
+
+/// Whether a text can be read; whatever is none is refused by its type.
+fn text<T, E>(value: &Value, parse: impl Fn(&str) -> Result<T, E>) -> Result<(), Box<dyn std::error::Error>> {
+    match value.as_str().map(parse) {
+        Some(Err(_)) => Err("it can't be read".into()),
+        _ => Ok(()),
     }
 }
 
@@ -98,57 +124,60 @@ pub(super) fn check(kind: &str, document: &Value) -> Vec<Finding> {
     SCHEMAS[known].findings(document)
 }
 
-fn word(error: &ValidationError<'_>, root: &Value) -> Vec<Finding> {
-    let (field, schema) = locate(error, root);
-    let value = error.instance().as_ref();
+fn word(error: &ValidationError<'_, '_>, document: &Value, root: &Value) -> Vec<Finding> {
+    let (field, value, schema) = locate(error, document, root);
     let one = |message: String| vec![Finding::value(field.as_str(), message)];
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            unexpected.iter().map(|name| unknown_field(&field, name, schema, value)).collect()
+    match &error.kind {
+        ErrorKind::AdditionalProperties { got } => {
+            got.iter().map(|name| unknown_field(&field, name, schema, value)).collect()
         }
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            vec![Finding::key(child(&field, name), "is missing")]
+        ErrorKind::Required { want } => {
+            want.iter().map(|name| Finding::key(child(&field, name), "is missing")).collect()
         }
-        ValidationErrorKind::Enum { options } => match value.as_str() {
-            Some(word) => unknown_word(&field, word, options),
+        ErrorKind::Enum { want } => match value.as_str() {
+            Some(word) => unknown_word(&field, word, want),
             None => Vec::new(),
         },
-        ValidationErrorKind::Type { .. } if is_quantity(schema) => one(quantity(schema, value)),
-        ValidationErrorKind::Type { kind } => {
-            one(format!("must be {}, is {}{}", wanted(kind), described(value), hint(kind, value)))
+        ErrorKind::Type { .. } if is_quantity(schema) => one(quantity(schema, value)),
+        ErrorKind::Type { want, .. } => {
+            one(format!("must be {}, is {}{}", wanted(*want), described(value), hint(*want, value)))
         }
-        ValidationErrorKind::Pattern { .. } | ValidationErrorKind::Format { .. } => {
-            one(quantity(schema, value))
-        }
-        ValidationErrorKind::MinProperties { .. } => one(format!("needs exactly one of {}", names(schema))),
-        ValidationErrorKind::MaxProperties { .. } => {
+        ErrorKind::Pattern { .. } | ErrorKind::Format { .. } => one(quantity(schema, value)),
+        ErrorKind::MinProperties { .. } => one(format!("needs exactly one of {}", names(schema))),
+        ErrorKind::MaxProperties { .. } => {
             vec![Finding::key(field, format!("may have only one of {}", names(schema)))]
         }
-        ValidationErrorKind::MinItems { limit } => one(format!("needs at least {limit} entry")),
-        ValidationErrorKind::Minimum { limit } => one(format!("must be at least {limit}, is {value}")),
-        ValidationErrorKind::Maximum { limit } => one(format!("must be at most {limit}, is {value}")),
-        other => one(format!("does not hold to {} of the schema", other.keyword())),
+        ErrorKind::MinItems { want, .. } => one(format!("needs at least {want} entry")),
+        ErrorKind::Minimum { want, .. } => one(format!("must be at least {want}, is {value}")),
+        ErrorKind::Maximum { want, .. } => one(format!("must be at most {want}, is {value}")),
+        ErrorKind::UniqueItems { got: [first, again] } => {
+            one(format!("has the same twice: {first} and {again}, counted from 0"))
+        }
+        _ => one(format!("does not hold to the schema {}", error.schema_url)),
     }
 }
 
-/// The field an error speaks of, and the schema that stands there.
-fn locate<'s>(error: &ValidationError<'_>, root: &'s Value) -> (String, &'s Value) {
+/// The field an error speaks of, its value, and the schema that stands there.
+fn locate<'s, 'v>(
+    error: &ValidationError<'_, '_>,
+    document: &'v Value,
+    root: &'s Value,
+) -> (String, &'v Value, &'s Value) {
     let mut field = String::new();
-    let mut schema = dereferenced(root, root);
-    for segment in error.instance_path().segments() {
-        match segment {
-            LocationSegment::Property(name) => {
-                field = child(&field, &name);
-                schema = below(schema, &name, root);
+    let (mut value, mut schema) = (document, dereferenced(root, root));
+    for token in &error.instance_location.tokens {
+        match token {
+            InstanceToken::Prop(name) => {
+                field = child(&field, name);
+                (value, schema) = (&value[&**name], below(schema, name, root));
             }
-            LocationSegment::Index(index) => {
+            InstanceToken::Item(index) => {
                 field = format!("{field}[{index}]");
-                schema = dereferenced(&schema["items"], root);
+                (value, schema) = (&value[index], dereferenced(&schema["items"], root));
             }
         }
     }
-    (field, schema)
+    (field, value, schema)
 }
 
 /// The schema of the field `name` of an object with `schema`.
@@ -174,8 +203,8 @@ fn unknown_field(parent: &str, name: &str, schema: &Value, value: &Value) -> Fin
     Finding::key(child(parent, name), message).near(near)
 }
 
-fn unknown_word(field: &str, word: &str, options: &Value) -> Vec<Finding> {
-    let known: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+fn unknown_word(field: &str, word: &str, options: &[Value]) -> Vec<Finding> {
+    let known: Vec<&str> = options.iter().filter_map(Value::as_str).collect();
     let message = format!("{} is not one of {}", described(&json!(word)), known.join(", "));
     vec![Finding::value(field, message).near(nearest(word, known))]
 }
@@ -208,22 +237,17 @@ fn quantity(schema: &Value, value: &Value) -> String {
     refused.unwrap_or_else(quotes)
 }
 
-fn wanted(kind: &TypeKind) -> String {
-    let of = |name: &str| match name {
-        "object" => "a map".to_owned(),
-        "array" => "a list".to_owned(),
-        "string" => "a text".to_owned(),
-        "boolean" => "true or false".to_owned(),
-        "integer" => "a whole number".to_owned(),
-        "number" => "a number".to_owned(),
-        other => other.to_owned(),
+fn wanted(types: Types) -> String {
+    let of = |one| match one {
+        Type::Object => "a map",
+        Type::Array => "a list",
+        Type::String => "a text",
+        Type::Boolean => "true or false",
+        Type::Integer => "a whole number",
+        Type::Number => "a number",
+        Type::Null => "empty",
     };
-    match kind {
-        TypeKind::Single(single) => of(single.as_str()),
-        TypeKind::Multiple(several) => {
-            several.iter().map(|one| of(one.as_str())).collect::<Vec<_>>().join(" or ")
-        }
-    }
+    types.iter().map(of).collect::<Vec<_>>().join(" or ")
 }
 
 /// A value in a message: its kind, and its text where that is short.
@@ -239,18 +263,15 @@ pub(in crate::engine) fn described(value: &Value) -> String {
     }
 }
 
-fn hint(kind: &TypeKind, value: &Value) -> &'static str {
-    match (kind, value) {
-        (TypeKind::Single(single), Value::Bool(_) | Value::Number(_)) if single.as_str() == "string" => {
-            ": put it in quotes"
-        }
-        (TypeKind::Single(single), Value::String(text)) if single.as_str() == "boolean" => {
-            match text.to_ascii_lowercase().as_str() {
-                "yes" | "on" | "y" => ": write true",
-                "no" | "off" | "n" => ": write false",
-                _ => "",
-            }
-        }
+fn hint(types: Types, value: &Value) -> &'static str {
+    let only = |wanted| types.contains(wanted) && types.iter().count() == 1;
+    match value {
+        Value::Bool(_) | Value::Number(_) if only(Type::String) => ": put it in quotes",
+        Value::String(text) if only(Type::Boolean) => match text.to_ascii_lowercase().as_str() {
+            "yes" | "on" | "y" => ": write true",
+            "no" | "off" | "n" => ": write false",
+            _ => "",
+        },
         _ => "",
     }
 }
