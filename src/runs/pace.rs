@@ -7,32 +7,29 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Commits within [`OFTEN`] that are as many as one run makes.
-const FEW_COMMITS: u32 = 10;
-/// See [`Pace`].
-const OFTEN: Duration = Duration::from_millis(100);
 /// How long facts are gathered after a commit, where there are many.
-const GATHERED: Duration = Duration::from_millis(5);
+const GATHERED: Duration = Duration::from_millis(20);
+/// So many commits may come without a rest, as many as one run makes, and one more each [`GATHERED`].
+const FREE: u32 = 10;
 
-/// How often there are commits: how many since a moment that is at most [`OFTEN`] ago at the last of them.
+/// A bucket of [`FREE`] commits that fills up by one each [`GATHERED`].
 pub(super) struct Pace {
-    since: Instant,
-    commits: u32,
+    full: Instant,
 }
 
 impl Pace {
     /// Without a commit so far.
     pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, commits: 0 }
+        Self { full: now }
     }
 
     /// Until when facts are gathered after a commit at `now`.
     pub(super) fn committed(&mut self, now: Instant) -> Instant {
-        if now.duration_since(self.since) > OFTEN {
-            *self = Self::new(now);
-        }
-        self.commits += 1;
-        if self.commits > FEW_COMMITS { now + GATHERED } else { now }
+        let free = GATHERED * FREE;
+        // Events do not rest: what they take beyond is not owed.
+        let missing = (self.full.saturating_duration_since(now) + GATHERED).min(free + GATHERED);
+        self.full = now + missing;
+        now + missing.saturating_sub(free)
     }
 }
 
@@ -59,19 +56,22 @@ mod tests {
 
     #[test]
     fn what_comes_more_often_is_gathered() {
-        let rests = rests(0..30);
-        assert_eq!((&rests[..10], &rests[10..]), (&[0; 10][..], &[5; 20][..]));
+        assert_eq!(rests([0; 12]), [[0; 10].as_slice(), &[20, 20]].concat());
+        // Who rests each time goes on at that pace.
+        let resting: Vec<u64> = [0; 10].into_iter().chain((0..50).map(|number| number * 20)).collect();
+        assert_eq!(rests(resting), [[0; 10].as_slice(), &[20; 50]].concat());
     }
 
     #[test]
-    fn it_counts_anew_once_the_time_is_over() {
-        // The eleventh is within the time to the millisecond, the twelfth is not, and nor are the ten after it.
-        let commits = (0..10).chain([100]).chain(101..112);
-        assert_eq!(rests(commits), [[0; 10].as_slice(), &[5], &[0; 10], &[5]].concat());
+    fn quiet_gives_as_many_as_it_lasts_and_no_more_than_ten() {
+        let after = |quiet: u64| rests([0; 40].into_iter().chain([quiet; 12])).split_off(40);
+        assert_eq!(after(20), [20; 12]);
+        assert_eq!(after(60), [[0; 2].as_slice(), &[20; 10]].concat());
+        assert_eq!(after(60_000), [[0; 10].as_slice(), &[20; 2]].concat());
     }
 
     #[test]
-    fn ten_within_each_time_are_never_many() {
-        assert_eq!(rests((0..100).map(|number| number * 11)), [0; 100]);
+    fn one_each_twenty_milliseconds_is_never_many() {
+        assert_eq!(rests((0..100).map(|number| number * 20)), [0; 100]);
     }
 }

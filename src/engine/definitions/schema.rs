@@ -45,7 +45,7 @@ impl Finding {
 /// A JSON Schema with its validator, for documents that are worded as definitions are.
 pub(in crate::engine) struct KindSchema {
     schema: Value,
-    compiled: Schemas,
+    schemas: Schemas,
     index: SchemaIndex,
 }
 
@@ -73,18 +73,16 @@ impl KindSchema {
         compiler.enable_format_assertions();
         compiler.register_format(Format { name: SPAN_FORMAT, func: |value| text(value, Span::parse) });
         compiler.register_format(Format { name: SIZE_FORMAT, func: |value| text(value, ByteSize::parse) });
-        let mut compiled = Schemas::new();
-        let index = compiler
-            .add_resource(PLACE, schema.clone())
-            .and_then(|()| compiler.compile(PLACE, &mut compiled))
-            .expect("the schema of a kind is valid");
-        Self { schema, compiled, index }
+        let mut schemas = Schemas::new();
+        compiler.add_resource(PLACE, schema.clone()).expect("the place of a schema is a URL");
+        let index = compiler.compile(PLACE, &mut schemas).expect("the schema of a kind is valid");
+        Self { schema, schemas, index }
     }
 
     /// Everything that is wrong with `document`.
     pub(in crate::engine) fn findings(&self, document: &Value) -> Vec<Finding> {
         let mut findings = BTreeSet::new();
-        if let Err(error) = self.compiled.validate(document, self.index) {
+        if let Err(error) = self.schemas.validate(document, self.index) {
             self.word_all(&error, document, &mut findings);
         }
         broken_integers(document, &self.schema, &self.schema, String::new(), &mut findings);

@@ -6,7 +6,7 @@
 //!
 //! Memory only. If we die, whoever reads on begins with the database.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ const BYTES: usize = 2 << 20;
 /// About what an event takes beside its body, bytes.
 const ATTRIBUTES: usize = 512;
 
-/// All events after some position, without a gap.
+/// All events after some position.
 #[derive(Debug, Default)]
 struct Ring {
     events: VecDeque<Stored>,
@@ -65,12 +65,25 @@ impl Arrivals {
     }
 
     /// These were written, in this order.
-    pub(super) fn learn(&self, events: impl IntoIterator<Item = Stored>) {
+    pub(super) fn learn(&self, events: Vec<Stored>) {
+        if events.is_empty() {
+            return;
+        }
         let mut ring = lock(&self.ring);
         events.into_iter().for_each(|stored| ring.push(stored));
         let newest = ring.newest;
         drop(ring);
         self.tell(newest);
+    }
+
+    /// These are not in the inbox any more.
+    pub(super) fn remove(&self, positions: &BTreeSet<u64>) {
+        if positions.is_empty() {
+            return;
+        }
+        let mut ring = lock(&self.ring);
+        ring.events.retain(|stored| !positions.contains(&stored.position));
+        ring.bytes = ring.events.iter().map(weight).sum();
     }
 
     /// The newest event is at `arrived`, whatever was known.
@@ -165,7 +178,7 @@ mod tests {
         assert_eq!(after(&mut reader, 7), Some(vec![]));
         assert_eq!(after(&mut reader, 6), None, "it was there before");
         assert!(reader.more().now_or_never().is_none(), "nothing came");
-        arrivals.learn([stored(8, 1), stored(9, 1)]);
+        arrivals.learn(vec![stored(8, 1), stored(9, 1)]);
         assert_eq!(reader.more().now_or_never(), Some(Some(())));
         assert_eq!(after(&mut reader, 7), Some(vec![8, 9]));
         assert_eq!(after(&mut reader, 8), Some(vec![9]));
@@ -178,14 +191,14 @@ mod tests {
     fn it_is_bounded_in_number_and_size() {
         let arrivals = Arrivals::after(0);
         let mut reader = arrivals.reader();
-        arrivals.learn((1..=300).map(|position| stored(position, 1)));
+        arrivals.learn((1..=300).map(|position| stored(position, 1)).collect());
         assert_eq!(after(&mut reader, 43), None);
         assert_eq!(after(&mut reader, 44), Some((45..=300).collect()));
-        arrivals.learn([stored(301, BYTES - 10_000)]);
+        arrivals.learn(vec![stored(301, BYTES - 10_000)]);
         assert_eq!(after(&mut reader, 300), Some(vec![301]));
         let few = lock(&arrivals.ring).events.len();
         assert!((2..20).contains(&few), "{few}");
-        arrivals.learn([stored(302, BYTES + 1)]);
+        arrivals.learn(vec![stored(302, BYTES + 1)]);
         assert_eq!((after(&mut reader, 301), after(&mut reader, 302)), (None, Some(vec![])));
     }
 
@@ -193,10 +206,23 @@ mod tests {
     fn there_is_no_gap() {
         let arrivals = Arrivals::after(0);
         let mut reader = arrivals.reader();
-        arrivals.learn([stored(1, 1), stored(4, 1)]);
+        arrivals.learn(vec![stored(1, 1), stored(4, 1)]);
         assert_eq!((after(&mut reader, 1), after(&mut reader, 3)), (None, Some(vec![4])));
         arrivals.forget(6);
         assert_eq!(reader.more().now_or_never(), Some(Some(())), "two came that it does not have");
         assert_eq!((after(&mut reader, 4), after(&mut reader, 6)), (None, Some(vec![])));
+    }
+
+    #[test]
+    fn what_expired_does_not_come() {
+        let arrivals = Arrivals::after(0);
+        let mut reader = arrivals.reader();
+        arrivals.learn(vec![stored(1, 10), stored(2, 20), stored(3, 30)]);
+        arrivals.remove(&BTreeSet::from([2]));
+        assert_eq!(after(&mut reader, 0), Some(vec![1, 3]));
+        assert_eq!(lock(&arrivals.ring).bytes, 40 + 2 * ATTRIBUTES);
+        arrivals.remove(&BTreeSet::from([3]));
+        arrivals.learn(vec![stored(4, 1)]);
+        assert_eq!(after(&mut reader, 0), Some(vec![1, 4]));
     }
 }

@@ -1,5 +1,6 @@
 //! The records in SQL: lead, commit with its fold into history, scan.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _};
@@ -139,6 +140,7 @@ pub(super) struct Commit {
     writes: Arc<[Write]>,
     rows: Vec<(String, Option<String>)>,
     keys: Keys,
+    removed: BTreeSet<u64>,
     revision: Answer,
     reply: oneshot::Sender<Reply<Answer>>,
 }
@@ -159,7 +161,10 @@ impl Commit {
         };
         let rows = writes.iter().map(encode).collect::<Result<_, _>>()?;
         let (reply, answer) = oneshot::channel();
-        Ok((Self { term: fence.term, writes, rows, keys, revision: Ok(0), reply }, answer))
+        Ok((
+            Self { term: fence.term, writes, rows, keys, removed: BTreeSet::new(), revision: Ok(0), reply },
+            answer,
+        ))
     }
 }
 
@@ -175,6 +180,7 @@ impl Work for Commit {
         }
         state.revision += 1;
         self.revision = Ok(state.revision);
+        self.removed.clear();
         for (write, (key, value)) in self.writes.iter().zip(&self.rows) {
             put(connection, key, value.as_deref())?;
             fold::apply(connection, write, value.as_deref())?;
@@ -183,10 +189,15 @@ impl Work for Commit {
             {
                 let mut delete = connection.prepare_cached("DELETE FROM inbox WHERE seq = ?1")?;
                 delete.execute([number(position)])?;
+                self.removed.insert(position);
             }
         }
         connection.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(state.revision)])?;
         Ok(())
+    }
+
+    fn take_removed(&mut self) -> BTreeSet<u64> {
+        std::mem::take(&mut self.removed)
     }
 
     fn changes(&self) -> Option<(u64, Vec<Row>)> {

@@ -7,6 +7,7 @@
 //! by its key, and dispatch folds the records anew. The log of writes is looked after between batches: see
 //! `checkpointer`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -39,6 +40,11 @@ pub(super) trait Work: Send {
     /// The events that it wrote to the inbox; asked once it is committed.
     fn take_arrived(&mut self) -> Vec<Stored> {
         Vec::new()
+    }
+
+    /// Where events were that it took out of the inbox; asked once it is committed.
+    fn take_removed(&mut self) -> BTreeSet<u64> {
+        BTreeSet::new()
     }
 
     /// Whether what it wrote should go from the log of writes to the database at once, so that the file
@@ -158,7 +164,10 @@ impl Writer {
             Ok((state, refused)) => {
                 self.state = state;
                 let written = batch.iter_mut().zip(&refused).filter(|(_, refused)| refused.is_none());
-                self.arrivals.learn(written.flat_map(|(work, _)| work.take_arrived()));
+                for (work, _) in written {
+                    self.arrivals.learn(work.take_arrived());
+                    self.arrivals.remove(&work.take_removed());
+                }
                 let logged = batch.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
                 let changes = logged.filter_map(|(work, _)| work.changes()).collect();
                 if refused.iter().any(Option::is_some) || batch.iter().any(|work| work.checkpoints()) {
