@@ -111,9 +111,6 @@ pub enum ServeError {
     /// Another has this instance's name.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The client that asks for gates.
-    #[error("the HTTP client can't be made: {0}")]
-    Http(reqwest::Error),
     /// The `OTEL_*` variables.
     #[error(transparent)]
     Traces(#[from] TracesError),
@@ -323,7 +320,7 @@ impl Parts {
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (facts, told) = mpsc::channel::<Input>(FACTS);
         let (reports, ordered_reports) = mpsc::channel::<u64>(REPORTS);
-        let probes = self.ask_gates(supervisor, facts.clone())?;
+        let probes = self.ask_gates(supervisor, facts.clone());
         let launcher = Launcher {
             executor: Arc::clone(&self.executor),
             records: Arc::new(self.store.clone()),

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures::future::join_all;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use crate::engine::definitions::quantity::Span;
 use crate::engine::ids::{FiringId, ObjectName};
 use crate::engine::machine::{Answer, Input, Probe, Question};
 use crate::outside::clock::Clock;
-use crate::outside::http::innermost;
+use crate::outside::http::{Asking, innermost};
 
 /// Gates that are asked at once, and of them those of one trigger.
 const AT_ONCE: usize = 64;
@@ -32,8 +32,8 @@ const OF_A_TRIGGER: usize = 16;
 /// What asks for gates.
 #[derive(Clone)]
 pub struct Gates {
-    /// Goes where it is told and nowhere else; see [`crate::outside::http::asking`].
-    pub client: Client,
+    /// Goes where it is told and nowhere else.
+    pub asking: Asking,
     /// To dispatch.
     pub facts: mpsc::Sender<Input>,
     /// The time.
@@ -84,7 +84,11 @@ impl Gates {
             GateMethod::Get => Method::GET,
             GateMethod::Head => Method::HEAD,
         };
-        let request = self.client.request(method, &question.url).timeout(millis(patience_ms));
+        let client = match self.asking.client().await {
+            Ok(client) => client,
+            Err(why) => return Answer::Silence(format!("could not be asked: {why}")),
+        };
+        let request = client.request(method, &question.url).timeout(millis(patience_ms));
         match request.send().await {
             // What follows the head is dropped unread, with the connection.
             Ok(answer) => Answer::Status(answer.status().as_u16()),
