@@ -3,6 +3,7 @@
 mod cli;
 
 use std::io::IsTerminal as _;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -35,7 +36,9 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error).context("can't start")),
     };
-    match runtime.block_on(cli.run()) {
+    // Without its type, or each way to drive a future would have all verbs compiled into it once more.
+    let verb: Pin<Box<dyn Future<Output = anyhow::Result<ExitCode>>>> = Box::pin(cli.run());
+    match runtime.block_on(verb) {
         Ok(code) => code,
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,13 +134,22 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
+    serve_until(config, origin, Box::pin(stop), Box::new(ready)).await
+}
+
+/// One for all callers, or all that serves would be compiled for each of them.
+async fn serve_until(
+    config: ServeConfig,
+    origin: Origin,
+    mut stop: Pin<Box<dyn Future<Output = ()> + '_>>,
+    ready: Box<dyn FnOnce(SocketAddr) + '_>,
+) -> Result<(), ServeError> {
     if config.insecure_no_auth && !config.listen.ip().is_loopback() {
         return Err(ServeError::Exposed(config.listen));
     }
     let auth = auth(&config)?;
     let bus = bus(&config).await?;
     let clock = Clock::System;
-    let mut stop = pin!(stop);
     let store = tokio::select! {
         store = take_over(&config.data_dir, &clock) => store?,
         () = &mut stop => return Ok(()),
