@@ -70,7 +70,9 @@ impl Arrivals {
             return;
         }
         let mut ring = lock(&self.ring);
-        events.into_iter().for_each(|stored| ring.push(stored));
+        for stored in events {
+            ring.push(stored);
+        }
         let newest = ring.newest;
         drop(ring);
         self.tell(newest);
