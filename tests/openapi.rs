@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -81,4 +82,30 @@ async fn every_operation_is_described_with_its_errors_and_its_token() {
         }
     }
     assert_eq!(operations, 24);
+}
+
+/// The status of an answer, and the problem where it is one: a stream has no end.
+async fn ask(server: &Server, method: &str, path: &str) -> (u16, String) {
+    let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+    let request = client().request(method, format!("{}{path}", server.url)).bearer_auth(TOKEN);
+    let answer = request.header("idempotency-key", "served").send().await.unwrap();
+    let status = answer.status();
+    let told = if status.is_success() { String::new() } else { answer.text().await.unwrap() };
+    (status.as_u16(), told)
+}
+
+#[tokio::test]
+async fn every_operation_that_is_described_is_served() {
+    let (_home, server) = server();
+    let described = client().get(format!("{}/openapi.json", server.url)).send().await.unwrap();
+    let described: Value = described.json().await.unwrap();
+    let (status, told) = ask(&server, "get", "/api/v1/nothing").await;
+    assert!(status == 404 && told.contains("resource /api/"), "{told}");
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        let path = path.replace(['{', '}'], "");
+        for method in methods.as_object().unwrap().keys() {
+            let (status, told) = ask(&server, method, &path).await;
+            assert!(status != 405 && !told.contains("resource /api/"), "{method} {path}: {status} {told}");
+        }
+    }
 }
