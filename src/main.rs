@@ -11,11 +11,6 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, LogFormat};
 
-/// Quicker than glibc's where threads free what others have allocated, which each event goes through, and gives
-/// more back.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     if let Some(code) = shim() {
         return code;
