@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kickoff::engine::definitions::Snapshot;
+use kickoff::engine::definitions::compile::compile;
+use kickoff::engine::definitions::load::load;
+use kickoff::engine::definitions::model::Secrets;
 use kickoff::engine::event::{Attributes, Event, Ingress, Millis, rfc3339};
 use kickoff::engine::ids::ObjectName;
 use kickoff::engine::machine::{
@@ -290,7 +293,7 @@ fn addresses_are_told_where_there_is_one() {
         (
             Some("https://kickoff.example/tests/"),
             json!({"type": "event", "uri": format!("https://kickoff.example/tests/api/v1/events/{key}")}),
-            json!({"id": "smoke", "uri": "https://kickoff.example/tests/api/v1/templates/smoke"}),
+            json!({"id": "smoke", "uri": "https://kickoff.example/tests/api/v1/templates/default/smoke"}),
         ),
     ] {
         let mut world = World::new(Results::CdEvents, url);
@@ -302,6 +305,32 @@ fn addresses_are_told_where_there_is_one() {
             assert_eq!(*begun, wanted);
         }
         assert_eq!(contents[2]["testSuite"], suite);
+    }
+}
+
+/// The server's own namespace has another of the same name.
+#[test]
+fn the_address_of_a_template_has_its_namespace() {
+    let mut loaded = load(&[("a.yaml".to_owned(), DEFINITIONS.to_owned())], "default");
+    let container = json!({"name": "main", "image": "busybox", "command": ["true"]});
+    let spec = json!({"job": {"spec": {"template": {"spec": {"containers": [container]}}}}});
+    loaded.add_resource("JobTemplate", &ObjectName::new("shop", "smoke"), &spec);
+    let mut world = World::new(Results::CdEvents, Some("https://kickoff.example"));
+    world.snapshot = compile(&loaded, &Secrets::default(), None);
+    world.step(Input::Definitions);
+    for (id, namespace) in [("1", "shop"), ("2", "default")] {
+        world.told.clear();
+        let target = Target::Template(ObjectName::new(namespace, "smoke"));
+        let command = Command::Run { target, params: BTreeMap::new(), environment: None };
+        world.command(&command, id, None);
+        world.rest();
+        let uri = format!("https://kickoff.example/api/v1/templates/{namespace}/smoke");
+        let events = world.cdevents();
+        assert_eq!(steps(&events), ["queued", "started", "finished"]);
+        for event in events {
+            let suite = &event["subject"]["content"]["testSuite"];
+            assert_eq!(*suite, json!({"id": "smoke", "uri": uri}));
+        }
     }
 }
 

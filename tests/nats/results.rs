@@ -194,8 +194,9 @@ async fn steps_of_a_run_are_cdevents_on_request() {
         assert_eq!(told.data["subject"]["id"], run["id"]);
         assert_eq!(told.data["customData"]["params"], run["params"]);
         let what = &told.data["subject"]["content"];
-        let suite = json!({"id": "tally", "uri": format!("{public}/api/v1/templates/tally")});
-        assert_eq!(what["testSuite"], suite);
+        let path = "/api/v1/templates/default/tally";
+        assert_eq!(what["testSuite"], json!({"id": "tally", "uri": format!("{public}{path}")}));
+        assert_eq!(server.get(path).await["name"], "tally", "the link leads there");
         if step == "finished" {
             assert_eq!(what["outcome"], "success");
         } else {

@@ -12,6 +12,7 @@ use super::record::Run;
 use super::report::{Report, Told};
 use super::state::MachineConfig;
 use crate::engine::event::rfc3339;
+use crate::engine::ids::ObjectName;
 use crate::engine::manual::MANUAL_TYPE;
 use crate::engine::schedule::SCHEDULE_DUE;
 use crate::engine::verdict::Outcome;
@@ -48,7 +49,9 @@ fn content(run: &Run, told: Told, config: &MachineConfig) -> Value {
         "environment": { "id": run.environment.as_ref().unwrap_or(&run.namespace) },
         "testSuite": { "id": run.template.name },
     });
-    if let Some(uri) = config.api_url(&format!("templates/{}", run.template.name)) {
+    // With the namespace also where it is the server's own: there it leads to the same.
+    let ObjectName { namespace, name } = &run.template;
+    if let Some(uri) = config.api_url(&format!("templates/{namespace}/{name}")) {
         content["testSuite"]["uri"] = uri.into();
     }
     match told {
