@@ -38,7 +38,8 @@ impl Held {
         let held = self.0.get(namespace).copied().unwrap_or_default();
         let message = format!(
             "has regular expressions and globs that hold {} KiB of memory; the {}s of namespace {namespace} may \
-             hold {} KiB in all, and others of them hold {} KiB: write fewer, repeat less, or write [A-Za-z0-9_] for \\w",
+             hold {} KiB in all, and others of them hold {} KiB: write fewer, repeat less, or write [A-Za-z0-9_] \
+             for \\w",
             bytes.div_ceil(1 << 10),
             document.kind(),
             MOST >> 10,
