@@ -245,3 +245,42 @@ fn patterns_of_one_trigger_are_no_more_than_so_much_and_the_rest_is_not_compiled
     let begins = "Trigger shop/large: spec.match: has patterns that compile to more than 8 MiB in all";
     assert!(told[0].starts_with(begins), "{told:#?}");
 }
+
+#[test]
+fn what_is_told_of_a_resource_is_bounded_also_where_others_quote_it() {
+    // Below what a cluster prunes.
+    let unknown: serde_json::Map<String, Value> =
+        (0..5_000).map(|at| (format!("x{at}"), json!(at))).collect();
+    let many = json!({"sources": [], "runs": [{"template": "smoke"}], "match": [{"not": unknown}]});
+    let mut long = template();
+    long["timeout"] = json!("x".repeat(100_000));
+    let runs = vec![json!({"template": "long"}); 200];
+    let resources = [
+        ("Trigger", "shop", "many", many),
+        ("JobTemplate", "shop", "long", long),
+        ("Trigger", "shop", "quotes", json!({"sources": [], "runs": runs})),
+        ("JobTemplate", "shop", "smoke", template()),
+    ];
+    let made = snapshot(&loaded(&[], &resources, ""), None);
+    let all = told(&made);
+    for (name, told_of_it) in [("many", 101), ("quotes", 101)] {
+        let of_it: Vec<&String> =
+            all.iter().filter(|told| told.starts_with(&format!("Trigger shop/{name}: "))).collect();
+        assert_eq!(of_it.len(), told_of_it, "{name}");
+        assert!(of_it.iter().any(|told| told.ends_with(" further problems")), "{name}");
+    }
+    assert!(all.iter().all(|told| told.len() < 3_000), "no text is longer than it helps");
+}
+
+#[test]
+fn bodies_for_a_webhook_of_a_namespace_are_no_larger_than_usual() {
+    let mut large = hook();
+    large["maxBody"] = json!("26Mi");
+    let told = told(&snapshot(&loaded(&[], &[("Webhook", "shop", "large", large.clone())], ""), None));
+    let wanted = "Webhook shop/large: spec.maxBody: must be at most 25Mi for a resource: all senders share the room \
+                  for bodies";
+    assert_eq!(told, [wanted]);
+    large["maxBody"] = json!("25Mi");
+    let made = snapshot(&loaded(&[], &[("Webhook", "shop", "large", large)], ""), None);
+    assert!(made.problems.is_empty(), "{:#?}", made.problems);
+}
