@@ -15,6 +15,7 @@ pub mod lease;
 pub mod machine;
 pub mod manual;
 pub mod nats;
+mod pattern;
 pub mod pod;
 pub mod render;
 pub mod rollout;

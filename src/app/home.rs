@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::config::{ExecutorKind, ServeConfig};
+use crate::engine::definitions::writer::Instance;
 use crate::engine::lease::Holder;
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::Api;
@@ -28,6 +29,8 @@ pub(super) struct Abroad {
     /// The same as runs use, for what only a cluster's has.
     pub(super) executor: KubernetesExecutor,
     pub(super) api: Api,
+    /// Who we are there: where the Lease is, and whose.
+    pub(super) me: Instance,
     /// Why it may not be changed.
     pub(super) unheld: watch::Receiver<Vec<String>>,
     pub(super) keeper: LeaseKeeper,
@@ -91,7 +94,8 @@ async fn on_cluster(
         lease: Some(lease),
     });
     let executor = executor.map_err(io("open the folder of logs that are being written"))?;
-    let abroad = Some(Abroad { executor: executor.clone(), api, unheld, keeper });
+    let me = Instance { namespace: connection.namespace.clone(), name: config.instance.clone() };
+    let abroad = Some(Abroad { executor: executor.clone(), api, me, unheld, keeper });
     let namespace = config.namespace.clone().unwrap_or(connection.namespace);
     Ok(Home { namespace, executor: Arc::new(executor), abroad })
 }

@@ -4,7 +4,7 @@
 //! problems with places, `compile` turns documents into a snapshot, `index` finds the candidate
 //! triggers of an event, `clause` says whether a trigger's sources take one, `grants` what a cluster must allow
 //! for that, `hints` what can't come, `crd` how a cluster has definitions as resources, `tenants`
-//! what those may do, `standing` what is told of them.
+//! what those may do, `standing` what is told of them, `writer` which of several servers tells it.
 
 pub mod clause;
 pub mod compile;
@@ -22,6 +22,7 @@ pub mod quantity;
 pub(in crate::engine) mod schema;
 pub mod standing;
 pub mod tenants;
+pub mod writer;
 pub(in crate::engine) mod yaml;
 
 pub use clause::{

@@ -6,6 +6,8 @@ use globset::GlobBuilder;
 use regex_automata::meta::{Config, Regex};
 use regex_automata::util::syntax;
 
+use super::pattern::LEAST;
+
 /// Largest compiled glob, bytes.
 const LARGEST: usize = 1 << 18;
 /// What may mean more in a glob than itself.
@@ -44,6 +46,11 @@ impl Glob {
     /// The regular expression that it stands for.
     pub fn expression(&self) -> &str {
         &self.expression
+    }
+
+    /// What it holds of memory, bytes, as patterns count.
+    pub(super) fn size(&self) -> usize {
+        self.regex.memory_usage().max(LEAST)
     }
 
     /// Whether it matches.

@@ -105,8 +105,9 @@ impl Rule {
         if let Some(problem) = compile::too_many(rules) {
             return Err(vec![problem]);
         }
-        let mut problems = Vec::new();
+        let mut problems = compile::Problems::default();
         let all = compile::list(rules, "match", "", &mut problems);
+        let problems = problems.into_all();
         if problems.is_empty() {
             let watches = !watched(&all).is_empty();
             Ok(Self { all, watches })
@@ -143,6 +144,11 @@ impl Rule {
     /// Whether any rule asks for `changed`.
     pub fn watches(&self) -> bool {
         self.watches
+    }
+
+    /// What the patterns in it hold of memory, bytes.
+    pub fn size(&self) -> usize {
+        size(&self.all)
     }
 
     /// What the `changed` paths give, hashed.
@@ -195,6 +201,17 @@ fn collect_equalities(nodes: &[Node], found: &mut Vec<(String, Vec<Value>)>) {
             Test::Any(_) | Test::Not(_) | Test::Changed(..) | Test::Cel(_) => {}
         }
     }
+}
+
+fn size(nodes: &[Node]) -> usize {
+    let of = |node: &Node| match &node.test {
+        Test::All(below) | Test::Any(below) => size(below),
+        Test::Not(below) => size(std::slice::from_ref(below)),
+        Test::Path(_, operator) => operator.size(),
+        Test::Cel(cel) => cel.size(),
+        Test::Changed(..) => 0,
+    };
+    nodes.iter().map(of).sum()
 }
 
 /// What a path of a rule gives in `root`, in order; an error says why it is refused.

@@ -2,6 +2,7 @@
 //! that follows them within their rights. Each test has a namespace of its own, and serves that alone.
 
 mod kinds;
+mod overlap;
 
 use std::io::Write as _;
 use std::process::{Output, Stdio};

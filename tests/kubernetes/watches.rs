@@ -1,5 +1,7 @@
 //! Changes of objects of any kind, and Events, of a real cluster: each is told once to whoever wants it.
 
+mod delivered;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

@@ -1,10 +1,12 @@
 //! Statuses of definitions that are resources: whether they are in force, when a trigger fired and what came of it.
 //!
 //! Each is written where it says something new, at most every ten seconds, and only while this server holds the
-//! name of its instance; one that was not seen yet is not written over. A status is made of what is in force and of the
-//! history, and compared with what was seen, or was written since, so nothing is lost by dying: the next process
-//! compares, and writes what is missing. One that is written to an object that was made anew meanwhile is refused by
-//! its uid.
+//! name of its instance; one that was not seen yet is not written over, nor is what another server wrote that still
+//! runs. A status is made of what is in force and of the history, and compared with what was seen, or was written
+//! since, so nothing is lost by dying: the next process compares, and writes what is missing. One that is written to
+//! an object that was made anew meanwhile is refused by its uid.
+
+mod others;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,11 +18,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::others::{Foreign, Left, Others};
 use super::InForce;
 use super::cluster::{Resource, Resources};
 use crate::engine::definitions::Snapshot;
 use crate::engine::definitions::crd::{GROUP, VERSION, plural};
+use crate::engine::definitions::model::resource_title;
 use crate::engine::definitions::standing::{Standings, seconds, status};
+use crate::engine::definitions::writer::Instance;
 use crate::engine::ids::ObjectName;
 use crate::engine::verdict::Outcome;
 use crate::outside::clock::Clock;
@@ -47,6 +52,8 @@ const COUNTS: [(&str, Option<Outcome>); 6] = [
 pub struct Statuses {
     /// The cluster.
     pub api: Api,
+    /// Who writes.
+    pub me: Instance,
     /// What is in force, and of which resources it was made.
     pub in_force: watch::Receiver<InForce>,
     /// The resources as they are now, with their statuses.
@@ -75,6 +82,8 @@ struct Written {
     /// Of triggers, as the history had it.
     summaries: BTreeMap<ObjectName, Summary>,
     summed: Option<(Instant, u64)>,
+    /// Who else writes.
+    others: Others,
     /// Why the last that was refused was so, until one is taken or there is none to write.
     refused: Option<String>,
 }
@@ -142,15 +151,42 @@ impl Statuses {
         if written.settled.as_ref().is_some_and(|settled| settled.is(&basis)) {
             return;
         }
-        if !self.write_each(&basis, written).await {
+        let foreign = self.foreign(&basis, written);
+        let Left { uids, told } = written.others.left(&self.api, &foreign, Instant::now()).await;
+        if !self.write_each(&basis, &uids, written).await {
             written.refused = None;
-            written.settled = Some(basis);
+            // Of what is left to others is looked again whether they are there.
+            written.settled = uids.is_empty().then_some(basis);
         }
-        self.tell(written.refused.as_ref());
+        self.tell(written.refused.iter().cloned().chain(told).collect());
+    }
+
+    /// What others wrote last.
+    fn foreign(&self, Basis { in_force, now, .. }: &Basis, written: &Written) -> Vec<Foreign> {
+        let mut foreign = Vec::new();
+        for (key, compiled) in &in_force.resources.all {
+            let Some(resource) = now.all.get(key).filter(|it| it.uid == compiled.uid) else { continue };
+            let Some(status) = written.status(resource) else { continue };
+            let Some(by) = Instance::other(status, &self.me) else { continue };
+            let (kind, name) = key;
+            foreign.push(Foreign {
+                uid: resource.uid.clone(),
+                title: resource_title(kind, &name.namespace, &name.name),
+                by,
+                generation: resource.generation,
+                observed: status["observedGeneration"].as_i64().unwrap_or_default(),
+            });
+        }
+        foreign
     }
 
     /// Writes what is to be written now; whether anything is not written for certain.
-    async fn write_each(&self, Basis { in_force, now, .. }: &Basis, written: &mut Written) -> bool {
+    async fn write_each(
+        &self,
+        Basis { in_force, now, .. }: &Basis,
+        left: &HashSet<String>,
+        written: &mut Written,
+    ) -> bool {
         if written.last.len() > 2 * now.all.len() {
             let uids: HashSet<&str> = now.all.values().map(|it| it.uid.as_str()).collect();
             written.last.retain(|uid, _| uids.contains(&**uid));
@@ -164,10 +200,14 @@ impl Statuses {
             else {
                 continue;
             };
+            if left.contains(&resource.uid) {
+                continue;
+            }
             // It is seen before long.
             let Some(known) = written.status(resource) else { continue };
             let standing = standings.standing(kind, name).but(&self.unheard(&in_force.snapshot, kind, name));
-            let more = more(kind, name, written.summaries.get(name));
+            let mut more = more(kind, name, written.summaries.get(name));
+            more.insert("instance".to_owned(), json!(self.me.to_string()));
             let made = status(known, compiled.generation, &standing, more, self.clock.now());
             let Some(made) = made else { continue };
             pending = true;
@@ -240,10 +280,9 @@ impl Statuses {
         self.api.merge(&path, &json!({ "metadata": { "uid": uid }, "status": status })).await
     }
 
-    fn tell(&self, refused: Option<&String>) {
+    fn tell(&self, now: Vec<String>) {
         self.trouble.send_if_modified(|told| {
-            let now: Vec<String> = refused.into_iter().cloned().collect();
-            if let Some(why) = now.first().filter(|why| !told.contains(why)) {
+            for why in now.iter().filter(|why| !told.contains(why)) {
                 warn!("{why}");
             }
             let new = *told != now;

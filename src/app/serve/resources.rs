@@ -17,11 +17,13 @@ use super::super::supervisor::Supervisor;
 use super::{Parts, ServeError};
 use crate::engine::definitions::Snapshot;
 use crate::engine::definitions::tenants::{Tenants, parse};
+use crate::engine::definitions::writer::Instance;
 use crate::outside::kubernetes::api::Api;
 
 /// What a loader was joined with.
 pub(super) struct Joined {
     api: Api,
+    me: Instance,
     lookups: Lookups,
     unheld: watch::Receiver<Vec<String>>,
     in_force: watch::Receiver<InForce>,
@@ -49,7 +51,7 @@ pub(super) async fn join(
     tenants: Tenants,
     abroad: Option<&Abroad>,
 ) -> (Loader, Option<Joined>) {
-    let Some(Abroad { api, unheld, .. }) = abroad else { return (loader, None) };
+    let Some(Abroad { api, me, unheld, .. }) = abroad else { return (loader, None) };
     let (lookups, needs, answers) = Lookups::new(api.clone(), &config.data_dir);
     let (told, in_force) = watch::channel(InForce::default());
     let mut seen = None;
@@ -61,7 +63,10 @@ pub(super) async fn join(
     }
     let resources = seen.as_ref().map(|(_, resources)| resources.clone());
     let loader = loader.with_cluster(FromCluster { resources, tenants, needs, answers, in_force: told });
-    (loader, Some(Joined { api: api.clone(), lookups, unheld: unheld.clone(), in_force, seen }))
+    (
+        loader,
+        Some(Joined { api: api.clone(), me: me.clone(), lookups, unheld: unheld.clone(), in_force, seen }),
+    )
 }
 
 impl Joined {
@@ -91,7 +96,7 @@ impl Parts {
 
     /// Follows what the cluster has, and tells there what came of it. It turns no delivery away.
     fn follow_resources(&self, supervisor: &mut Supervisor, joined: Option<Joined>) {
-        let Some(Joined { api, lookups, unheld, in_force, seen }) = joined else { return };
+        let Some(Joined { api, me, lookups, unheld, in_force, seen }) = joined else { return };
         supervisor.spawn("lookups", |cancel| async move {
             lookups.run(cancel).await;
             Ok(())
@@ -106,7 +111,8 @@ impl Parts {
         self.tell_trouble(supervisor, "statuses", false, told);
         let (history, clock) = (self.store.history(), self.clock.clone());
         let (deaf, blind) = (self.deaf.clone(), self.blind.clone());
-        let statuses = Statuses { api, in_force, resources, history, clock, unheld, deaf, blind, trouble };
+        let statuses =
+            Statuses { api, me, in_force, resources, history, clock, unheld, deaf, blind, trouble };
         supervisor.spawn("status writer", |cancel| async move {
             statuses.run(cancel).await;
             Ok(())

@@ -157,6 +157,15 @@ impl Globs {
         &self.texts
     }
 
+    /// What they hold of memory, bytes; plain texts not counted.
+    pub(super) fn size(&self) -> usize {
+        let of = |pattern: &Pattern| match pattern {
+            Pattern::Plain(_) => 0,
+            Pattern::Glob(glob) => glob.size(),
+        };
+        self.patterns.iter().map(of).sum()
+    }
+
     /// The texts, where each matches only itself.
     pub fn literals(&self) -> Option<&[String]> {
         (!self.texts.is_empty() && self.texts.iter().all(|text| is_plain(text))).then_some(&self.texts[..])

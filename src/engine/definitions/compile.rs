@@ -13,6 +13,7 @@ mod kubernetes;
 mod legs;
 mod names;
 mod nats;
+mod patterns;
 mod precedence;
 mod sources;
 mod template;
@@ -28,12 +29,13 @@ use std::sync::Arc;
 use super::clause::Source;
 use super::config::{DocumentConfig, SecretSource, TriggerSpec};
 use super::index::Index;
-use super::load::{Loaded, LoadedDocument};
-use super::model::{Secrets, Snapshot, Trigger, Webhook, resource_title, titles};
+use super::load::{self, Loaded, LoadedDocument};
+use super::model::{JobTemplate, Secrets, Snapshot, Trigger, Webhook, resource_title, titles};
 use super::partial;
-use super::problem::Problem;
+use super::problem::{MOST_OF_RESOURCE, Problem};
 use super::schema::Finding;
 use crate::engine::ids::{ObjectName, h_hex};
+use crate::engine::render::ParamSchema;
 use crate::engine::rules::Rule;
 use template::Template;
 use trigger::World;
@@ -57,8 +59,13 @@ impl Problems {
     /// Adds what was found in `document`; whether it was anything.
     fn found(&mut self, document: &LoadedDocument, findings: Vec<Finding>) -> bool {
         let any = !findings.is_empty();
-        for finding in findings {
+        let most = if document.document.resource { MOST_OF_RESOURCE } else { usize::MAX };
+        let more = findings.len().saturating_sub(most);
+        for finding in findings.into_iter().take(most) {
             self.add(document.problem(finding));
+        }
+        if more > 0 {
+            self.add(document.problem(Finding::value("", load::further(more))));
         }
         any
     }
@@ -227,15 +234,19 @@ fn templates<'a>(
     previous: Option<&Snapshot>,
     problems: &mut Problems,
 ) -> BTreeMap<ObjectName, Template<'a>> {
-    let mut templates = BTreeMap::new();
-    for document in usable {
+    let (mut templates, mut held) = (BTreeMap::new(), patterns::Held::default());
+    for (_, document) in patterns::ordered(usable, &loaded.namespace, previous) {
         let DocumentConfig::JobTemplate(config) = &document.config else { continue };
         let name = document.object(&loaded.namespace);
         let old = previous.and_then(|previous| previous.templates.get(&name));
         let tenant = loaded.tenants.of(document);
         let beyond = beyond::template(tenant, &config.spec);
         let made = template::compile(name.clone(), &document.document.hash, &config.spec, old);
-        match besides(beyond, made) {
+        let of = |made: &Arc<JobTemplate>| {
+            let params: usize = made.params.iter().map(ParamSchema::size).sum();
+            params + patterns::of_allow(&config.spec.allow)
+        };
+        match besides(beyond, made).and_then(|made| held.take(document, of(&made)).map(|()| made)) {
             Ok(compiled) => {
                 templates.insert(name, Template { compiled, spec: &config.spec, tenant });
             }
@@ -252,17 +263,20 @@ fn triggers<'a>(
     world: &World<'_>,
     problems: &mut Problems,
 ) -> Vec<(&'a LoadedDocument, Arc<Trigger>)> {
-    let mut triggers = Vec::new();
-    for document in usable {
+    let (mut triggers, mut held) = (Vec::new(), patterns::Held::default());
+    for (place, document) in patterns::ordered(usable, world.own, world.previous) {
         let DocumentConfig::Trigger(config) = &document.config else { continue };
-        match trigger(document, &config.spec, world, problems) {
-            Ok(trigger) => triggers.push((*document, trigger)),
+        let made = trigger(document, &config.spec, world, problems);
+        match made.and_then(|made| held.take(document, patterns::of_trigger(&made)).map(|()| made)) {
+            Ok(trigger) => triggers.push((place, document, trigger)),
             Err(findings) => {
                 problems.found(document, findings);
             }
         }
     }
-    triggers
+    // What else may be only so often goes by the order in which they were read.
+    triggers.sort_by_key(|(place, ..)| *place);
+    triggers.into_iter().map(|(_, document, trigger)| (document, trigger)).collect()
 }
 
 /// A trigger of a document. What it may do is looked at also where it was compiled before.
@@ -330,6 +344,8 @@ fn broken(
 ) -> Vec<Arc<Trigger>> {
     let good: BTreeSet<&ObjectName> = good.iter().map(|trigger| &trigger.name).collect();
     let before = previous.into_iter().flat_map(|previous| &previous.triggers);
+    // Counted apart, so that those in force have their room.
+    let mut held = patterns::Held::default();
     before
         .filter(|old| !good.contains(&old.name))
         .filter_map(|old| {
@@ -337,7 +353,10 @@ fn broken(
             let ObjectName { namespace, name } = &old.name;
             let title = resource_title("Trigger", namespace, name);
             let is_resource = previous.is_some_and(|previous| previous.files.contains_key(&title));
-            let sources = watched.fitting(old, is_resource.then_some(namespace.as_str()));
+            let mut sources = watched.fitting(old, is_resource.then_some(namespace.as_str()));
+            if is_resource {
+                sources = held.fitting(namespace, sources);
+            }
             Some(Arc::new(out_of_order(old, sources, reason)))
         })
         .collect()

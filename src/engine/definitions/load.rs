@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::config::{API_VERSION, DocumentConfig};
 use super::model::{Document, resource_title};
 use super::partial;
-use super::problem::{Place, Problem, Spot, nearest};
+use super::problem::{MOST_OF_RESOURCE, Place, Problem, Spot, nearest};
 use super::schema::{self, Finding, KINDS};
 use super::tenants::Tenants;
 use super::yaml::{self, Parsed, Places};
@@ -110,13 +110,14 @@ impl LoadedDocument {
 
     pub(super) fn problem(&self, finding: Finding) -> Problem {
         let place = if finding.at_key { self.key_place(&finding.field) } else { self.place(&finding.field) };
-        Problem {
+        let problem = Problem {
             place,
             definition: Some(self.title()),
             field: finding.field,
             message: finding.message,
             suggestion: finding.suggestion,
-        }
+        };
+        if self.document.resource { problem.short() } else { problem }
     }
 }
 
@@ -252,6 +253,14 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
             Err(message) => problems.push(problem(places.value(""), Finding::value("", message))),
         }
     }
+    if resource && problems.len() > MOST_OF_RESOURCE {
+        let more = problems.len() - MOST_OF_RESOURCE;
+        problems.sort();
+        problems.truncate(MOST_OF_RESOURCE);
+        problems.push(problem(Spot::NONE, Finding::value("", further(more))));
+        loaded.problems.extend(problems.into_iter().map(Problem::short));
+        return;
+    }
     let faults: Vec<String> = problems.iter().map(|problem| problem.field.clone()).collect();
     if let Some(value) = partial::without(&value, &faults)
         && let Ok(config) = typed(&value)
@@ -261,7 +270,15 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
         loaded.partial.push(Partial { rest, faults });
     }
     problems.sort();
+    if resource {
+        problems = problems.into_iter().map(Problem::short).collect();
+    }
     loaded.problems.extend(problems);
+}
+
+/// What is said of the problems that are not told.
+pub(super) fn further(many: usize) -> String {
+    format!("has {many} further problems")
 }
 
 /// The document's identity: the same for any order of keys, comments and blanks. A resource is never the same as

@@ -7,6 +7,14 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
+/// Longest word that is compared with others, bytes: to compare two takes the product of their lengths of memory.
+const LONGEST_WORD: usize = 100;
+/// Longest field and message of a resource, bytes. Whoever writes it chooses what is quoted, and what refers to it quotes
+/// it again.
+const LONGEST_TEXT: usize = 1_000;
+/// Most problems that are told of a resource.
+pub(super) const MOST_OF_RESOURCE: usize = 100;
+
 /// A place in a file. Lines and columns count from 1; both are 0 where it is no file but a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
@@ -71,6 +79,13 @@ impl fmt::Display for Place {
 }
 
 impl Problem {
+    /// The same with texts that are not too long.
+    pub(super) fn short(mut self) -> Self {
+        shorten(&mut self.field, LONGEST_TEXT);
+        shorten(&mut self.message, LONGEST_TEXT);
+        self
+    }
+
     /// What is wrong with which field, without the place.
     pub fn text(&self) -> String {
         let field = if self.field.is_empty() { String::new() } else { format!("{}: ", self.field) };
@@ -85,12 +100,26 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The candidate that `word` was probably meant to be: at most a third of its letters differ.
+/// Cuts a text that is longer than so many bytes, between two characters, and says so.
+pub(super) fn shorten(text: &mut String, longest: usize) {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+        text.truncate(end);
+        text.push_str(" ...");
+    }
+}
+
+/// The candidate that `word` was probably meant to be: at most a third of its letters differ. Of what is longer than
+/// any name that is none.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    if word.len() > LONGEST_WORD {
+        return None;
+    }
     let lower = word.to_lowercase();
     let most = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= LONGEST_WORD)
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= most && *candidate != word)
         .min()
@@ -144,4 +173,27 @@ fn token(line: &str, column: u32) -> std::ops::Range<usize> {
         _ => rest.find([' ', ',', ':', '}', ']', '#']).unwrap_or(rest.len()),
     };
     start..start + length.max(rest.chars().next().map_or(0, char::len_utf8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_are_compared() {
+        let long = "a".repeat(1 << 20);
+        assert_eq!(nearest("smok", ["smoke", &long]), Some("smoke".to_owned()));
+        // Compared, these two would take terabytes.
+        assert_eq!(nearest(&long, ["smoke", &format!("{long}b")]), None);
+        assert_eq!(nearest("a", [long.as_str()]), None);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        let mut text = "é".repeat(600);
+        shorten(&mut text, 1_001);
+        assert_eq!(text, format!("{} ...", "é".repeat(500)));
+        shorten(&mut text, 1_004);
+        assert!(text.ends_with("é ..."), "once");
+    }
 }

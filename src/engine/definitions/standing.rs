@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Problem;
 use super::model::{Snapshot, resource_title};
+use super::problem::shorten;
 use crate::engine::event::{Millis, rfc3339};
 use crate::engine::ids::ObjectName;
 
@@ -99,11 +100,7 @@ impl Standing {
 
 /// A message as long as a condition may have it.
 fn cut(mut message: String) -> String {
-    if message.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|at| message.is_char_boundary(*at)).unwrap_or_default();
-        message.truncate(end);
-        message.push_str(" ...");
-    }
+    shorten(&mut message, LONGEST);
     message
 }
 

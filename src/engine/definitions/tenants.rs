@@ -86,13 +86,14 @@ impl Tenants {
         !self.trusted && !self.labels.contains_key(namespace)
     }
 
-    /// Whether a namespace has these labels.
-    pub(super) fn has(&self, namespace: &str, labels: &Labels) -> Result<(), String> {
+    /// Whether a namespace has these labels, which another may have chosen: which they are is not told. An error says
+    /// why nobody knows; there is none where it has not.
+    pub(super) fn has(&self, namespace: &str, labels: &Labels) -> Result<(), Option<String>> {
         match self.labels.get(namespace) {
             _ if self.trusted => Ok(()),
-            Some(Ok(known)) => labels.of_labels(known),
-            Some(Err(why)) => Err(format!("the labels of namespace {namespace} are not known: {why}")),
-            None => Err(format!("the labels of namespace {namespace} are not known yet")),
+            Some(Ok(known)) => labels.of_labels(known).map_err(|_| None),
+            Some(Err(why)) => Err(Some(format!("the labels of namespace {namespace} are not known: {why}"))),
+            None => Err(Some(format!("the labels of namespace {namespace} are not known yet"))),
         }
     }
 }

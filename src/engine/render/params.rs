@@ -1,9 +1,9 @@
 //! Typed parameters.
 
-use regex::{Regex, RegexBuilder};
 use serde_json::{Value, json};
 
 use crate::engine::definitions::config::{ParamConfig, ParamType};
+use crate::engine::pattern::{Pattern, Unusable};
 use crate::engine::rules::same;
 
 /// Largest compiled pattern, bytes: a template may have many.
@@ -16,7 +16,7 @@ pub struct ParamSchema {
     param_type: ParamType,
     required: bool,
     default: Option<Value>,
-    pattern: Option<(String, Regex)>,
+    pattern: Option<(String, Pattern)>,
     values: Vec<Value>,
     minimum: Option<f64>,
     maximum: Option<f64>,
@@ -37,11 +37,9 @@ impl ParamSchema {
             maximum: config.maximum,
         };
         if let Some(text) = &config.pattern {
-            // The text alone first: `)(` is no expression, and would become one within the anchors.
-            let built = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
-            match built(text).and_then(|_| built(&format!("^(?:{text})$"))) {
-                Ok(regex) => schema.pattern = Some((text.clone(), regex)),
-                Err(error) => problems.push(("pattern".to_owned(), unusable(text, &error))),
+            match Pattern::whole(text, PATTERN_SIZE) {
+                Ok(pattern) => schema.pattern = Some((text.clone(), pattern)),
+                Err(why) => problems.push(("pattern".to_owned(), unusable(text, &why))),
             }
         }
         for (index, value) in config.values.iter().enumerate() {
@@ -62,6 +60,11 @@ impl ParamSchema {
             problems.push(("minimum".to_owned(), format!("{low} is more than the maximum {high}")));
         }
         if problems.is_empty() { Ok(schema) } else { Err(problems) }
+    }
+
+    /// What its pattern holds of memory, bytes.
+    pub fn size(&self) -> usize {
+        self.pattern.as_ref().map_or(0, |(_, pattern)| pattern.size())
     }
 
     /// The param's name.
@@ -92,10 +95,10 @@ impl ParamSchema {
     /// Whether `value` will do; the value in its type (a `"5"` from a command line becomes 5).
     pub fn accept(&self, value: &Value) -> Result<Value, String> {
         let value = self.typed(value)?;
-        if let (Some((pattern, regex)), Some(text)) = (&self.pattern, value.as_str())
-            && !regex.is_match(text)
+        if let (Some((written, pattern)), Some(text)) = (&self.pattern, value.as_str())
+            && !pattern.is_match(text)
         {
-            return Err(format!("{value} does not match {pattern}"));
+            return Err(format!("{value} does not match {written}"));
         }
         if !self.values.is_empty() && !self.values.iter().any(|known| same(known, &value)) {
             let there_are: Vec<String> = self.values.iter().map(ToString::to_string).collect();
@@ -154,12 +157,12 @@ impl ParamSchema {
     }
 }
 
-fn unusable(pattern: &str, error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(limit) => {
+fn unusable(pattern: &str, why: &Unusable) -> String {
+    match why {
+        Unusable::TooBig(limit) => {
             format!("compiles to more than {limit} bytes: repeat less, or write [A-Za-z0-9_] for \\w")
         }
-        _ => format!("{pattern:?} is not a regular expression"),
+        Unusable::Wrong(_) => format!("{pattern:?} is not a regular expression"),
     }
 }
 

@@ -17,12 +17,12 @@ use std::sync::{Arc, LazyLock};
 
 use cel::extractors::This;
 use cel::{Context, Env, ExecutionError, IdedExpr, Value as CelValue};
-use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use self::convert::Size;
 use self::lower::{Chain, Found, Lowered};
 use super::shown::{cut, shortened};
+use crate::engine::pattern::Pattern;
 
 /// Longest list that an expression without nested comprehensions may look at.
 const ITEMS: usize = 10_000;
@@ -63,7 +63,7 @@ pub(super) struct Cel {
     source: String,
     expression: IdedExpr,
     chains: Vec<Chain>,
-    patterns: Arc<Vec<(String, Regex)>>,
+    patterns: Arc<Vec<(String, Pattern)>>,
     nested: bool,
 }
 
@@ -80,6 +80,11 @@ impl Cel {
         let parsed = ENV.parser().parse(source).map_err(|errors| said(&errors))?;
         let Lowered { expression, chains, patterns, nested } = lower::lower(parsed)?;
         Ok(Self { source: source.to_owned(), expression, chains, patterns: Arc::new(patterns), nested })
+    }
+
+    /// What its patterns hold of memory, bytes.
+    pub(super) fn size(&self) -> usize {
+        self.patterns.iter().map(|(_, pattern)| pattern.size()).sum()
     }
 
     /// The expression as it was written.
@@ -131,7 +136,7 @@ impl Cel {
         let matches = move |This(text): This<Arc<String>>, pattern: Arc<String>| {
             let known = patterns.iter().find(|(known, _)| *known == *pattern);
             known
-                .map(|(_, regex)| regex.is_match(&text))
+                .map(|(_, pattern)| pattern.is_match(&text))
                 .ok_or_else(|| ExecutionError::function_error("matches", "the pattern is not known"))
         };
         // It can fail only where the library brings a `matches` of its own; a test would tell.

@@ -1,20 +1,59 @@
 //! From what is read to rules that can't fail: every problem, with its field.
 
-use regex::RegexBuilder;
-
 use super::cel::Cel;
 use super::operator::Operator;
 use super::path::Path;
 use super::{Node, RuleProblem, Test};
 use crate::engine::definitions::config::RuleConfig;
 use crate::engine::glob::Glob;
+use crate::engine::pattern::{Pattern, Unusable};
 
 /// Largest compiled regular expression, bytes.
-const REGEX_SIZE: usize = 1 << 20;
+const PATTERN_SIZE: usize = 1 << 20;
 /// How many rules may stand inside each other.
 const DEEPEST: usize = 16;
 /// How many rules a trigger may have, those that stand inside others counted.
 const MOST: usize = 1_000;
+
+/// Most that the patterns of a trigger's rules may be compiled to, bytes.
+const MOST_PATTERNS: usize = 8 << 20;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    all: Vec<RuleProblem>,
+    /// What the patterns hold of memory, bytes.
+    size: usize,
+}
+
+impl Problems {
+    /// All of them.
+    pub(super) fn into_all(self) -> Vec<RuleProblem> {
+        self.all
+    }
+
+    fn push(&mut self, problem: RuleProblem) {
+        self.all.push(problem);
+    }
+
+    /// Counts what was compiled; from the first that is too much on nothing more is.
+    fn count(&mut self, size: usize) {
+        let before = self.size;
+        self.size += size;
+        if before <= MOST_PATTERNS && self.is_full() {
+            let message = format!(
+                "has patterns that compile to more than {} MiB in all: write fewer, repeat less, or write \
+                 [A-Za-z0-9_] for \\w",
+                MOST_PATTERNS >> 20
+            );
+            self.push((String::new(), message));
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.size > MOST_PATTERNS
+    }
+}
 
 /// What is wrong with how many there are.
 pub(super) fn too_many(rules: &[RuleConfig]) -> Option<RuleProblem> {
@@ -32,19 +71,17 @@ fn count(rules: &[RuleConfig]) -> usize {
 }
 
 /// Compiles a list of rules at `field`; `place` is how messages call it.
-pub(super) fn list(
-    rules: &[RuleConfig],
-    place: &str,
-    field: &str,
-    problems: &mut Vec<RuleProblem>,
-) -> Vec<Node> {
+pub(super) fn list(rules: &[RuleConfig], place: &str, field: &str, problems: &mut Problems) -> Vec<Node> {
     let compiled = rules.iter().enumerate().filter_map(|(index, rule)| {
         node(rule, format!("{place}[{index}]"), &format!("{field}[{index}]"), problems)
     });
     compiled.collect()
 }
 
-fn node(rule: &RuleConfig, place: String, field: &str, problems: &mut Vec<RuleProblem>) -> Option<Node> {
+fn node(rule: &RuleConfig, place: String, field: &str, problems: &mut Problems) -> Option<Node> {
+    if problems.is_full() {
+        return None;
+    }
     if field.matches('.').count() > DEEPEST {
         problems.push((field.to_owned(), format!("rules may stand inside each other up to {DEEPEST} deep")));
         return None;
@@ -91,6 +128,11 @@ fn node(rule: &RuleConfig, place: String, field: &str, problems: &mut Vec<RulePr
             return None;
         }
     };
+    problems.count(match &test {
+        Test::Path(_, operator) => operator.size(),
+        Test::Cel(cel) => cel.size(),
+        Test::All(_) | Test::Any(_) | Test::Not(_) | Test::Changed(..) => 0,
+    });
     Some(Node::new(place, test))
 }
 
@@ -99,7 +141,7 @@ fn group(
     name: &str,
     place: &str,
     field: &str,
-    problems: &mut Vec<RuleProblem>,
+    problems: &mut Problems,
 ) -> Option<Vec<Node>> {
     let rules = rules?;
     let field = format!("{field}.{name}");
@@ -141,14 +183,14 @@ fn operators(rule: &RuleConfig) -> Vec<&'static str> {
     given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
 }
 
-fn compared(rule: &RuleConfig, field: &str, problems: &mut Vec<RuleProblem>) -> Option<Test> {
+fn compared(rule: &RuleConfig, field: &str, problems: &mut Problems) -> Option<Test> {
     let path = path(rule, field, problems);
     let operator =
         operator(rule).map_err(|(name, message)| problems.push((format!("{field}.{name}"), message)));
     Some(Test::Path(path?, operator.ok()??))
 }
 
-fn path(rule: &RuleConfig, field: &str, problems: &mut Vec<RuleProblem>) -> Option<Path> {
+fn path(rule: &RuleConfig, field: &str, problems: &mut Problems) -> Option<Path> {
     let path = Path::compile(rule.path.as_deref()?);
     path.map_err(|message| problems.push((format!("{field}.path"), message))).ok()
 }
@@ -156,11 +198,9 @@ fn path(rule: &RuleConfig, field: &str, problems: &mut Vec<RuleProblem>) -> Opti
 /// The one operator there is.
 fn operator(rule: &RuleConfig) -> Result<Option<Operator>, (&'static str, String)> {
     if let Some(text) = &rule.matches {
-        let regex = |text: &str| RegexBuilder::new(text).size_limit(REGEX_SIZE).build();
-        // The text alone first: `)(` is no expression, and would become one within the anchors.
-        let regex = regex(text).and_then(|_| regex(&format!("^(?:{text})$")));
-        let regex = regex.map_err(|error| ("matches", explained(&error)))?;
-        return Ok(Some(Operator::Matches(text.clone(), regex)));
+        let pattern = Pattern::whole(text, PATTERN_SIZE);
+        let pattern = pattern.map_err(|why| ("matches", explained(&why)))?;
+        return Ok(Some(Operator::Matches(text.clone(), pattern)));
     }
     if let Some(text) = &rule.glob {
         let glob = Glob::compile(text).map_err(|message| ("glob", message))?;
@@ -188,11 +228,10 @@ fn operator(rule: &RuleConfig) -> Result<Option<Operator>, (&'static str, String
     Ok(plain.into_iter().flatten().next())
 }
 
-fn explained(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(limit) => format!("compiles to more than {limit} bytes"),
-        other => {
-            let text = other.to_string();
+fn explained(why: &Unusable) -> String {
+    match why {
+        Unusable::TooBig(limit) => format!("compiles to more than {limit} bytes"),
+        Unusable::Wrong(text) => {
             let last = text.lines().last().unwrap_or_default();
             format!("is not a regular expression: {}", last.trim_start_matches("error: "))
         }

@@ -1,10 +1,10 @@
 //! Typed operators: `1` is `1.0` and not `"1"`; expressions match the whole string.
 
-use regex::Regex;
 use serde_json::{Number, Value, json};
 
 use super::needed;
 use crate::engine::glob::Glob;
+use crate::engine::pattern::Pattern;
 
 /// A compiled operator with what it wants.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) enum Operator {
     In(Vec<Value>),
     NotIn(Vec<Value>),
     Exists(bool),
-    Matches(String, Regex),
+    Matches(String, Pattern),
     Glob(String, Glob),
     StartsWith(String),
     Contains(Value),
@@ -35,7 +35,9 @@ impl Operator {
             Self::In(wanted) => any(&|value| wanted.iter().any(|wanted| same(value, wanted))),
             Self::NotIn(wanted) => !any(&|value| wanted.iter().any(|wanted| same(value, wanted))),
             Self::Exists(wanted) => any(&|value| !value.is_null()) == *wanted,
-            Self::Matches(_, regex) => any(&|value| value.as_str().is_some_and(|text| regex.is_match(text))),
+            Self::Matches(_, pattern) => {
+                any(&|value| value.as_str().is_some_and(|text| pattern.is_match(text)))
+            }
             Self::Glob(_, glob) => any(&|value| value.as_str().is_some_and(|text| glob.is_match(text))),
             Self::StartsWith(start) => {
                 any(&|value| value.as_str().is_some_and(|text| text.starts_with(start)))
@@ -73,6 +75,15 @@ impl Operator {
             Self::Exists(wanted) => json!(wanted),
             Self::Matches(text, _) | Self::Glob(text, _) | Self::StartsWith(text) => json!(text),
             Self::Gt(number) | Self::Gte(number) | Self::Lt(number) | Self::Lte(number) => json!(number),
+        }
+    }
+
+    /// What its patterns hold of memory, bytes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Matches(_, pattern) => pattern.size(),
+            Self::Glob(_, glob) => glob.size(),
+            _ => 0,
         }
     }
 

@@ -182,3 +182,105 @@ fn bad_definitions_of_a_namespace_keep_so_many_kinds() {
     assert!(made.triggers.is_empty(), "there is no template");
     assert_eq!((made.unread.kinds.len(), made.unread.anything), (20, false));
 }
+
+/// A thousand states of an automaton, whatever else it holds.
+fn large() -> String {
+    "[a-z]{1000}".to_owned()
+}
+
+fn large_rules(many: usize) -> Value {
+    let rule = json!({"path": "event.data.x", "matches": large()});
+    let mut spec = trigger(&json!([{"schedule": {"cron": "0 * * * *"}}]));
+    spec["match"] = json!([{"any": vec![rule; many]}]);
+    spec
+}
+
+fn large_params(many: usize) -> Value {
+    let param = |index: usize| json!({"name": format!("p{index}"), "pattern": large()});
+    let mut spec = template();
+    spec["params"] = (0..many).map(param).collect();
+    spec
+}
+
+#[test]
+fn patterns_of_a_namespace_hold_so_much_and_others_go_on() {
+    for (kind, spec) in [("Trigger", large_rules(20)), ("JobTemplate", large_params(20))] {
+        let names: Vec<String> = (0..40).map(|index| format!("t{index:02}")).collect();
+        let mut resources: Vec<Resource<'_>> = vec![("JobTemplate", "shop", "smoke", template())];
+        resources.push(("JobTemplate", "bank", "smoke", template()));
+        resources.extend(names.iter().map(|name| (kind, "shop", name.as_str(), spec.clone())));
+        resources.push((kind, "bank", "ours", spec.clone()));
+        let first = snapshot(&loaded(&[], &resources, ""), None);
+        let before = told(&first);
+        let fit = 40 - before.len();
+        assert!((1..40).contains(&fit), "{kind}: {before:#?}");
+        for (told, name) in before.iter().zip(&names[fit..]) {
+            let begins = format!("{kind} shop/{name}: spec: has regular expressions and globs that hold ");
+            let says = format!("; the {kind}s of namespace shop may hold 8192 KiB in all");
+            assert!(told.starts_with(&begins) && told.contains(&says) && !told.contains("bank"), "{told}");
+        }
+        // One that is read before them all is new, and pushes out none.
+        resources.insert(0, (kind, "shop", "older", spec.clone()));
+        let made = snapshot(&loaded(&[], &resources, ""), Some(&first));
+        let mut wanted = before.clone();
+        wanted.push(before[0].replace(&names[fit], "older"));
+        wanted.sort();
+        assert_eq!(told(&made), wanted, "{kind}");
+        // What is in force may be changed within its room, also where there is none left.
+        let small = if kind == "Trigger" { large_rules(19) } else { large_params(19) };
+        resources[3].3 = small;
+        let after = told(&snapshot(&loaded(&[], &resources, ""), Some(&first)));
+        assert!(!after.iter().any(|told| told.contains("shop/t00")), "{kind}: {after:#?}");
+    }
+}
+
+#[test]
+fn patterns_of_one_trigger_are_no_more_than_so_much_and_the_rest_is_not_compiled() {
+    let rule = json!({"path": "event.data.x", "matches": "[a-z]{10000}"});
+    let mut spec = large_rules(0);
+    spec["match"] = json!(vec![rule; 100]);
+    let resources = [("JobTemplate", "shop", "smoke", template()), ("Trigger", "shop", "large", spec)];
+    let told = told(&snapshot(&loaded(&[], &resources, ""), None));
+    assert_eq!(told.len(), 1, "{told:#?}");
+    let begins = "Trigger shop/large: spec.match: has patterns that compile to more than 8 MiB in all";
+    assert!(told[0].starts_with(begins), "{told:#?}");
+}
+
+#[test]
+fn what_is_told_of_a_resource_is_bounded_also_where_others_quote_it() {
+    // Below what a cluster prunes.
+    let unknown: serde_json::Map<String, Value> =
+        (0..5_000).map(|at| (format!("x{at}"), json!(at))).collect();
+    let many = json!({"sources": [], "runs": [{"template": "smoke"}], "match": [{"not": unknown}]});
+    let mut long = template();
+    long["timeout"] = json!("x".repeat(100_000));
+    let runs = vec![json!({"template": "long"}); 200];
+    let resources = [
+        ("Trigger", "shop", "many", many),
+        ("JobTemplate", "shop", "long", long),
+        ("Trigger", "shop", "quotes", json!({"sources": [], "runs": runs})),
+        ("JobTemplate", "shop", "smoke", template()),
+    ];
+    let made = snapshot(&loaded(&[], &resources, ""), None);
+    let all = told(&made);
+    for (name, told_of_it) in [("many", 101), ("quotes", 101)] {
+        let of_it: Vec<&String> =
+            all.iter().filter(|told| told.starts_with(&format!("Trigger shop/{name}: "))).collect();
+        assert_eq!(of_it.len(), told_of_it, "{name}");
+        assert!(of_it.iter().any(|told| told.ends_with(" further problems")), "{name}");
+    }
+    assert!(all.iter().all(|told| told.len() < 3_000), "no text is longer than it helps");
+}
+
+#[test]
+fn bodies_for_a_webhook_of_a_namespace_are_no_larger_than_usual() {
+    let mut large = hook();
+    large["maxBody"] = json!("26Mi");
+    let told = told(&snapshot(&loaded(&[], &[("Webhook", "shop", "large", large.clone())], ""), None));
+    let wanted = "Webhook shop/large: spec.maxBody: must be at most 25Mi for a resource: all senders share the room \
+                  for bodies";
+    assert_eq!(told, [wanted]);
+    large["maxBody"] = json!("25Mi");
+    let made = snapshot(&loaded(&[], &[("Webhook", "shop", "large", large)], ""), None);
+    assert!(made.problems.is_empty(), "{:#?}", made.problems);
+}

@@ -13,6 +13,9 @@ use crate::engine::definitions::config::{SecretKeyRef, SecretSource};
 use crate::engine::definitions::model::Secrets;
 use crate::outside::kubernetes::api::CallError;
 
+/// Longest secret, bytes: each Webhook that names it holds it by itself.
+const LONGEST: usize = 4_096;
+
 /// One call. Each Secret is asked for once, whatever of it is needed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Question {
@@ -164,6 +167,9 @@ fn value(secret: &Secret, key: &str) -> Result<SecretString, String> {
     // As of a file: a newline at the end does not belong to it.
     let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     let text = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
+    if text.len() > LONGEST {
+        return Err(format!("it has {} bytes; up to {LONGEST} are allowed", text.len()));
+    }
     Ok(SecretString::from(text))
 }
 
@@ -218,7 +224,7 @@ mod tests {
     fn a_value_is_text_without_its_last_newline() {
         let secret: Secret = serde_json::from_value(json!({"data": {
             "plain": STANDARD.encode("secret"), "line": STANDARD.encode("secret\r\n"),
-            "bytes": STANDARD.encode([0xff]), "broken": "%",
+            "bytes": STANDARD.encode([0xff]), "broken": "%", "long": STANDARD.encode("a".repeat(4_097)),
         }}))
         .unwrap();
         let read = |key: &str| value(&secret, key).map(|it| it.expose_secret().to_owned());
@@ -226,6 +232,7 @@ mod tests {
         assert_eq!(read("line").unwrap(), "secret");
         assert_eq!(read("bytes").unwrap_err(), "it is not UTF-8 text");
         assert_eq!(read("broken").unwrap_err(), "it is not base64");
+        assert_eq!(read("long").unwrap_err(), "it has 4097 bytes; up to 4096 are allowed");
         assert_eq!(read("other").unwrap_err(), "the Secret has no such key");
     }
 

@@ -3,18 +3,20 @@
 
 use super::template::Template;
 use super::trigger::World;
+use super::webhook::DEFAULT_MAX_BODY;
 use crate::engine::address::Address;
 use crate::engine::definitions::config::{
     JobTemplateSpec, KubernetesSourceConfig, NatsSourceConfig, RunConfig, SecretSource, SourceConfig,
     TriggerSpec, WebhookSpec,
 };
+use crate::engine::definitions::quantity::ByteSize;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::definitions::tenants::Tenant;
 use crate::engine::ids::ObjectName;
 use crate::engine::nats::subject::Subject;
 use crate::engine::watch::Kind;
 
-/// Of a Webhook: secrets that are not in its namespace.
+/// Of a Webhook: secrets that are not in its namespace, and bodies for which all senders' room may be needed.
 pub(super) fn webhook(tenant: Option<Tenant<'_>>, spec: &WebhookSpec) -> Vec<Finding> {
     let Some(Tenant { namespace, .. }) = tenant else { return Vec::new() };
     let mut findings = Vec::new();
@@ -27,6 +29,11 @@ pub(super) fn webhook(tenant: Option<Tenant<'_>>, spec: &WebhookSpec) -> Vec<Fin
         let message =
             format!("is the server's: a resource writes secretKeyRef, a Secret of namespace {namespace}");
         findings.push(Finding::key(format!("spec.secrets[{index}].{field}"), message));
+    }
+    if spec.max_body.is_some_and(|size| size.as_bytes() > DEFAULT_MAX_BODY) {
+        let most = ByteSize::from_bytes(DEFAULT_MAX_BODY);
+        let message = format!("must be at most {most} for a resource: all senders share the room for bodies");
+        findings.push(Finding::value("spec.maxBody", message));
     }
     findings
 }

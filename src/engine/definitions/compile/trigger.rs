@@ -202,7 +202,7 @@ fn closed(
         }
         Some(Allowed::Selected(labels)) => match world.tenants.has(namespace, labels) {
             Ok(()) => return None,
-            Err(why) => format!(" ({why})"),
+            Err(why) => why.map(|why| format!(" ({why})")).unwrap_or_default(),
         },
         Some(Allowed::None) | None => String::new(),
     };

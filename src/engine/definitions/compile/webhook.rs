@@ -10,7 +10,7 @@ use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
 use crate::engine::webhook::{Naming, Verifier};
 
-const DEFAULT_MAX_BODY: u64 = 25 << 20;
+pub(super) const DEFAULT_MAX_BODY: u64 = 25 << 20;
 
 /// What is wrong with a Webhook as it is written.
 fn check(spec: &WebhookSpec) -> Vec<Finding> {

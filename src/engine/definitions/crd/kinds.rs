@@ -78,6 +78,10 @@ pub(super) fn status(kind: &str) -> Value {
                 "x-kubernetes-list-map-keys": ["type"],
                 "items": condition(),
             },
+            "instance": {
+                "type": "string", "maxLength": 127,
+                "description": "The server that writes this, as NAMESPACE/INSTANCE.",
+            },
         },
     });
     let fields = &mut status["properties"];

@@ -5,15 +5,17 @@ use std::fmt;
 
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue};
-use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use crate::engine::definitions::problem::nearest;
+use crate::engine::pattern::Pattern;
 
 /// What a path may start with.
 const ROOTS: [&str; 2] = ["event", "git"];
 /// Largest compiled pattern, bytes.
-const REGEX_SIZE: usize = 1 << 20;
+const PATTERN_SIZE: usize = 1 << 20;
+/// Most that the patterns of an expression may be compiled to, bytes.
+const MOST_PATTERNS: usize = 1 << 22;
 /// The functions of the standard library, and the macros.
 const FUNCTIONS: [&str; 31] = [
     "size",
@@ -56,7 +58,7 @@ const TYPES: [&str; 10] =
 pub(super) struct Lowered {
     pub(super) expression: IdedExpr,
     pub(super) chains: Vec<Chain>,
-    pub(super) patterns: Vec<(String, Regex)>,
+    pub(super) patterns: Vec<(String, Pattern)>,
     pub(super) nested: bool,
 }
 
@@ -140,7 +142,7 @@ pub(super) fn lower(mut expression: IdedExpr) -> Result<Lowered, String> {
     if let Some(kind) = no_boolean(&expression.expr) {
         return Err(format!("gives {kind}, never true or false: compare it with something"));
     }
-    let mut lowering = Lowering { chains: Vec::new(), patterns: Vec::new(), bound: Vec::new(), deepest: 0 };
+    let mut lowering = Lowering::default();
     lowering.walk(&mut expression, 0)?;
     let Lowering { chains, patterns, deepest, .. } = lowering;
     Ok(Lowered { expression, chains, patterns, nested: deepest > 1 })
@@ -167,9 +169,12 @@ fn no_boolean(expr: &Expr) -> Option<&'static str> {
     }
 }
 
+#[derive(Default)]
 struct Lowering {
     chains: Vec<Chain>,
-    patterns: Vec<(String, Regex)>,
+    patterns: Vec<(String, Pattern)>,
+    /// What these hold of memory, bytes.
+    size: usize,
     /// Variables of the comprehensions around.
     bound: Vec<String>,
     deepest: usize,
@@ -237,9 +242,13 @@ impl Lowering {
         if self.patterns.iter().any(|(known, _)| known == text) {
             return Ok(());
         }
-        let regex = RegexBuilder::new(text).size_limit(REGEX_SIZE).dfa_size_limit(REGEX_SIZE).build();
-        let regex = regex.map_err(|_| format!("{text:?} is not a regular expression"))?;
-        self.patterns.push((text.to_owned(), regex));
+        let pattern = Pattern::part(text, PATTERN_SIZE);
+        let pattern = pattern.map_err(|_| format!("{text:?} is not a regular expression"))?;
+        self.size += pattern.size();
+        if self.size > MOST_PATTERNS {
+            return Err(format!("has patterns that compile to more than {MOST_PATTERNS} bytes in all"));
+        }
+        self.patterns.push((text.to_owned(), pattern));
         Ok(())
     }
 

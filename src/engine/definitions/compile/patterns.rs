@@ -1,0 +1,146 @@
+//! How much the regular expressions and globs of the resources of a namespace may hold of memory. Files may hold what
+//! they like: they are the server's own.
+//!
+//! It is looked at as they are compiled, so that what is too much is not held for a moment either: what did not change
+//! since it was in force first, then what was changed, then what is new, each in the order in which it was read.
+
+use std::collections::BTreeMap;
+
+use crate::engine::definitions::clause::{Clause, Source};
+use crate::engine::definitions::config::{AllowConfig, DocumentConfig};
+use crate::engine::definitions::load::LoadedDocument;
+use crate::engine::definitions::model::{Snapshot, Trigger};
+use crate::engine::definitions::schema::Finding;
+
+/// Most for the templates of a namespace, and most for its triggers, bytes.
+const MOST: usize = 8 << 20;
+/// What a byte of a glob of `allow` counts: these are compiled together, and nobody says to how much.
+const OF_ALLOW: usize = 64;
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Same,
+    Changed,
+    New,
+}
+
+/// What those of each namespace hold so far, of one kind of definition.
+#[derive(Debug, Default)]
+pub(super) struct Held(BTreeMap<String, usize>);
+
+impl Held {
+    /// Takes so much in, or says why not. Of a file nothing is counted.
+    pub(super) fn take(&mut self, document: &LoadedDocument, bytes: usize) -> Result<(), Vec<Finding>> {
+        let Some(namespace) = document.namespace() else { return Ok(()) };
+        if self.fits(namespace, bytes) {
+            return Ok(());
+        }
+        let held = self.0.get(namespace).copied().unwrap_or_default();
+        let message = format!(
+            "has regular expressions and globs that hold {} KiB of memory; the {}s of namespace {namespace} may \
+             hold {} KiB in all, and others of them hold {} KiB: write fewer, repeat less, or write [A-Za-z0-9_] \
+             for \\w",
+            bytes.div_ceil(1 << 10),
+            document.kind(),
+            MOST >> 10,
+            held.div_ceil(1 << 10),
+        );
+        Err(vec![Finding::value("spec", message)])
+    }
+
+    /// What a trigger of a resource that is out of order still listens to: only that without globs, where these are
+    /// too much.
+    pub(super) fn fitting(&mut self, namespace: &str, sources: Vec<Source>) -> Vec<Source> {
+        if self.fits(namespace, of_sources(&sources)) {
+            return sources;
+        }
+        sources.into_iter().filter(|source| of_sources(std::slice::from_ref(source)) == 0).collect()
+    }
+
+    fn fits(&mut self, namespace: &str, bytes: usize) -> bool {
+        let held = self.0.entry(namespace.to_owned()).or_default();
+        // What has none is never too much.
+        let fits = bytes == 0 || bytes <= MOST.saturating_sub(*held);
+        if fits {
+            *held += bytes;
+        }
+        fits
+    }
+}
+
+/// Documents as they are to be compiled, each with its place among those that were read.
+pub(super) fn ordered<'a>(
+    documents: &[&'a LoadedDocument],
+    own: &str,
+    previous: Option<&Snapshot>,
+) -> Vec<(usize, &'a LoadedDocument)> {
+    let mut ordered: Vec<(usize, &LoadedDocument)> = documents.iter().copied().enumerate().collect();
+    let Some(previous) = previous else { return ordered };
+    let resources = previous.documents.iter().filter(|document| document.resource);
+    let hashes: BTreeMap<String, &str> =
+        resources.map(|document| (document.title(), document.hash.as_str())).collect();
+    ordered.sort_by_cached_key(|(_, document)| {
+        if !document.document.resource {
+            return Rank::Same;
+        }
+        let name = document.object(own);
+        let in_force = match &document.config {
+            DocumentConfig::JobTemplate(_) => previous.templates.contains_key(&name),
+            DocumentConfig::Trigger(_) => previous.trigger(&name).is_some_and(|it| it.broken.is_none()),
+            DocumentConfig::Webhook(_) => previous.webhooks.contains_key(&name),
+        };
+        let same = hashes.get(&document.title()).is_some_and(|hash| *hash == document.document.hash);
+        match (in_force, same) {
+            (true, true) => Rank::Same,
+            (true, false) => Rank::Changed,
+            (false, _) => Rank::New,
+        }
+    });
+    ordered
+}
+
+/// What a trigger holds, bytes.
+pub(super) fn of_trigger(trigger: &Trigger) -> usize {
+    trigger.rule.size() + of_sources(&trigger.sources)
+}
+
+/// What sources hold, bytes.
+pub(super) fn of_sources(sources: &[Source]) -> usize {
+    let of = |source: &Source| match &source.clause {
+        Clause::Webhook(it) => it.repositories.size() + it.branches.size() + it.paths.size(),
+        Clause::Kubernetes(it) => it.names.size() + it.namespaces.size(),
+        Clause::KubernetesEvent(it) => it.reasons.size() + it.names.size() + it.namespaces.size(),
+        Clause::Schedule(_) | Clause::Verdict(_) | Clause::Joined | Clause::Nats(_) => 0,
+    };
+    sources.iter().map(of).sum()
+}
+
+/// What `allow` of a template holds, bytes.
+pub(super) fn of_allow(allow: &AllowConfig) -> usize {
+    let AllowConfig { images, namespaces, service_accounts, secrets, config_maps } = allow;
+    let all = [images, namespaces, service_accounts, secrets, config_maps].into_iter().flatten();
+    all.map(|text| text.len().saturating_mul(OF_ALLOW)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_allow_holds_goes_by_its_length() {
+        let allow = AllowConfig {
+            images: vec!["registry/*".to_owned(), "a".to_owned()],
+            secrets: vec!["b".to_owned()],
+            ..AllowConfig::default()
+        };
+        assert_eq!(of_allow(&allow), 12 * OF_ALLOW);
+        assert_eq!(of_allow(&AllowConfig::default()), 0);
+    }
+
+    #[test]
+    fn what_is_out_of_order_keeps_its_globs_within_the_same_bound() {
+        let mut held = Held::default();
+        assert!(held.fits("shop", MOST) && held.fits("shop", 0) && !held.fits("shop", 1));
+        assert!(held.fits("bank", 1), "each namespace has its own");
+    }
+}
