@@ -170,10 +170,7 @@ async fn each_promotion_of_a_rollout_fires_once() {
         status("2", "Progressing", more, "7d4f", "6b9c"),
         status("2", "Healthy", None, "7d4f", "7d4f"),
         // A scale.
-        changed(
-            3,
-            status("3", "Progressing", Some("updated replicas are still becoming available"), "7d4f", "7d4f"),
-        ),
+        changed(3, status("3", "Progressing", becoming, "7d4f", "7d4f")),
         status("3", "Healthy", None, "7d4f", "7d4f"),
         changed(4, status("4", "Paused", paused, "8e2a", "7d4f")),
         status("4", "Degraded", aborted, "8e2a", "7d4f"),
