@@ -17,9 +17,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -92,7 +92,7 @@ impl Watch {
     /// Watches until the API server does not serve the kind any more, or triggers want something else of it.
     async fn watch(&mut self, path: String, view: &mut View) {
         let selection = Selection { path, labels: String::new(), streamed: true };
-        let mut news = feed::<Object>(self.api.clone(), selection).ready_chunks(AT_ONCE).boxed();
+        let mut feed = feed::<Object>(self.api.clone(), selection).boxed();
         let mut asking = self.asking();
         let began = Instant::now();
         // A list that is broken off tells nothing: edits that come faster than it ends must not keep it from ending.
@@ -101,8 +101,9 @@ impl Watch {
         let mut namespaces = Namespaces::new(wanted, self.blind.clone(), self.watched.clone());
         // What follows from what was seen, as far as it is not stored yet.
         let mut told = view.told();
+        let mut until = began;
         loop {
-            let news = tokio::select! {
+            let first = tokio::select! {
                 biased;
                 changed = self.snapshots.changed() => {
                     if changed.is_err() {
@@ -118,14 +119,14 @@ impl Watch {
                     continue;
                 }
                 () = sleep_until(due.unwrap_or(began)), if whole && due.is_some() => return,
-                news = news.next() => match news {
+                news = feed.next() => match news {
                     Some(news) => news,
                     None => return,
                 },
             };
+            let news = gather(&mut feed, first, until).await;
             whole = is_whole(whole, &news);
             let served = !news.iter().any(|news| matches!(news, News::NotServed(_)));
-            let is_all = news.len() < AT_ONCE;
             self.take(news, &asking, view, &mut told);
             let few = told.events.is_empty() && told.noted.records() + AT_ONCE <= MOST_NOTED;
             if served && few && view.is_listing() {
@@ -139,8 +140,8 @@ impl Watch {
                 sleep(AGAIN).await;
                 return;
             }
-            if stored && is_all && !view.is_listing() {
-                sleep(TOGETHER).await;
+            if stored {
+                until = Instant::now() + TOGETHER;
             }
         }
     }
@@ -325,6 +326,22 @@ impl Watch {
         let plural = known.unwrap_or_else(|| kind.guessed_plural());
         format!("{why}; grant list and watch on {plural} ({}) {place}", kind.group_title())
     }
+}
+
+/// What there is now, and what comes before `until`, up to [`AT_ONCE`]: each line of a watch comes by itself, so that
+/// the next one is never there yet.
+async fn gather(
+    feed: &mut (impl Stream<Item = News<Object>> + Unpin),
+    first: News<Object>,
+    until: Instant,
+) -> Vec<News<Object>> {
+    let mut news = vec![first];
+    while news.len() < AT_ONCE
+        && let Ok(Some(next)) = timeout_at(until, feed.next()).await
+    {
+        news.push(next);
+    }
+    news
 }
 
 /// Whether no list is being read after this.

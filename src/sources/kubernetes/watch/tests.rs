@@ -38,6 +38,8 @@ impl tower::Service<Request<Body>> for Server {
             let lines = stream::unfold(self.lines.take(), |lines| async move {
                 let mut lines = lines?;
                 let line = lines.recv().await?;
+                // As from a connection: the next line is there only after somebody else had a turn.
+                tokio::task::yield_now().await;
                 Some((Ok::<_, Infallible>(Frame::data(line)), Some(lines)))
             });
             StreamBody::new(lines).boxed_unsync()
@@ -123,4 +125,15 @@ async fn what_comes_soon_after_something_is_stored_with_what_comes_then() {
     // However slow the machine is: after each there was a rest.
     let most = began.elapsed().as_millis() / TOGETHER.as_millis() + 2;
     assert!(u128::try_from(parts.len()).unwrap() <= most, "{} parts, at most {most}", parts.len());
+}
+
+#[tokio::test]
+async fn what_comes_at_once_is_stored_together_however_it_comes() {
+    let parts = noted(1_000, async |lines| {
+        for line in [whole()].into_iter().chain((0..1_000).map(added)) {
+            lines.send(line).unwrap();
+        }
+    });
+    let parts = parts.await;
+    assert!(parts.len() < 200, "{} parts of 1,000 lines", parts.len());
 }
