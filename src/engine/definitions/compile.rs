@@ -235,7 +235,7 @@ fn templates<'a>(
     problems: &mut Problems,
 ) -> BTreeMap<ObjectName, Template<'a>> {
     let (mut templates, mut held) = (BTreeMap::new(), patterns::Held::default());
-    for (_, document) in patterns::ordered(usable, &loaded.namespace, previous) {
+    for document in precedence::ordered(usable, previous) {
         let DocumentConfig::JobTemplate(config) = &document.config else { continue };
         let name = document.object(&loaded.namespace);
         let old = previous.and_then(|previous| previous.templates.get(&name));
@@ -264,19 +264,17 @@ fn triggers<'a>(
     problems: &mut Problems,
 ) -> Vec<(&'a LoadedDocument, Arc<Trigger>)> {
     let (mut triggers, mut held) = (Vec::new(), patterns::Held::default());
-    for (place, document) in patterns::ordered(usable, world.own, world.previous) {
+    for document in precedence::ordered(usable, world.previous) {
         let DocumentConfig::Trigger(config) = &document.config else { continue };
         let made = trigger(document, &config.spec, world, problems);
         match made.and_then(|made| held.take(document, patterns::of_trigger(&made)).map(|()| made)) {
-            Ok(trigger) => triggers.push((place, document, trigger)),
+            Ok(trigger) => triggers.push((document, trigger)),
             Err(findings) => {
                 problems.found(document, findings);
             }
         }
     }
-    // What else may be only so often goes by the order in which they were read.
-    triggers.sort_by_key(|(place, ..)| *place);
-    triggers.into_iter().map(|(_, document, trigger)| (document, trigger)).collect()
+    triggers
 }
 
 /// A trigger of a document. What it may do is looked at also where it was compiled before.
