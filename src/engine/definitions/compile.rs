@@ -29,10 +29,10 @@ use std::sync::Arc;
 use super::clause::Source;
 use super::config::{DocumentConfig, SecretSource, TriggerSpec};
 use super::index::Index;
-use super::load::{self, Loaded, LoadedDocument};
+use super::load::{Loaded, LoadedDocument};
 use super::model::{JobTemplate, Secrets, Snapshot, Trigger, Webhook, resource_title, titles};
 use super::partial;
-use super::problem::{MOST_OF_RESOURCE, Problem};
+use super::problem::{Problem, cut};
 use super::schema::Finding;
 use crate::engine::ids::{ObjectName, h_hex};
 use crate::engine::render::ParamSchema;
@@ -57,15 +57,13 @@ impl Problems {
     }
 
     /// Adds what was found in `document`; whether it was anything.
-    fn found(&mut self, document: &LoadedDocument, findings: Vec<Finding>) -> bool {
+    fn found(&mut self, document: &LoadedDocument, mut findings: Vec<Finding>) -> bool {
         let any = !findings.is_empty();
-        let most = if document.document.resource { MOST_OF_RESOURCE } else { usize::MAX };
-        let more = findings.len().saturating_sub(most);
-        for finding in findings.into_iter().take(most) {
-            self.add(document.problem(finding));
+        if document.document.resource {
+            cut(&mut findings, |message| Finding::value("", message));
         }
-        if more > 0 {
-            self.add(document.problem(Finding::value("", load::further(more))));
+        for finding in findings {
+            self.add(document.problem(finding));
         }
         any
     }
