@@ -8,6 +8,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::event::Millis;
 
 /// How long nobody else may take a Lease after it was written.
@@ -66,6 +68,28 @@ impl fmt::Display for Holder {
     }
 }
 
+impl Found {
+    /// Reads a Lease that is known to be as it is for so long.
+    pub fn read(lease: &Value, unchanged: Duration) -> Self {
+        let spec = &lease["spec"];
+        Self {
+            holder: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(),
+            lasts: spec["leaseDurationSeconds"].as_u64().map_or(LASTS, Duration::from_secs),
+            unchanged,
+        }
+    }
+}
+
+/// What the Lease of an instance is called.
+pub fn name(instance: &str) -> String {
+    format!("kickoff-{instance}")
+}
+
+/// The version of a Lease: while it is the same, nobody has written it.
+pub fn version(lease: &Value) -> &str {
+    lease["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+}
+
 /// What to do about the Lease that was found; `led` says whether it was ours in this process's time.
 pub fn turn(me: &Holder, led: bool, found: Option<&Found>) -> Turn {
     let Some(found) = found else { return Turn::Create };
@@ -94,6 +118,8 @@ pub fn micro_time(at: Millis) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn found(holder: &str, unchanged_s: u64) -> Found {
@@ -128,6 +154,22 @@ mod tests {
         ] {
             assert_eq!(turn(&me, led, lease.as_ref()), wanted, "{case}");
         }
+    }
+
+    #[test]
+    fn a_lease_is_read_whoever_wrote_it() {
+        let unchanged = Duration::from_secs(3);
+        let read = |spec: Value| {
+            let lease = json!({"metadata": {"resourceVersion": "7"}, "spec": spec});
+            let Found { holder, lasts, unchanged: so_long } = Found::read(&lease, unchanged);
+            assert_eq!((version(&lease), so_long), ("7", unchanged));
+            (holder, lasts.as_secs())
+        };
+        let whole = json!({"holderIdentity": "operator", "leaseDurationSeconds": 60});
+        assert_eq!(read(whole), ("operator".to_owned(), 60));
+        assert_eq!(read(json!({})), (String::new(), LASTS.as_secs()));
+        assert_eq!(read(json!({"holderIdentity": 1, "leaseDurationSeconds": -1})), (String::new(), 15));
+        assert_eq!(version(&json!({})), "");
     }
 
     #[test]

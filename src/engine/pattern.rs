@@ -2,6 +2,7 @@
 //! that they are not too many is for whoever compiles several.
 
 use regex_automata::meta::{BuildError, Config, Regex};
+use regex_syntax::hir::{Hir, Look};
 
 /// What a pattern counts at least, bytes: what it needs besides once it runs.
 pub(super) const LEAST: usize = 1 << 12;
@@ -24,17 +25,21 @@ pub(super) enum Unusable {
 impl Pattern {
     /// Compiles a text of which any part of another text may be.
     pub(super) fn part(text: &str, limit: usize) -> Result<Self, Unusable> {
-        // As for globs: what is built as a whole takes more than all else that is loaded.
-        let config = Config::new().dfa(false).onepass(false);
-        let config = config.nfa_size_limit(Some(limit)).hybrid_cache_capacity(GROWN);
-        let built = Regex::builder().configure(config).build(text);
-        built.map(Self).map_err(|error| Unusable::of(&error))
+        Self::compile(&parse(text)?, limit)
     }
 
     /// Compiles a text of which another text must be as a whole.
     pub(super) fn whole(text: &str, limit: usize) -> Result<Self, Unusable> {
-        // The text alone first: `)(` is no expression, and would become one within the anchors.
-        Self::part(text, limit).and_then(|_| Self::part(&format!("^(?:{text})$"), limit))
+        // Parsed alone: `)(` is no expression, and would become one between anchors that are written.
+        Self::compile(&Hir::concat(vec![Hir::look(Look::Start), parse(text)?, Hir::look(Look::End)]), limit)
+    }
+
+    fn compile(parsed: &Hir, limit: usize) -> Result<Self, Unusable> {
+        // As for globs: what is built as a whole takes more than all else that is loaded.
+        let config = Config::new().dfa(false).onepass(false);
+        let config = config.nfa_size_limit(Some(limit)).hybrid_cache_capacity(GROWN);
+        let built = Regex::builder().configure(config).build_from_hir(parsed);
+        built.map(Self).map_err(|error| Unusable::of(&error))
     }
 
     /// Whether it matches.
@@ -50,12 +55,12 @@ impl Pattern {
 
 impl Unusable {
     fn of(error: &BuildError) -> Self {
-        match (error.size_limit(), error.syntax_error()) {
-            (Some(limit), _) => Self::TooBig(limit),
-            (None, Some(syntax)) => Self::Wrong(syntax.to_string()),
-            (None, None) => Self::Wrong(error.to_string()),
-        }
+        error.size_limit().map_or_else(|| Self::Wrong(error.to_string()), Self::TooBig)
     }
+}
+
+fn parse(text: &str) -> Result<Hir, Unusable> {
+    regex_syntax::parse(text).map_err(|error| Unusable::Wrong(error.to_string()))
 }
 
 #[cfg(test)]
@@ -68,6 +73,8 @@ mod tests {
         assert_eq!([part.is_match("abba"), part.is_match("aa")], [true, false]);
         assert_eq!(["a", "bb", "ab"].map(|text| whole.is_match(text)), [true, true, false]);
         assert!(Pattern::whole("é.\\w", 1 << 18).unwrap().is_match("éßü"), "characters are those of Unicode");
+        let commented = Pattern::whole("(?x) a b # nothing after it", 1 << 18).unwrap();
+        assert_eq!(["ab", "abc"].map(|text| commented.is_match(text)), [true, false]);
     }
 
     #[test]

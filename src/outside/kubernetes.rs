@@ -5,6 +5,8 @@
 
 pub mod api;
 pub mod feed;
+#[cfg(test)]
+pub(crate) mod scripted;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -37,7 +37,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::board::{Board, Entry};
-pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions};
+pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions, lease_path};
 use self::nodes::Nodes;
 use self::spool::Spool;
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};

@@ -215,21 +215,23 @@ impl Launcher {
         let _permit = limits.call().await;
         let spec = match written.as_deref().and_then(|writes| fresh(writes, &job.run)) {
             Some((run, manifest)) => self.spec(job, run, manifest),
-            None => match self.get(Key::RunOpen(job.run.clone())).await? {
-                Some(Record::Run(run)) if waits(job, &run) => {
-                    match self.get(Key::Manifest(job.run.clone())).await? {
-                        Some(Record::Manifest(manifest)) => self.spec(job, &run, &manifest),
-                        _ => None,
-                    }
-                }
-                _ => None,
-            },
+            None => self.read_spec(job).await?,
         };
         drop(written);
         match spec {
             Some(spec) => Ok(Some(self.executor.create(&spec).await?)),
             None => Ok(None),
         }
+    }
+
+    async fn read_spec(&self, job: &JobId) -> Result<Option<JobSpec>, RecordsError> {
+        let Some(Record::Run(run)) = self.get(Key::RunOpen(job.run.clone())).await? else { return Ok(None) };
+        if !waits(job, &run) {
+            return Ok(None);
+        }
+        let key = Key::Manifest(job.run.clone());
+        let Some(Record::Manifest(manifest)) = self.get(key).await? else { return Ok(None) };
+        Ok(self.spec(job, &run, &manifest))
     }
 
     fn spec(&self, job: &JobId, run: &Run, manifest: &Value) -> Option<JobSpec> {

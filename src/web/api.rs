@@ -47,14 +47,15 @@ const MAX_BODY: usize = 1 << 20;
 
 /// What describes the API. To make it takes 2 MB for a moment, which few servers are ever asked for.
 static DESCRIBED: LazyLock<Value> = LazyLock::new(|| {
-    let (_, api) = described().split_for_parts();
+    let api = OpenApiRouter::with_openapi(openapi::Api::openapi()).nest("/v1", described());
+    let (_, api) = api.split_for_parts();
     openapi::describe(&api).expect("the description is JSON")
 });
 
 /// Everything below `/api`, and `/openapi.json`, which describes it.
 pub fn routes() -> Router<WebState> {
     let api = Router::new()
-        .nest("/v1", v1())
+        .nest("/v1", served())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -62,61 +63,44 @@ pub fn routes() -> Router<WebState> {
     Router::new().nest("/api", api).route("/openapi.json", get(async || openapi::answer(&DESCRIBED)))
 }
 
-/// The same as [`described`], without what describes it; a test of the real server holds the two together.
-fn v1() -> Router<WebState> {
-    Router::new()
-        .route("/runs", get(runs::list).post(start::start))
-        .route("/runs/{id}", get(runs::get))
-        .route("/runs/{id}/log", get(log::read))
-        .route("/runs/{id}/cancel", post(runs::cancel))
-        .route("/runs/{id}/rerun", post(runs::rerun))
-        .route("/events", get(events::list))
-        .route("/events/{key}", get(events::get))
-        .route("/events/{key}/cloudevent", get(events::stored))
-        .route("/events/{key}/replay", post(events::replay))
-        .route("/firings", get(firings::list))
-        .route("/firings/{id}", get(firings::get))
-        .route("/results", get(results::list))
-        .route("/results/redeliver", post(results::redeliver))
-        .route("/triggers", get(triggers::list))
-        .route("/triggers/{name}", get(triggers::get))
-        .route("/triggers/{namespace}/{name}", get(triggers::get_in))
-        .route("/templates", get(templates::list))
-        .route("/templates/{name}", get(templates::get))
-        .route("/templates/{namespace}/{name}", get(templates::get_in))
-        .route("/webhooks", get(webhooks::list))
-        .route("/webhooks/{name}", get(webhooks::get))
-        .route("/webhooks/{namespace}/{name}", get(webhooks::get_in))
-        .route("/stream", get(stream::stream))
+/// A table of routes as they are served, and as they are described of their handlers' attributes: so that a start need
+/// not make the description. The attributes say the paths again; a test of the real server holds the two together.
+macro_rules! v1 {
+    ($($path:literal: $first:ident $($handler:ident)::+ $(, $method:ident $($further:ident)::+)*;)+) => {
+        fn served() -> Router<WebState> {
+            Router::new()$(.route($path, $first($($handler)::+)$(.$method($($further)::+))*))+
+        }
+
+        fn described() -> OpenApiRouter<WebState> {
+            OpenApiRouter::new()$(.routes(routes!($($handler)::+ $(, $($further)::+)*)))+
+        }
+    };
 }
 
-/// Each route, made of its handlers' attributes.
-fn described() -> OpenApiRouter<WebState> {
-    let v1 = OpenApiRouter::new()
-        .routes(routes!(runs::list, start::start))
-        .routes(routes!(runs::get))
-        .routes(routes!(log::read))
-        .routes(routes!(runs::cancel))
-        .routes(routes!(runs::rerun))
-        .routes(routes!(events::list))
-        .routes(routes!(events::get))
-        .routes(routes!(events::stored))
-        .routes(routes!(events::replay))
-        .routes(routes!(firings::list))
-        .routes(routes!(firings::get))
-        .routes(routes!(results::list))
-        .routes(routes!(results::redeliver))
-        .routes(routes!(triggers::list))
-        .routes(routes!(triggers::get))
-        .routes(routes!(triggers::get_in))
-        .routes(routes!(templates::list))
-        .routes(routes!(templates::get))
-        .routes(routes!(templates::get_in))
-        .routes(routes!(webhooks::list))
-        .routes(routes!(webhooks::get))
-        .routes(routes!(webhooks::get_in))
-        .routes(routes!(stream::stream));
-    OpenApiRouter::with_openapi(openapi::Api::openapi()).nest("/v1", v1)
+v1! {
+    "/runs": get runs::list, post start::start;
+    "/runs/{id}": get runs::get;
+    "/runs/{id}/log": get log::read;
+    "/runs/{id}/cancel": post runs::cancel;
+    "/runs/{id}/rerun": post runs::rerun;
+    "/events": get events::list;
+    "/events/{key}": get events::get;
+    "/events/{key}/cloudevent": get events::stored;
+    "/events/{key}/replay": post events::replay;
+    "/firings": get firings::list;
+    "/firings/{id}": get firings::get;
+    "/results": get results::list;
+    "/results/redeliver": post results::redeliver;
+    "/triggers": get triggers::list;
+    "/triggers/{name}": get triggers::get;
+    "/triggers/{namespace}/{name}": get triggers::get_in;
+    "/templates": get templates::list;
+    "/templates/{name}": get templates::get;
+    "/templates/{namespace}/{name}": get templates::get_in;
+    "/webhooks": get webhooks::list;
+    "/webhooks/{name}": get webhooks::get;
+    "/webhooks/{namespace}/{name}": get webhooks::get_in;
+    "/stream": get stream::stream;
 }
 
 async fn nothing(_: Caller, OriginalUri(uri): OriginalUri) -> ApiError {

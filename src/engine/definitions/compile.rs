@@ -29,10 +29,10 @@ use std::sync::Arc;
 use super::clause::Source;
 use super::config::{DocumentConfig, SecretSource, TriggerSpec};
 use super::index::Index;
-use super::load::{self, Loaded, LoadedDocument};
+use super::load::{Loaded, LoadedDocument};
 use super::model::{JobTemplate, Secrets, Snapshot, Trigger, Webhook, resource_title, titles};
 use super::partial;
-use super::problem::{MOST_OF_RESOURCE, Problem};
+use super::problem::{Problem, cut};
 use super::schema::Finding;
 use crate::engine::ids::{ObjectName, h_hex};
 use crate::engine::render::ParamSchema;
@@ -57,15 +57,13 @@ impl Problems {
     }
 
     /// Adds what was found in `document`; whether it was anything.
-    fn found(&mut self, document: &LoadedDocument, findings: Vec<Finding>) -> bool {
+    fn found(&mut self, document: &LoadedDocument, mut findings: Vec<Finding>) -> bool {
         let any = !findings.is_empty();
-        let most = if document.document.resource { MOST_OF_RESOURCE } else { usize::MAX };
-        let more = findings.len().saturating_sub(most);
-        for finding in findings.into_iter().take(most) {
-            self.add(document.problem(finding));
+        if document.document.resource {
+            cut(&mut findings, |message| Finding::value("", message));
         }
-        if more > 0 {
-            self.add(document.problem(Finding::value("", load::further(more))));
+        for finding in findings {
+            self.add(document.problem(finding));
         }
         any
     }
@@ -235,7 +233,7 @@ fn templates<'a>(
     problems: &mut Problems,
 ) -> BTreeMap<ObjectName, Template<'a>> {
     let (mut templates, mut held) = (BTreeMap::new(), patterns::Held::default());
-    for (_, document) in patterns::ordered(usable, &loaded.namespace, previous) {
+    for document in precedence::ordered(usable, previous) {
         let DocumentConfig::JobTemplate(config) = &document.config else { continue };
         let name = document.object(&loaded.namespace);
         let old = previous.and_then(|previous| previous.templates.get(&name));
@@ -264,19 +262,17 @@ fn triggers<'a>(
     problems: &mut Problems,
 ) -> Vec<(&'a LoadedDocument, Arc<Trigger>)> {
     let (mut triggers, mut held) = (Vec::new(), patterns::Held::default());
-    for (place, document) in patterns::ordered(usable, world.own, world.previous) {
+    for document in precedence::ordered(usable, world.previous) {
         let DocumentConfig::Trigger(config) = &document.config else { continue };
         let made = trigger(document, &config.spec, world, problems);
         match made.and_then(|made| held.take(document, patterns::of_trigger(&made)).map(|()| made)) {
-            Ok(trigger) => triggers.push((place, document, trigger)),
+            Ok(trigger) => triggers.push((document, trigger)),
             Err(findings) => {
                 problems.found(document, findings);
             }
         }
     }
-    // What else may be only so often goes by the order in which they were read.
-    triggers.sort_by_key(|(place, ..)| *place);
-    triggers.into_iter().map(|(_, document, trigger)| (document, trigger)).collect()
+    triggers
 }
 
 /// A trigger of a document. What it may do is looked at also where it was compiled before.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::config::{API_VERSION, DocumentConfig};
 use super::model::{Document, resource_title};
 use super::partial;
-use super::problem::{MOST_OF_RESOURCE, Place, Problem, Spot, nearest};
+use super::problem::{Place, Problem, Spot, cut, nearest};
 use super::schema::{self, Finding, KINDS};
 use super::tenants::Tenants;
 use super::yaml::{self, Parsed, Places};
@@ -253,32 +253,21 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
             Err(message) => problems.push(problem(places.value(""), Finding::value("", message))),
         }
     }
-    if resource && problems.len() > MOST_OF_RESOURCE {
-        let more = problems.len() - MOST_OF_RESOURCE;
-        problems.sort();
-        problems.truncate(MOST_OF_RESOURCE);
-        problems.push(problem(Spot::NONE, Finding::value("", further(more))));
-        loaded.problems.extend(problems.into_iter().map(Problem::short));
-        return;
-    }
     let faults: Vec<String> = problems.iter().map(|problem| problem.field.clone()).collect();
-    if let Some(value) = partial::without(&value, &faults)
+    problems.sort();
+    let too_many = resource && cut(&mut problems, |message| problem(Spot::NONE, Finding::value("", message)));
+    if !too_many
+        && let Some(value) = partial::without(&value, &faults)
         && let Ok(config) = typed(&value)
     {
         let document = Document { hash: hash(resource, &value), file: file.to_owned(), resource, value };
         let rest = LoadedDocument { document, config, places };
         loaded.partial.push(Partial { rest, faults });
     }
-    problems.sort();
     if resource {
         problems = problems.into_iter().map(Problem::short).collect();
     }
     loaded.problems.extend(problems);
-}
-
-/// What is said of the problems that are not told.
-pub(super) fn further(many: usize) -> String {
-    format!("has {many} further problems")
 }
 
 /// The document's identity: the same for any order of keys, comments and blanks. A resource is never the same as

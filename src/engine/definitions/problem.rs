@@ -13,7 +13,7 @@ const LONGEST_WORD: usize = 100;
 /// it again.
 const LONGEST_TEXT: usize = 1_000;
 /// Most problems that are told of a resource.
-pub(super) const MOST_OF_RESOURCE: usize = 100;
+const MOST_OF_RESOURCE: usize = 100;
 
 /// A place in a file. Lines and columns count from 1; both are 0 where it is no file but a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -98,6 +98,17 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.text())
     }
+}
+
+/// Cuts what was found in a resource to what is told of it, the last of which says how many more there are. Whether it
+/// was too much.
+pub(super) fn cut<T>(found: &mut Vec<T>, last: impl FnOnce(String) -> T) -> bool {
+    let more = found.len().saturating_sub(MOST_OF_RESOURCE);
+    if more > 0 {
+        found.truncate(MOST_OF_RESOURCE);
+        found.push(last(format!("has {more} further problems")));
+    }
+    more > 0
 }
 
 /// Cuts a text that is longer than so many bytes, between two characters, and says so.
@@ -186,6 +197,17 @@ mod tests {
         // Compared, these two would take terabytes.
         assert_eq!(nearest(&long, ["smoke", &format!("{long}b")]), None);
         assert_eq!(nearest("a", [long.as_str()]), None);
+    }
+
+    #[test]
+    fn what_is_found_is_cut_and_how_much_more_there_was_is_told() {
+        for (many, cut_to, last) in
+            [(0, 0, None), (100, 100, Some("99")), (103, 101, Some("has 3 further problems"))]
+        {
+            let mut found: Vec<String> = (0..many).map(|at: usize| at.to_string()).collect();
+            assert_eq!(cut(&mut found, |told| told), many > 100);
+            assert_eq!((found.len(), found.last().map(String::as_str)), (cut_to, last));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::engine::lease::{EVERY, Found, Holder, LASTS, RELIED_ON, Turn, micro_time, turn};
+use crate::engine::lease::{self, EVERY, Found, Holder, LASTS, RELIED_ON, Turn, micro_time, turn};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, CallError, escape};
 use crate::runs::executor::ExecutorError;
@@ -94,6 +94,15 @@ pub enum LeaseError {
     },
 }
 
+/// Where the API server has the Lease of an instance, by the instance's own namespace.
+pub fn lease_path(namespace: &str, instance: &str) -> String {
+    format!("{}/{}", collection(namespace), escape(&lease::name(instance)))
+}
+
+fn collection(namespace: &str) -> String {
+    format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", escape(namespace))
+}
+
 fn is_relied_on(until: Option<Instant>) -> bool {
     until.is_some_and(|until| Instant::now() < until)
 }
@@ -112,8 +121,8 @@ impl Lease {
     pub fn new(options: LeaseOptions) -> (Self, LeaseKeeper) {
         let (relied_on_until, until) = watch::channel(None);
         let (trouble, troubled) = watch::channel(Vec::new());
-        let place = format!("the Lease kickoff-{} in namespace {}", options.instance, options.namespace);
-        let place: Arc<str> = place.into();
+        let name = lease::name(&options.instance);
+        let place: Arc<str> = format!("the Lease {name} in namespace {}", options.namespace).into();
         let keeper = LeaseKeeper {
             api: Api::new(options.client.clone()),
             options,
@@ -241,7 +250,7 @@ impl LeaseKeeper {
         };
         let sent = Instant::now();
         let written = match next {
-            Turn::Create => self.api.post::<Value>(&self.collection(), &lease).await,
+            Turn::Create => self.api.post::<Value>(&collection(&self.options.namespace), &lease).await,
             _ => self.api.put::<Value>(&self.path(), &lease).await,
         };
         match written {
@@ -270,7 +279,7 @@ impl LeaseKeeper {
             Err(error) if error.code() == Some(404) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let version = lease["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        let version = lease::version(&lease);
         if self.seen.as_ref().is_none_or(|(seen, _)| seen != version) {
             self.seen = Some((version.to_owned(), Instant::now()));
         }
@@ -279,10 +288,8 @@ impl LeaseKeeper {
     }
 
     fn found(&self, lease: &Value) -> Found {
-        let spec = &lease["spec"];
-        let lasts = spec["leaseDurationSeconds"].as_u64().map_or(LASTS, Duration::from_secs);
         let unchanged = self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| since.elapsed());
-        Found { holder: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(), lasts, unchanged }
+        Found::read(lease, unchanged)
     }
 
     /// The Lease as it is to be, ours; with the version that was seen, so that one of two writers fails.
@@ -291,7 +298,7 @@ impl LeaseKeeper {
         let mut lease = self.known.clone().unwrap_or_else(|| {
             let labels = json!({"app.kubernetes.io/managed-by": "kickoff", "kickoff.dev/instance": instance});
             json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata":
-                {"name": self.name(), "namespace": namespace, "labels": labels}, "spec": {}})
+                {"name": lease::name(instance), "namespace": namespace, "labels": labels}, "spec": {}})
         });
         let now = json!(micro_time(clock.now()));
         let spec = &mut lease["spec"];
@@ -345,15 +352,7 @@ impl LeaseKeeper {
         }
     }
 
-    fn name(&self) -> String {
-        format!("kickoff-{}", self.options.instance)
-    }
-
-    fn collection(&self) -> String {
-        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", escape(&self.options.namespace))
-    }
-
     fn path(&self) -> String {
-        format!("{}/{}", self.collection(), escape(&self.name()))
+        lease_path(&self.options.namespace, &self.options.instance)
     }
 }

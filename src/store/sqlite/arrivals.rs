@@ -42,21 +42,21 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Arrivals {
     ring: Arc<Mutex<Ring>>,
-    written: watch::Sender<u64>,
+    written: watch::Sender<()>,
 }
 
 /// A reader's end. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Arriving {
     ring: Arc<Mutex<Ring>>,
-    written: watch::Receiver<u64>,
+    written: watch::Receiver<()>,
 }
 
 impl Arrivals {
     /// None yet; the newest event is at `arrived`.
     pub(super) fn after(arrived: u64) -> Self {
         let ring = Ring { since: arrived, newest: arrived, ..Ring::default() };
-        Self { ring: Arc::new(Mutex::new(ring)), written: watch::Sender::new(arrived) }
+        Self { ring: Arc::new(Mutex::new(ring)), written: watch::Sender::new(()) }
     }
 
     /// An end for readers. It closes with this one.
@@ -73,9 +73,8 @@ impl Arrivals {
         for stored in events {
             ring.push(stored);
         }
-        let newest = ring.newest;
         drop(ring);
-        self.tell(newest);
+        self.written.send_replace(());
     }
 
     /// These are not in the inbox any more.
@@ -96,11 +95,7 @@ impl Arrivals {
         }
         *ring = Ring { since: arrived, newest: arrived, ..Ring::default() };
         drop(ring);
-        self.tell(arrived);
-    }
-
-    fn tell(&self, newest: u64) {
-        self.written.send_if_modified(|at| std::mem::replace(at, newest) != newest);
+        self.written.send_replace(());
     }
 }
 

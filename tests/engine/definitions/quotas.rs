@@ -105,6 +105,37 @@ fn who_has_a_kind_keeps_it_and_is_not_named_to_others() {
     assert!(ours.broken.is_some() && ours.kubernetes().next().is_none());
 }
 
+#[test]
+fn what_did_not_change_goes_before_what_did_and_what_takes_more_is_new() {
+    let named = |name, spec| ("Trigger", "shop", name, spec);
+    let suspended = |mut spec: Value| {
+        spec["suspend"] = json!(true);
+        spec
+    };
+    let smoke = || ("JobTemplate", "shop", "smoke", template());
+    let both = [smoke(), named("a", widgets("v1")), named("b", widgets("v1"))];
+    let first = snapshot(&loaded(&[], &both, ""), None);
+    assert_eq!(told(&first), [""; 0]);
+    let (new, changed) = (named("new", widgets("v2")), suspended(widgets("v1")));
+    for (a, b, refused, says) in [
+        (changed.clone(), widgets("v1"), vec!["new"], "b"),
+        (widgets("v2"), changed.clone(), vec!["a", "new"], "b"),
+        (changed, widgets("v2"), vec!["b", "new"], "a"),
+    ] {
+        let now = [smoke(), new.clone(), named("a", a), named("b", b)];
+        let wanted: Vec<String> = refused
+            .into_iter()
+            .map(|name| {
+                format!(
+                    "Trigger shop/{name}: spec.sources: Widgets are watched in one version, and trigger {says} says \
+                     example.com/v1"
+                )
+            })
+            .collect();
+        assert_eq!(told(&snapshot(&loaded(&[], &now, ""), Some(&first))), wanted);
+    }
+}
+
 /// What is told of so many triggers of each of these namespaces.
 fn of_each(namespaces: &[String], many: usize, spec: impl Fn(usize) -> Value) -> Vec<String> {
     let names: Vec<String> = (0..many).map(|index| format!("t{index:02}")).collect();

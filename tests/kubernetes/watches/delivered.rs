@@ -1,9 +1,9 @@
-//! What a `HelmRelease` of Flux and a Rollout of Argo say while they deliver, step by step as their controllers write
-//! it: each revision fires once, and nothing between fires.
+//! What kinds of Argo and Flux say while they deliver, step by step as their controllers write it: each revision fires
+//! once, and nothing between fires.
 
 use serde_json::{Value, json};
 
-use super::{QUIET, WATCHED, check, definition, install, site};
+use super::{QUIET, WATCHED, check, definition, install, ready, site};
 use crate::support::cluster::cluster;
 
 /// A kind of somebody else's controller.
@@ -12,14 +12,16 @@ struct Controlled {
     version: &'static str,
     kind: &'static str,
     plural: &'static str,
+    /// Whether its status is one of its own.
+    own_status: bool,
 }
 
 impl Controlled {
     /// Makes an object, takes each of these steps, a spec, a status or both, and waits for these events; another start
     /// of the server tells none again.
     async fn check(&self, steps: &[Value], wanted: &[&str]) {
-        let Self { group, version, kind, plural } = *self;
-        let definition = definition(group, version, kind, plural, true);
+        let Self { group, version, kind, plural, own_status } = *self;
+        let definition = definition(group, version, kind, plural, own_status);
         install(&definition);
         let api_version = format!("{group}/{version}");
         let site = site(|namespace| {
@@ -37,7 +39,7 @@ impl Controlled {
                 site.merge(&object, &json!({"spec": spec}), false);
             }
             if let Some(status) = step.get("status") {
-                site.merge(&object, &json!({"status": status}), true);
+                site.merge(&object, &json!({"status": status}), own_status);
             }
             // Each is to be seen: of states that come close together only the last one is looked at.
             tokio::time::sleep(QUIET).await;
@@ -50,6 +52,12 @@ impl Controlled {
         cluster().run(&["delete", "crd", name, "--wait=false"]);
     }
 }
+
+/// Revisions in turn, and whether each was good; and what fires of them.
+const REVISIONS: [(&str, bool); 5] =
+    [("one", true), ("one", true), ("two", false), ("two", true), ("one", true)];
+const FIRED: [&str; 4] =
+    ["shop rolledout one", "shop rolloutfailed two", "shop rolledout two", "shop rolledout one"];
 
 fn condition(kind: &str, status: &str, reason: &str, generation: u64, message: &str) -> Value {
     json!({
@@ -83,12 +91,53 @@ fn release(chart: &str, version: u64, status: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_revision_of_an_application_fires_once() {
+    let kind = Controlled {
+        group: "argoproj.io",
+        version: "v1alpha1",
+        kind: "Application",
+        plural: "applications",
+        own_status: false,
+    };
+    let steps = REVISIONS.map(|(revision, good)| {
+        let health = if good { "Healthy" } else { "Degraded" };
+        json!({"status": {
+            "health": {"status": health},
+            "operationState": {"phase": "Succeeded", "syncResult": {"revision": revision}},
+        }})
+    });
+    kind.check(&steps, &FIRED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_revision_of_a_kustomization_fires_once() {
+    let kind = Controlled {
+        group: "kustomize.toolkit.fluxcd.io",
+        version: "v1",
+        kind: "Kustomization",
+        plural: "kustomizations",
+        own_status: true,
+    };
+    let steps = REVISIONS.map(|(revision, good)| {
+        let mut step = if good { ready("True", "Ok") } else { ready("False", "HealthCheckFailed") };
+        step["status"]["observedGeneration"] = json!(1);
+        step["status"]["lastAttemptedRevision"] = json!(revision);
+        if good {
+            step["status"]["lastAppliedRevision"] = json!(revision);
+        }
+        step
+    });
+    kind.check(&steps, &FIRED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_release_of_a_helm_release_fires_once() {
     let kind = Controlled {
         group: "helm.toolkit.fluxcd.io",
         version: "v2",
         kind: "HelmRelease",
         plural: "helmreleases",
+        own_status: true,
     };
     let installed = json!({"status": {
         "observedGeneration": 1, "conditions": came("Released", "True", "InstallSucceeded", 1),
@@ -144,7 +193,13 @@ async fn each_release_of_a_helm_release_fires_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_promotion_of_a_rollout_fires_once() {
-    let kind = Controlled { group: "argoproj.io", version: "v1alpha1", kind: "Rollout", plural: "rollouts" };
+    let kind = Controlled {
+        group: "argoproj.io",
+        version: "v1alpha1",
+        kind: "Rollout",
+        plural: "rollouts",
+        own_status: true,
+    };
     let status = |generation: &str, phase: &str, message: Option<&str>, current: &str, stable: &str| {
         let pods = json!({"currentPodHash": current, "stableRS": stable, "blueGreen": {}, "canary": {}});
         let mut status = json!({"observedGeneration": generation, "phase": phase, "message": message});

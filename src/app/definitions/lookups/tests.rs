@@ -1,21 +1,13 @@
 //! What is asked of an API server that answers some things and not others.
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Mutex;
-use std::task::{Context, Poll};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use kube::Client;
-use kube::client::Body;
 
 use super::*;
 use crate::engine::definitions::config::SecretKeyRef;
+use crate::outside::kubernetes::scripted::{self, refusal};
 
 /// Never answers for the Secret `silent`, and says 503 of all else while it is `busy`; keeps what was asked.
 #[derive(Clone, Default)]
@@ -24,30 +16,21 @@ struct Server {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-impl tower::Service<Request<Body>> for Server {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let path = request.uri().path().to_owned();
-        let silent = path.ends_with("/silent");
-        self.asked.lock().unwrap().push(path);
-        if silent {
-            return Box::pin(std::future::pending());
-        }
-        let (status, body) = if *self.busy.lock().unwrap() {
-            (503, json!({"kind": "Status", "status": "Failure", "message": "busy", "code": 503}))
-        } else {
+impl Server {
+    fn api(&self) -> Api {
+        let Self { busy, asked } = self.clone();
+        scripted::api(move |path| {
+            asked.lock().unwrap().push(path.to_owned());
+            if path.ends_with("/silent") {
+                return None;
+            }
+            if *busy.lock().unwrap() {
+                return Some(refusal(503));
+            }
             let metadata = json!({"labels": {"tier": "gold"}});
-            (200, json!({"metadata": metadata, "data": {"token": STANDARD.encode("secret")}}))
-        };
-        let response = Response::builder().status(status).body(Full::from(body.to_string())).unwrap();
-        Box::pin(std::future::ready(Ok(response)))
+            let found = json!({"metadata": metadata, "data": {"token": STANDARD.encode("secret")}});
+            Some((200, found.to_string()))
+        })
     }
 }
 
@@ -61,7 +44,7 @@ fn needs(secrets: &[&str]) -> Needs {
 }
 
 fn begin(server: &Server, data: &Path) -> (Lookups, watch::Sender<Needs>, watch::Receiver<Arc<Answers>>) {
-    Lookups::new(Api::new(Client::new(server.clone(), "default")), data)
+    Lookups::new(server.api(), data)
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::engine::definitions::writer::{Instance, Life, Turn, life, turn};
-use crate::engine::lease::{Found, LASTS};
-use crate::outside::kubernetes::api::{Api, escape};
+use crate::engine::lease::{Found, version};
+use crate::outside::kubernetes::api::Api;
+use crate::runs::kubernetes::lease_path;
 
 /// How often is asked for the Lease of one.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -97,15 +98,13 @@ impl Others {
         if self.seen.get(by).is_some_and(|seen| now.duration_since(seen.asked) < AGAIN) {
             return;
         }
-        let (namespace, name) = (escape(&by.namespace), escape(&by.name));
-        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/kickoff-{name}");
-        let said = api.get::<Value>(&path).await;
+        let said = api.get::<Value>(&lease_path(&by.namespace, &by.name)).await;
         let before = self.seen.remove(by).map(|seen| (seen.version, seen.since));
         let (version, since, life) = match said {
             Ok(lease) => {
-                let version = lease["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+                let version = version(&lease).to_owned();
                 let since = before.filter(|(known, _)| *known == version).map_or(now, |(_, since)| since);
-                (version, since, life(Some(&found(&lease, now.duration_since(since)))))
+                (version, since, life(Some(&Found::read(&lease, now.duration_since(since)))))
             }
             Err(error) if error.code() == Some(404) => (String::new(), now, life(None)),
             Err(error) => {
@@ -130,16 +129,6 @@ impl Others {
             sentence += &by.namespace;
         }
         sentence
-    }
-}
-
-/// A Lease that is known to be as it is for so long.
-fn found(lease: &Value, unchanged: Duration) -> Found {
-    let spec = &lease["spec"];
-    Found {
-        holder: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(),
-        lasts: spec["leaseDurationSeconds"].as_u64().map_or(LASTS, Duration::from_secs),
-        unchanged,
     }
 }
 

@@ -1,28 +1,21 @@
 //! How much the regular expressions and globs of the resources of a namespace may hold of memory. Files may hold what
 //! they like: they are the server's own.
 //!
-//! It is looked at as they are compiled, so that what is too much is not held for a moment either: what did not change
-//! since it was in force first, then what was changed, then what is new, each in the order in which it was read.
+//! It is looked at as they are compiled, in their order of [precedence](super::precedence), so that what is too much is
+//! not held for a moment either.
 
 use std::collections::BTreeMap;
 
 use crate::engine::definitions::clause::{Clause, Source};
-use crate::engine::definitions::config::{AllowConfig, DocumentConfig};
+use crate::engine::definitions::config::AllowConfig;
 use crate::engine::definitions::load::LoadedDocument;
-use crate::engine::definitions::model::{Snapshot, Trigger};
+use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::schema::Finding;
 
 /// Most for the templates of a namespace, and most for its triggers, bytes.
 const MOST: usize = 8 << 20;
 /// What a byte of a glob of `allow` counts: these are compiled together, and nobody says to how much.
 const OF_ALLOW: usize = 64;
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Same,
-    Changed,
-    New,
-}
 
 /// What those of each namespace hold so far, of one kind of definition.
 #[derive(Debug, Default)]
@@ -66,37 +59,6 @@ impl Held {
         }
         fits
     }
-}
-
-/// Documents as they are to be compiled, each with its place among those that were read.
-pub(super) fn ordered<'a>(
-    documents: &[&'a LoadedDocument],
-    own: &str,
-    previous: Option<&Snapshot>,
-) -> Vec<(usize, &'a LoadedDocument)> {
-    let mut ordered: Vec<(usize, &LoadedDocument)> = documents.iter().copied().enumerate().collect();
-    let Some(previous) = previous else { return ordered };
-    let resources = previous.documents.iter().filter(|document| document.resource);
-    let hashes: BTreeMap<String, &str> =
-        resources.map(|document| (document.title(), document.hash.as_str())).collect();
-    ordered.sort_by_cached_key(|(_, document)| {
-        if !document.document.resource {
-            return Rank::Same;
-        }
-        let name = document.object(own);
-        let in_force = match &document.config {
-            DocumentConfig::JobTemplate(_) => previous.templates.contains_key(&name),
-            DocumentConfig::Trigger(_) => previous.trigger(&name).is_some_and(|it| it.broken.is_none()),
-            DocumentConfig::Webhook(_) => previous.webhooks.contains_key(&name),
-        };
-        let same = hashes.get(&document.title()).is_some_and(|hash| *hash == document.document.hash);
-        match (in_force, same) {
-            (true, true) => Rank::Same,
-            (true, false) => Rank::Changed,
-            (false, _) => Rank::New,
-        }
-    });
-    ordered
 }
 
 /// What a trigger holds, bytes.

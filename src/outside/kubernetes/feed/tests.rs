@@ -1,48 +1,11 @@
 //! What a feed makes of an API server that answers by a script.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::StreamExt as _;
-use http::{Request, Response};
-use http_body_util::Full;
-use kube::Client;
-use kube::client::Body;
 
 use super::*;
-
-/// Answers by a script, and keeps what was asked.
-#[derive(Clone, Default)]
-struct Script {
-    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl tower::Service<Request<Body>> for Script {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.asked.lock().unwrap().push(request.uri().to_string());
-        let answer = self.answers.lock().unwrap().pop_front();
-        let (status, body) = answer.unwrap_or_else(|| refusal(503));
-        ready(Ok(Response::builder().status(status).body(Full::from(body)).unwrap()))
-    }
-}
-
-fn refusal(code: u16) -> (u16, String) {
-    let status =
-        json!({"kind": "Status", "status": "Failure", "message": format!("said {code}"), "code": code});
-    (code, status.to_string())
-}
+use crate::outside::kubernetes::scripted::{self, refusal};
 
 fn event(kind: &str, uid: &str, version: u32) -> String {
     let object = json!({"metadata": {"uid": uid, "resourceVersion": version.to_string()}});
@@ -67,9 +30,12 @@ fn streamed(lines: &[String]) -> (u16, String) {
 
 /// The first things that a feed tells, in short, and what it asks for that.
 async fn told(answers: Vec<(u16, String)>, count: usize) -> (Vec<String>, Vec<String>) {
-    let script = Script::default();
-    script.answers.lock().unwrap().extend(answers);
-    let api = Api::new(Client::new(script.clone(), "default"));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (mut answers, kept) = (VecDeque::from(answers), Arc::clone(&asked));
+    let api = scripted::api(move |uri| {
+        kept.lock().unwrap().push(uri.to_owned());
+        Some(answers.pop_front().unwrap_or_else(|| refusal(503)))
+    });
     let selection = Selection { path: "/api/v1/pods".to_owned(), labels: "a=b".to_owned(), streamed: true };
     let news = feed::<Object>(api, selection).take(count).map(|news| match news {
         News::Listing => "listing".to_owned(),
@@ -81,7 +47,7 @@ async fn told(answers: Vec<(u16, String)>, count: usize) -> (Vec<String>, Vec<St
         News::Well => "well".to_owned(),
     });
     let news = news.collect().await;
-    let asked = script.asked.lock().unwrap().clone();
+    let asked = asked.lock().unwrap().clone();
     (news, asked)
 }
 
