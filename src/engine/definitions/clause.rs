@@ -22,6 +22,7 @@ use crate::engine::event::{Attributes, Git, Ingress, Millis};
 use crate::engine::glob::Glob;
 use crate::engine::ids::ObjectName;
 use crate::engine::nats::UNREADABLE;
+use crate::engine::pattern::BUDGET;
 use crate::engine::render::Text;
 use crate::engine::schedule::Schedule;
 use crate::engine::values::Facts;
@@ -30,6 +31,11 @@ use crate::engine::webhook::Change;
 
 /// Longest value that a reason shows, characters.
 const SHOWN: usize = 100;
+/// Most that comparing all names of an event with the globs of a clause may cost, in nanoseconds of a usual machine. More
+/// than one question may: a push can well list ten thousand files.
+const MOST: u64 = 10 * BUDGET;
+/// What is too much to compare with globs.
+const TOO_LONG: &str = "names, too long in all to compare with these globs";
 
 /// A source clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +192,16 @@ impl Globs {
             Pattern::Plain(plain) => plain == text,
             Pattern::Glob(glob) => glob.is_match(text),
         })
+    }
+
+    /// Whether comparing all of these can't take too long; it is a bound, the same on each machine.
+    fn compares(&self, texts: &[String]) -> bool {
+        let globs = self.patterns.iter().filter_map(|pattern| match pattern {
+            Pattern::Plain(_) => None,
+            Pattern::Glob(glob) => Some(glob),
+        });
+        let cost = |glob: &Glob| texts.iter().fold(0_u64, |all, text| all.saturating_add(glob.cost(text)));
+        globs.fold(0_u64, |all, glob| all.saturating_add(cost(glob))) <= MOST
     }
 
     fn wanted(&self) -> String {
@@ -421,6 +437,12 @@ impl WebhookSource {
             Ok(()) => return Ok(None),
             Err(reason) => reason,
         };
+        if !self.branches.compares(&change.branches) {
+            return Ok(Some(format!(
+                "branches not checked: the push moved {} {TOO_LONG}",
+                change.branches.len()
+            )));
+        }
         match change.branches.iter().find(|branch| self.branches.matches(branch)) {
             Some(other) => Ok(Some(format!(
                 "the push also moved {}; git is that of {}",
@@ -436,6 +458,9 @@ impl WebhookSource {
             return Ok(None);
         }
         let paths = facts.paths();
+        if !self.paths.compares(&paths.listed) {
+            return Ok(Some(format!("paths not checked: the push lists {} {TOO_LONG}", paths.listed.len())));
+        }
         if paths.listed.iter().any(|path| self.paths.matches(path)) {
             return Ok(None);
         }
@@ -467,4 +492,74 @@ fn matching(what: &str, seen: Option<&str>, globs: &Globs) -> Result<(), String>
 pub(in crate::engine) fn cut(text: &str) -> String {
     let short: String = text.chars().take(SHOWN).collect();
     if short.len() < text.len() { format!("{short}...") } else { short }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::ids::EventKey;
+
+    fn globs(texts: &[&str]) -> Globs {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        Globs::compile(&texts).unwrap()
+    }
+
+    fn source(paths: &[&str]) -> WebhookSource {
+        WebhookSource {
+            webhook: ObjectName::new("default", "github"),
+            events: Vec::new(),
+            forks: Forks::Deny,
+            repositories: Globs::default(),
+            branches: globs(&["release/**", "**/hot?"]),
+            paths: globs(paths),
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_to_compare_passes_and_says_so() {
+        let facts = |name: &str, count: usize| {
+            let commit = json!({"added": vec![name; count], "removed": [], "modified": []});
+            let attributes = Attributes {
+                key: EventKey::derive("webhook/default/github", "https://github.com/acme/shop", "1"),
+                ingress: Ingress::Webhook(ObjectName::new("default", "github")),
+                id: "1".to_owned(),
+                source: "https://github.com/acme/shop".to_owned(),
+                event_type: "com.github.push".to_owned(),
+                subject: None,
+                datacontenttype: "application/json".to_owned(),
+                git: None,
+                extensions: BTreeMap::new(),
+                cause: None,
+                traceparent: None,
+                received_at: 0,
+            };
+            Facts::from_parts(&attributes, json!({"commits": [commit]}))
+        };
+        let long = format!("src/{}", "a".repeat(1 << 10));
+        let said =
+            "paths not checked: the push lists 20000 names, too long in all to compare with these globs";
+        let none = "none of 20000 changed files matches, wanted ";
+        for (paths, wanted) in [
+            (&["src/**/b?????"][..], Ok(Some(said.to_owned()))),
+            (&["docs/**/b?????"][..], Err(format!("{none}docs/**/b?????"))),
+            (&["src/b"][..], Err(format!("{none}src/b"))),
+        ] {
+            assert_eq!(source(paths).paths(&facts(&long, 20_000)), wanted, "{paths:?}");
+        }
+        assert_eq!(source(&["src/**"]).paths(&facts("src/a", 20_000)), Ok(None));
+    }
+
+    #[test]
+    fn many_branches_are_compared_as_far_as_that_is_soon() {
+        let git = Git { branch: Some("main".to_owned()), ..Git::default() };
+        let change = |count: usize| Change { deleted: None, branches: vec!["b".repeat(1 << 10); count] };
+        assert!(source(&[]).branch(&git, &change(10)).is_err());
+        let said =
+            "branches not checked: the push moved 20000 names, too long in all to compare with these globs";
+        assert_eq!(source(&[]).branch(&git, &change(20_000)), Ok(Some(said.to_owned())));
+    }
 }
