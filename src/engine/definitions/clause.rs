@@ -31,8 +31,8 @@ use crate::engine::webhook::Change;
 
 /// Longest value that a reason shows, characters.
 const SHOWN: usize = 100;
-/// Most that comparing all names of an event with the globs of a clause may cost, in nanoseconds of a usual machine. More
-/// than one question may: a push can well list ten thousand files.
+/// Most that comparing all names of an event with the globs of a clause may cost, in nanoseconds of a usual machine.
+/// More than one question may: a push can well list ten thousand files.
 const MOST: u64 = 10 * BUDGET;
 /// What is too much to compare with globs.
 const TOO_LONG: &str = "names, too long in all to compare with these globs";

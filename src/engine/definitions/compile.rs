@@ -241,10 +241,12 @@ fn templates<'a>(
         let old = previous.and_then(|previous| previous.templates.get(&name));
         let tenant = loaded.tenants.of(document);
         let beyond = beyond::template(tenant, &config.spec);
-        let made = template::compile(name.clone(), &document.document.hash, &config.spec, old);
+        let room = held.may_take(document, patterns::of_allow(&config.spec.allow));
+        let made =
+            room.and_then(|()| template::compile(name.clone(), &document.document.hash, &config.spec, old));
         let of = |made: &Arc<JobTemplate>| {
             let params: usize = made.params.iter().map(ParamSchema::size).sum();
-            params + patterns::of_allow(&config.spec.allow)
+            params + made.manifest.size()
         };
         match besides(beyond, made).and_then(|made| held.take(document, of(&made)).map(|()| made)) {
             Ok(compiled) => {
