@@ -195,7 +195,7 @@ fn webhooks(
         let DocumentConfig::Webhook(config) = &document.config else { continue };
         let name = document.object(&loaded.namespace);
         let beyond = beyond::webhook(loaded.tenants.of(document), &config.spec);
-        match besides(beyond, webhook::compile(name.clone(), &config.spec, secrets)) {
+        match besides(beyond, webhook::compile(name.clone(), &loaded.namespace, &config.spec, secrets)) {
             Ok(compiled) => {
                 webhooks.insert(name, Arc::new(compiled));
             }
@@ -305,7 +305,7 @@ fn further(loaded: &Loaded, misnamed: &[&LoadedDocument], world: &World<'_>, pro
         let found = match &document.config {
             // Their secrets were not looked up, and are no problem of a definition.
             DocumentConfig::Webhook(config) => {
-                let made = webhook::compile(name, &config.spec, &Secrets::default());
+                let made = webhook::compile(name, world.own, &config.spec, &Secrets::default());
                 besides(beyond::webhook(tenant, &config.spec), made).err()
             }
             DocumentConfig::JobTemplate(config) => {
