@@ -355,6 +355,7 @@ impl Parts {
             clock: self.clock.clone(),
             config: MachineConfig {
                 instance: self.config.instance.clone(),
+                namespace: self.namespace.clone(),
                 max_running: self.config.max_running,
                 public_url: Some(public_url),
                 results: self.results(),
