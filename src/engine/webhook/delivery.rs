@@ -99,8 +99,8 @@ impl Delivery {
             },
         };
         let id = said.id.unwrap_or_else(receipt);
-        // In the key the name stands alone, as it did in `source` once: where it came in tells namespaces apart there, and
-        // what was known before is known still.
+        // In the key the name stands alone, as it did in `source` once: where it came in tells namespaces apart there,
+        // and what was known before is known still.
         let alone = format!("/hooks/{}", webhook.name.name);
         let key = EventKey::derive(&ingress.to_string(), said.source.as_deref().unwrap_or(&alone), &id);
         let source = said.source.unwrap_or_else(|| webhook.path.clone());
