@@ -269,13 +269,16 @@ impl Node {
             Test::All(nodes) => settle(nodes, view, false).map(|failed| failed.is_none()),
             Test::Any(nodes) => settle(nodes, view, true).map(|held| held.is_some()),
             Test::Not(node) => node.holds(view).map(|holds| !holds),
-            Test::Path(path, operator) => path.with(view.root, |values| {
-                let asked = afford(operator.cost(values), view.spent);
-                let told = |reason: String| {
-                    format!("{}.{}: {} {reason}", self.place, operator.name(), cut(path.text()))
-                };
-                asked.map(|()| operator.holds(values)).map_err(told)
-            }),
+            Test::Path(path, operator) => {
+                path.with(view.root, |values| match afford(operator.cost(values), view.spent) {
+                    Ok(()) => Ok(operator.holds(values)),
+                    Err(_) if operator.lacks(values) => Ok(false),
+                    Err(reason) => {
+                        let (place, name, path) = (&self.place, operator.name(), cut(path.text()));
+                        Err(format!("{place}.{name}: {path} {reason}"))
+                    }
+                })
+            }
             Test::Changed(path, wanted) => Ok(view.before.changed.contains(path.text()) == *wanted),
             Test::Cel(cel) => {
                 cel.holds(view.root, view.spent).map_err(|reason| format!("{}.cel: {reason}", self.place))

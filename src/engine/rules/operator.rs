@@ -64,6 +64,16 @@ impl Operator {
         }
     }
 
+    /// Whether a text that a value must hold is in none of them: then it does not hold, and the index has told so
+    /// without asking.
+    pub(super) fn lacks(&self, values: &[&Value]) -> bool {
+        let needed = self.needed();
+        let is_in =
+            |text: &str, part: &[u8]| !std::str::from_utf8(part).is_ok_and(|part| !text.contains(part));
+        let mut texts = values.iter().filter_map(|value| value.as_str());
+        !needed.is_empty() && !texts.any(|text| needed.iter().all(|part| is_in(text, part)))
+    }
+
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Equals(_) => "equals",

@@ -70,7 +70,7 @@ fn an_event_that_is_dear_to_many_triggers_is_decided_in_time_and_always_the_same
 
 #[test]
 fn a_pattern_or_glob_on_texts_that_are_too_long_for_it_decides_nothing() {
-    let long = "a".repeat(25 << 20);
+    let long = format!("b{}", "a".repeat(25 << 20));
     let lines = vec!["a".repeat(100); 100_000];
     let data = json!({"long": long, "lines": lines, "short": "a".repeat(1_000)});
     let told = |rule: &Value| match compile(json!([rule]))
@@ -91,12 +91,14 @@ fn a_pattern_or_glob_on_texts_that_are_too_long_for_it_decides_nothing() {
         (
             "event.data.lines[*]",
             "matches",
-            "(a|b)*c",
+            "(a|b)*a{3}",
             "match[0].matches: event.data.lines[*] could take too long",
         ),
         ("event.data.long", "glob", "**a??????????b", "match[0].glob: event.data.long could take too long"),
-        ("event.data.long", "glob", "b**", "filtered"),
-        ("event.data.long", "startsWith", "b", "filtered"),
+        ("event.data.long", "glob", "c**", "filtered"),
+        // What it needs is not there, as the index sees it.
+        ("event.data.long", "matches", ".*[ab]{30}c", "filtered"),
+        ("event.data.long", "startsWith", "c", "filtered"),
         ("event.data.short", "matches", ".*[ab]{30}", "holds"),
         ("event.data.short", "matches", ".*[ab]{30}b", "filtered"),
         ("event.data.short", "glob", "**a", "holds"),
@@ -119,7 +121,7 @@ fn a_pattern_or_glob_on_texts_that_are_too_long_for_it_decides_nothing() {
 #[test]
 fn dear_patterns_share_the_budget_of_dear_rules() {
     let rule = compile(json!([{"path": "event.data.text", "matches": ".*[ab]{30}b"}])).unwrap();
-    let facts = facts(json!({"text": "a".repeat(50_000)}));
+    let facts = facts(json!({"text": format!("b{}", "a".repeat(50_000))}));
     let asked = (0..2_000).take_while(|_| rule.is_met(&facts, &Before::default()) == Ok(false)).count();
     assert!((40..2_000).contains(&asked), "{asked} were asked");
     let refused = rule.is_met(&facts, &Before::default()).unwrap_err();
