@@ -5,6 +5,8 @@
 //! still being decided, and the instance's name is let go of when nothing is done under it any more. If we die at
 //! any moment, the next start folds the records and goes on.
 
+mod begin;
+mod error;
 mod gates;
 mod health;
 mod kubernetes;
@@ -14,24 +16,21 @@ mod resources;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
-use self::resources::Joined;
+use self::begin::{auth, bus, define, take_over};
+pub use self::error::ServeError;
+use self::error::io;
 use super::config::ServeConfig;
-use super::definitions::files::ReadError;
-use super::definitions::{Loader, Origin, Read, before};
-use super::home::{Abroad, Home, HomeError, home};
+use super::definitions::Origin;
+use super::home::{Abroad, Home, home};
 use super::open_files;
-use super::supervisor::{Supervisor, TaskEnded};
+use super::supervisor::Supervisor;
 use super::telemetry::traces;
 use crate::engine::address::Allowed;
 use crate::engine::definitions::Snapshot;
@@ -39,12 +38,11 @@ use crate::engine::machine::{Input, MachineConfig};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::Api;
 use crate::outside::metrics::Metrics;
-use crate::outside::nats::{BusError, Connection, connect};
-use crate::outside::traces::{Traces, TracesError};
+use crate::outside::nats::Connection;
+use crate::outside::traces::Traces;
 use crate::runs::decisions::Decisions;
 use crate::runs::dispatch::Dispatch;
 use crate::runs::executor::Executor;
-use crate::runs::kubernetes::LeaseError;
 use crate::runs::launcher::Launcher;
 use crate::runs::logs::Logs;
 use crate::runs::observe::Observer;
@@ -54,8 +52,8 @@ use crate::sources::kubernetes::Blind;
 use crate::sources::nats::Deaf;
 use crate::sources::schedule::Schedules;
 use crate::store::blobs::Blobs;
-use crate::store::sqlite::{OpenError, Options, SqliteStore};
-use crate::web::auth::{Auth, AuthError};
+use crate::store::sqlite::SqliteStore;
+use crate::web::auth::Auth;
 use crate::web::health::Health;
 use crate::web::hooks::Intake;
 use crate::web::listener::{self, Limits};
@@ -67,65 +65,8 @@ const ORDERS: usize = 256;
 const REPORTS: usize = 1_024;
 /// Facts that wait for dispatch.
 const FACTS: usize = 1_024;
-/// How long a predecessor may take to let go of the data folder.
-const PREDECESSOR: Duration = Duration::from_secs(30);
-/// How often is looked whether it has.
-const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
 /// Largest log that is kept.
 pub(super) const LOG_CAP: u64 = 64 << 20;
-
-/// Why the server did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// The definitions' folder.
-    #[error(transparent)]
-    Definitions(#[from] ReadError),
-    /// The tokens' file.
-    #[error(transparent)]
-    Auth(#[from] AuthError),
-    /// The file of grants.
-    #[error("the file of grants can't be used: {0}")]
-    Grants(String),
-    /// The address.
-    #[error("can't listen on {address}: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// `--insecure-no-auth` on an address that others reach.
-    #[error(
-        "--insecure-no-auth listens on loopback only, and {0} is not: give --tokens FILE, or listen on 127.0.0.1"
-    )]
-    Exposed(SocketAddr),
-    /// The executor.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The client of NATS.
-    #[error(transparent)]
-    Bus(#[from] BusError),
-    /// Another has this instance's name.
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
-    /// The `OTEL_*` variables.
-    #[error(transparent)]
-    Traces(#[from] TracesError),
-    /// Files or threads.
-    #[error("can't {what}: {source}")]
-    Io {
-        /// What was being done.
-        what: &'static str,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A task ended by itself.
-    #[error(transparent)]
-    Task(#[from] TaskEnded),
-}
 
 /// Serves until `stop`; `ready` is called once with the address.
 pub async fn serve(
@@ -214,80 +155,6 @@ async fn serve_until(
     Ok(ended?)
 }
 
-/// Opens the data folder, once whoever has it lets go of it: a predecessor that is still stopping, or
-/// one that was killed and left a child between its fork and its exec.
-async fn take_over(folder: &Path, clock: &Clock) -> Result<SqliteStore, OpenError> {
-    let give_up = Instant::now() + PREDECESSOR;
-    let mut told = false;
-    loop {
-        match SqliteStore::open(folder, Options::new(clock.clone())) {
-            Err(held @ OpenError::InUse { .. }) if Instant::now() < give_up => {
-                if !std::mem::replace(&mut told, true) {
-                    warn!(reason = %held, "waiting up to {} s for the data folder", PREDECESSOR.as_secs());
-                }
-                tokio::time::sleep(PREDECESSOR_LOOK).await;
-            }
-            opened => return opened,
-        }
-    }
-}
-
-/// Loads the definitions, also those of the cluster, once what they need of it is answered.
-async fn define(
-    origin: Origin,
-    config: &ServeConfig,
-    home: &Home,
-    store: &SqliteStore,
-) -> Result<(Loader, Arc<Snapshot>, Option<Joined>), ServeError> {
-    let tenants = resources::tenants(config)?;
-    let loader = Loader::new(origin, home.namespace.clone());
-    let (mut loader, mut joined) = resources::join(loader, config, tenants, home.abroad.as_ref()).await;
-    let read = loader.read_once().await?;
-    if let Some(joined) = &mut joined {
-        joined.ask().await;
-    }
-    let snapshot = load(&mut loader, read, store, &home.namespace).await?;
-    Ok((loader, snapshot, joined))
-}
-
-/// Loads the definitions; those that are bad now and were good before this process are known as such.
-async fn load(
-    loader: &mut Loader,
-    read: Read,
-    store: &SqliteStore,
-    namespace: &str,
-) -> Result<Arc<Snapshot>, ServeError> {
-    let snapshot = loader.load_read(read).await?;
-    match before::find(&snapshot, &store.history(), store, namespace).await {
-        Ok(None) => Ok(snapshot),
-        Ok(Some(before)) => Ok(loader.load_after(before).await?),
-        Err(error) => {
-            warn!(%error, "definitions that are bad now are not known to have been good");
-            Ok(snapshot)
-        }
-    }
-}
-
-/// NATS, where one is named. It may be away.
-async fn bus(config: &ServeConfig) -> Result<Option<Connection>, BusError> {
-    match &config.nats {
-        Some(bus) => Ok(Some(connect(bus, &format!("kickoff {}", config.instance)).await?)),
-        None => Ok(None),
-    }
-}
-
-fn auth(config: &ServeConfig) -> Result<Auth, ServeError> {
-    Ok(match (&config.tokens, config.insecure_no_auth) {
-        (_, true) => Auth::insecure(),
-        (Some(file), false) => Auth::from_file(file)?,
-        (None, false) => Auth::closed(),
-    })
-}
-
-fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
-    move |source| ServeError::Io { what, source }
-}
-
 struct Parts {
     config: ServeConfig,
     namespace: String,
@@ -355,6 +222,7 @@ impl Parts {
             clock: self.clock.clone(),
             config: MachineConfig {
                 instance: self.config.instance.clone(),
+                namespace: self.namespace.clone(),
                 max_running: self.config.max_running,
                 public_url: Some(public_url),
                 results: self.results(),

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use kickoff::app::definitions::{Loader, Origin};
-use kickoff::engine::definitions::grants::{ServiceAccount, definition_roles, roles};
+use kickoff::engine::definitions::grants::{ServiceAccount, definition_roles, instance_roles, roles};
 use kickoff::engine::definitions::problem::render;
+use kickoff::engine::definitions::writer::Instance;
 
 use super::output::{colour, print, tell};
 use super::serve::label;
@@ -23,6 +24,15 @@ pub(crate) struct Args {
     /// Also what serve needs for --definitions-from-cluster
     #[arg(long)]
     definitions_from_cluster: bool,
+    /// Also Roles to read the Leases of these servers, which serve some of the same resources: /readyz names them
+    #[arg(
+        long,
+        value_name = "NAMESPACE/INSTANCE,...",
+        value_delimiter = ',',
+        value_parser = instance,
+        requires = "definitions_from_cluster"
+    )]
+    other_instances: Vec<Instance>,
     /// Whom to grant it
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = "kickoff/kickoff", value_parser = account)]
     service_account: ServiceAccount,
@@ -42,12 +52,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let more = definition_roles(&args.namespaces, &args.service_account);
         text = format!("{text}---\n{more}");
     }
+    if !args.other_instances.is_empty() {
+        let more = instance_roles(&args.other_instances, &args.service_account);
+        text = format!("{text}---\n{more}");
+    }
     print(&text)?;
     if snapshot.problems.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     tell(render(&snapshot.problems, &sources, colour()).trim_end());
     Ok(ExitCode::FAILURE)
+}
+
+fn instance(text: &str) -> Result<Instance, String> {
+    Instance::parse(text).ok_or_else(|| "must be NAMESPACE/INSTANCE".to_owned())
 }
 
 fn account(text: &str) -> Result<ServiceAccount, String> {

@@ -6,7 +6,7 @@ use globset::GlobBuilder;
 use regex_automata::meta::{Config, Regex};
 use regex_automata::util::syntax;
 
-use super::pattern::LEAST;
+use super::pattern::{BUDGET, LEAST, per_byte};
 
 /// Largest compiled glob, bytes.
 const LARGEST: usize = 1 << 18;
@@ -21,6 +21,7 @@ pub struct Glob {
     beginning: String,
     expression: String,
     regex: Regex,
+    per_byte: u64,
 }
 
 impl Glob {
@@ -34,13 +35,14 @@ impl Glob {
         let config = Config::new().utf8_empty(false).dfa(false).onepass(false).nfa_size_limit(Some(LARGEST));
         let syntax = syntax::Config::new().utf8(false).dot_matches_new_line(true);
         let expression = glob.regex().to_owned();
-        let regex = Regex::builder().configure(config).syntax(syntax).build(&expression);
+        let parsed = syntax::parse_with(&expression, &syntax).map_err(|error| wrong(&error))?;
+        let regex = Regex::builder().configure(config).build_from_hir(&parsed);
         let regex = regex.map_err(|error| match error.size_limit() {
             Some(limit) => wrong(&format_args!("compiles to more than {limit} bytes")),
             None => wrong(&error),
         })?;
         let beginning = text.split(SPECIAL).next().unwrap_or_default().to_owned();
-        Ok(Self { beginning, expression, regex })
+        Ok(Self { beginning, expression, regex, per_byte: per_byte(&parsed) })
     }
 
     /// The regular expression that it stands for.
@@ -53,9 +55,18 @@ impl Glob {
         self.regex.memory_usage().max(LEAST)
     }
 
-    /// Whether it matches.
+    /// Whether it matches. A text that is so long that this can't be told soon matches no glob: no name is.
     pub fn is_match(&self, text: &str) -> bool {
-        text.starts_with(&self.beginning) && self.regex.is_match(text)
+        text.starts_with(&self.beginning) && self.walked(text) <= BUDGET && self.regex.is_match(text)
+    }
+
+    /// The most that it can cost to tell whether `text` matches, in nanoseconds of a usual machine.
+    pub(super) fn cost(&self, text: &str) -> u64 {
+        if text.starts_with(&self.beginning) { self.walked(text) } else { 0 }
+    }
+
+    fn walked(&self, text: &str) -> u64 {
+        self.per_byte.saturating_mul(text.len() as u64)
     }
 }
 
@@ -102,5 +113,14 @@ mod tests {
         }
         let beginning = |glob: &str| Glob::compile(glob).unwrap().beginning;
         assert_eq!(["item-1-*", "a/**", "[ab]c"].map(beginning), ["item-1-", "a/", ""]);
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_matches_none_and_costs_nothing_where_its_beginning_tells() {
+        let glob = Glob::compile("a/**").unwrap();
+        let (name, text) = (format!("a/{}", "b".repeat(4_000)), format!("a/{}", "b".repeat(25 << 20)));
+        assert_eq!([glob.is_match(&name), glob.is_match(&text)], [true, false]);
+        assert!(glob.cost(&name) <= BUDGET && glob.cost(&text) > BUDGET);
+        assert_eq!(glob.cost(&text[1..]), 0);
     }
 }

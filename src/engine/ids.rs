@@ -146,6 +146,12 @@ impl ObjectName {
             None => Self::new(default, text),
         }
     }
+
+    /// What [`ObjectName::parse`] reads as this with that default: the name alone in the namespace `default`, else
+    /// `namespace/name`.
+    pub fn within(&self, default: &str) -> String {
+        if self.namespace == default { self.name.clone() } else { self.to_string() }
+    }
 }
 
 impl fmt::Display for ObjectName {
@@ -192,6 +198,15 @@ mod tests {
         let firing = FiringId::derive("kickoff", &ObjectName::new("default", "smoke"), &event);
         let run = RunId::derive(&firing, "api", "{}");
         insta::assert_snapshot!(format!("{event}\n{firing}\n{run}"));
+    }
+
+    #[test]
+    fn a_name_has_its_namespace_where_that_is_not_the_default() {
+        for (text, namespace) in [("smoke", "ci"), ("shop/smoke", "shop")] {
+            let name = ObjectName::parse(text, "ci");
+            assert_eq!((name.namespace.as_str(), name.within("ci").as_str()), (namespace, text));
+        }
+        assert_eq!(ObjectName::parse("ci/smoke", "ci").within("ci"), "smoke");
     }
 
     #[test]

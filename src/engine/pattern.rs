@@ -1,17 +1,33 @@
-//! Regular expressions of definitions, each with what it holds of memory. Every one is bounded where it is compiled;
-//! that they are not too many is for whoever compiles several.
+//! Regular expressions of definitions, each with what it holds of memory and the most that it can cost. Every one is
+//! bounded where it is compiled; that they are not too many is for whoever compiles several, and that a text is not too
+//! long for one for whoever asks.
+//!
+//! The cost is a bound from sizes alone, never a measure, so that the same question is answered alike on each machine.
+//! The library is quick on almost any text, but falls back to walking all places of the expression for each byte.
 
 use regex_automata::meta::{BuildError, Config, Regex};
-use regex_syntax::hir::{Hir, Look};
+use regex_automata::util::syntax;
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// What a pattern counts at least, bytes: what it needs besides once it runs.
 pub(super) const LEAST: usize = 1 << 12;
 /// How far the automaton that is built while it runs may grow, bytes.
 const GROWN: usize = 1 << 20;
 
+/// Most that one question may cost, in nanoseconds of a usual machine.
+pub(super) const BUDGET: u64 = 50_000_000;
+/// Nanoseconds that a byte of a text costs at each place of an expression.
+const PLACE: u64 = 10;
+/// So many ranges of a class cost as much as one place more, up to [`MOST_RANGES`] of them: they are gone through.
+const RANGES: u64 = 16;
+const MOST_RANGES: u64 = 64;
+
 /// A compiled regular expression.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern(Regex);
+pub(super) struct Pattern {
+    regex: Regex,
+    per_byte: u64,
+}
 
 /// Why a text is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +41,13 @@ pub(super) enum Unusable {
 impl Pattern {
     /// Compiles a text of which any part of another text may be.
     pub(super) fn part(text: &str, limit: usize) -> Result<Self, Unusable> {
-        Self::compile(&parse(text)?, limit)
+        Self::compile(&parsed(text)?, limit)
     }
 
     /// Compiles a text of which another text must be as a whole.
     pub(super) fn whole(text: &str, limit: usize) -> Result<Self, Unusable> {
         // Parsed alone: `)(` is no expression, and would become one between anchors that are written.
-        Self::compile(&Hir::concat(vec![Hir::look(Look::Start), parse(text)?, Hir::look(Look::End)]), limit)
+        Self::compile(&Hir::concat(vec![Hir::look(Look::Start), parsed(text)?, Hir::look(Look::End)]), limit)
     }
 
     fn compile(parsed: &Hir, limit: usize) -> Result<Self, Unusable> {
@@ -39,17 +55,61 @@ impl Pattern {
         let config = Config::new().dfa(false).onepass(false);
         let config = config.nfa_size_limit(Some(limit)).hybrid_cache_capacity(GROWN);
         let built = Regex::builder().configure(config).build_from_hir(parsed);
-        built.map(Self).map_err(|error| Unusable::of(&error))
+        let regex = built.map_err(|error| Unusable::of(&error))?;
+        Ok(Self { regex, per_byte: per_byte(parsed) })
     }
 
-    /// Whether it matches.
+    /// Whether it matches, however long that takes: see [`Pattern::cost`].
     pub(super) fn is_match(&self, text: &str) -> bool {
-        self.0.is_match(text)
+        self.regex.is_match(text)
+    }
+
+    /// The most that [`Pattern::is_match`] can cost on `text`, in nanoseconds of a usual machine.
+    pub(super) fn cost(&self, text: &str) -> u64 {
+        self.per_byte.saturating_mul(text.len() as u64)
+    }
+
+    /// The same for each byte of a text.
+    pub(super) fn per_byte(&self) -> u64 {
+        self.per_byte
     }
 
     /// What it counts, bytes.
     pub(super) fn size(&self) -> usize {
-        self.0.memory_usage().max(LEAST)
+        self.regex.memory_usage().max(LEAST)
+    }
+}
+
+fn parsed(text: &str) -> Result<Hir, Unusable> {
+    syntax::parse(text).map_err(|error| Unusable::Wrong(error.to_string()))
+}
+
+/// The most that a byte of a text can cost an expression, in nanoseconds of a usual machine.
+pub(super) fn per_byte(expression: &Hir) -> u64 {
+    places(expression).saturating_mul(PLACE)
+}
+
+/// At how many places of an expression a search can be at once.
+fn places(expression: &Hir) -> u64 {
+    match expression.kind() {
+        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(class) => {
+            let ranges = match class {
+                Class::Unicode(class) => class.ranges().len(),
+                Class::Bytes(class) => class.ranges().len(),
+            };
+            1 + (ranges as u64).min(MOST_RANGES) / RANGES
+        }
+        // As often as it is compiled.
+        HirKind::Repetition(repetition) => {
+            let copies = repetition.max.unwrap_or(repetition.min).max(1);
+            places(&repetition.sub).saturating_add(1).saturating_mul(u64::from(copies))
+        }
+        HirKind::Capture(capture) => places(&capture.sub).saturating_add(1),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().fold(1, |all, part| all.saturating_add(places(part)))
+        }
     }
 }
 
@@ -57,10 +117,6 @@ impl Unusable {
     fn of(error: &BuildError) -> Self {
         error.size_limit().map_or_else(|| Self::Wrong(error.to_string()), Self::TooBig)
     }
-}
-
-fn parse(text: &str) -> Result<Hir, Unusable> {
-    regex_syntax::parse(text).map_err(|error| Unusable::Wrong(error.to_string()))
 }
 
 #[cfg(test)]
@@ -90,5 +146,19 @@ mod tests {
         let size = |text: &str| Pattern::whole(text, 1 << 20).unwrap().size();
         assert!((LEAST..2 * LEAST).contains(&size("a")), "{}", size("a"));
         assert!(size("\\w{10}") > 4 * size("\\w"), "{} and {}", size("\\w{10}"), size("\\w"));
+    }
+
+    #[test]
+    fn a_cost_grows_with_the_text_and_with_what_may_stand_at_once() {
+        let cost =
+            |pattern: &str, bytes: usize| Pattern::part(pattern, 1 << 20).unwrap().cost(&"a".repeat(bytes));
+        assert_eq!(cost("a", 1), PLACE);
+        assert_eq!(cost("a", 1_000), 1_000 * cost("a", 1));
+        assert_eq!([cost("a*", 1), cost("a+", 1)], [2 * PLACE; 2], "each is compiled once");
+        assert!(cost("(?:a?){100}", 1) > 100 * PLACE, "{}", cost("(?:a?){100}", 1));
+        assert!(cost("(?:(?:a{2,10}){10}){10}", 1) > 1_000 * PLACE, "repetitions multiply");
+        assert!(cost("\\w", 1) > cost("[a-z0-9_]", 1), "a class of many ranges is dearer");
+        let usual = cost("^(?:refs/(heads|tags)/team-[0-9]+/.*)$", 100);
+        assert!(usual < 100_000, "{usual}");
     }
 }

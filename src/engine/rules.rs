@@ -1,10 +1,11 @@
 //! Match rules: JSONPath with typed operators, CEL, `all`, `any`, `not`.
 //!
-//! Everything is compiled when loaded. A path with an operator holds or does not, whatever the event; a
-//! CEL expression can also fail, and then nothing is decided by it: the whole holds or does not only
-//! where the other rules settle it alone, else the event is `invalid`.
+//! Everything is compiled when loaded. A path with an operator holds or does not, whatever the event, but for a
+//! pattern or glob on texts that are too long for it; a CEL expression can also fail. Then nothing is decided by it:
+//! the whole holds or does not only where the other rules settle it alone, else the event is `invalid`.
 
 mod before;
+mod budget;
 mod cel;
 mod compile;
 mod needed;
@@ -16,8 +17,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use self::before::{Before, Prints};
+pub(super) use self::budget::Spent;
+use self::budget::afford;
 use self::cel::Cel;
-pub(super) use self::cel::Spent;
 use self::operator::Operator;
 pub(super) use self::operator::same;
 pub use self::path::FieldPath;
@@ -72,7 +74,7 @@ enum Test {
 struct View<'a> {
     root: &'a Value,
     before: &'a Before,
-    /// What CEL has cost on this event, where that counts.
+    /// What rules have cost on this event, where that counts.
     spent: Option<&'a Spent>,
 }
 
@@ -121,7 +123,7 @@ impl Rule {
     /// This is the hot path: it stops at the first that does not hold, and words no reason. What all
     /// triggers ask of one event has a budget together; what is asked of one trigger alone has not.
     pub fn is_met(&self, facts: &Facts, before: &Before) -> Result<bool, String> {
-        let view = View { root: facts.root(), before, spent: Some(facts.cel()) };
+        let view = View { root: facts.root(), before, spent: Some(facts.spent()) };
         settle(&self.all, view, false).map(|failed| failed.is_none())
     }
 
@@ -267,7 +269,16 @@ impl Node {
             Test::All(nodes) => settle(nodes, view, false).map(|failed| failed.is_none()),
             Test::Any(nodes) => settle(nodes, view, true).map(|held| held.is_some()),
             Test::Not(node) => node.holds(view).map(|holds| !holds),
-            Test::Path(path, operator) => Ok(path.with(view.root, |values| operator.holds(values))),
+            Test::Path(path, operator) => {
+                path.with(view.root, |values| match afford(operator.cost(values), view.spent) {
+                    Ok(()) => Ok(operator.holds(values)),
+                    Err(_) if operator.lacks(values) => Ok(false),
+                    Err(reason) => {
+                        let (place, name, path) = (&self.place, operator.name(), cut(path.text()));
+                        Err(format!("{place}.{name}: {path} {reason}"))
+                    }
+                })
+            }
             Test::Changed(path, wanted) => Ok(view.before.changed.contains(path.text()) == *wanted),
             Test::Cel(cel) => {
                 cel.holds(view.root, view.spent).map_err(|reason| format!("{}.cel: {reason}", self.place))

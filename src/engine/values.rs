@@ -19,7 +19,7 @@ pub struct Facts {
     view: OnceLock<minijinja::Value>,
     change: OnceLock<Change>,
     paths: OnceLock<Paths>,
-    cel: Spent,
+    spent: Spent,
 }
 
 impl Facts {
@@ -60,7 +60,7 @@ impl Facts {
     }
 
     fn new(root: Value, view: OnceLock<minijinja::Value>) -> Self {
-        Self { root, view, change: OnceLock::new(), paths: OnceLock::new(), cel: Spent::default() }
+        Self { root, view, change: OnceLock::new(), paths: OnceLock::new(), spent: Spent::default() }
     }
 
     /// The root that paths start from.
@@ -68,9 +68,9 @@ impl Facts {
         &self.root
     }
 
-    /// What rules in CEL have cost on this event so far.
-    pub(super) fn cel(&self) -> &Spent {
-        &self.cel
+    /// What rules have cost on this event so far.
+    pub(super) fn spent(&self) -> &Spent {
+        &self.spent
     }
 
     /// What the event's data says about the references that changed, worked out on first use.

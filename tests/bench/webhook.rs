@@ -56,6 +56,7 @@ pub fn measure() -> Vec<Promise> {
     headers.insert("x-hub-signature-256", signature(&body).parse().unwrap());
     let webhook = Webhook {
         name: ObjectName::new("default", "github"),
+        path: "/hooks/github".to_owned(),
         provider: Provider::Github,
         forks: Forks::Deny,
         max_body: SIZE,

@@ -69,6 +69,19 @@ fn roles_are_written_for_what_triggers_watch() {
     let count = |wanted: &str| stdout.lines().filter(|line| line.trim() == wanted).count();
     assert_eq!((code, count("name: kickoff-definitions")), (0, 6), "{stdout}");
     assert_eq!(count("resources: [webhooks, jobtemplates, triggers]"), 2, "{stdout}");
+    let others = "--other-instances ci/kickoff,ops/a.b,ci/nightly";
+    let (_, without, _) = run(&home, "rbac {}/definitions --definitions-from-cluster");
+    let (code, stdout, _) = run(&home, &format!("rbac {{}}/definitions --definitions-from-cluster {others}"));
+    let more = stdout.strip_prefix(&without).expect("what is written without it, and more");
+    let lines: Vec<&str> = more.lines().map(str::trim).collect();
+    let count = |wanted: &str| lines.iter().filter(|line| **line == wanted).count();
+    assert_eq!((code, count("kind: Role"), count("kind: RoleBinding")), (0, 4, 2), "{more}");
+    assert_eq!(count("resourceNames: [kickoff-kickoff, kickoff-nightly]"), 1, "{more}");
+    assert_eq!((count("resourceNames: [kickoff-a.b]"), count("verbs: [get]")), (1, 2), "{more}");
+    let (code, _, stderr) = run(&home, &format!("rbac {{}}/definitions {others}"));
+    assert!(code == 2 && stderr.contains("--definitions-from-cluster"), "{stderr}");
+    let (code, _, stderr) = run(&home, "rbac {}/definitions --definitions-from-cluster --other-instances ci");
+    assert!(code == 2 && stderr.contains("must be NAMESPACE/INSTANCE"), "{stderr}");
     let (code, _, stderr) = run(&home, "rbac {}/definitions --service-account runner");
     assert!(code == 2 && stderr.contains("must be NAMESPACE/NAME"), "{stderr}");
 }

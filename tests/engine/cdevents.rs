@@ -333,9 +333,9 @@ fn addresses_are_told_where_there_is_one() {
     }
 }
 
-/// The server's own namespace has another of the same name.
+/// The server's own namespace has another of the same name: they are two suites.
 #[test]
-fn the_address_of_a_template_has_its_namespace() {
+fn a_template_of_another_namespace_is_told_with_it() {
     let mut loaded = load(&[("a.yaml".to_owned(), DEFINITIONS.to_owned())], "default");
     let container = json!({"name": "main", "image": "busybox", "command": ["true"]});
     let spec = json!({"job": {"spec": {"template": {"spec": {"containers": [container]}}}}});
@@ -343,7 +343,7 @@ fn the_address_of_a_template_has_its_namespace() {
     let mut world = World::new(Results::CdEvents, Some("https://kickoff.example"));
     world.snapshot = compile(&loaded, &Secrets::default(), None);
     world.step(Input::Definitions);
-    for (id, namespace) in [("1", "shop"), ("2", "default")] {
+    for (id, namespace, suite_id) in [("1", "shop", "shop/smoke"), ("2", "default", "smoke")] {
         world.told.clear();
         let target = Target::Template(ObjectName::new(namespace, "smoke"));
         let command = Command::Run { target, params: BTreeMap::new(), environment: None };
@@ -354,7 +354,7 @@ fn the_address_of_a_template_has_its_namespace() {
         assert_eq!(steps(&events), ["queued", "started", "finished"]);
         for event in events {
             let suite = &event["subject"]["content"]["testSuite"];
-            assert_eq!(*suite, json!({"id": "smoke", "uri": uri}));
+            assert_eq!(*suite, json!({"id": suite_id, "uri": uri}));
         }
     }
 }

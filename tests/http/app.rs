@@ -121,8 +121,9 @@ fn webhook(namespace: &str, name: &str, provider: Provider, secret: Option<&str>
         None => Err("the secret in the file /hush can't be read".to_owned()),
     };
     let name = ObjectName::new(namespace, name);
+    let path = format!("/hooks/{}", name.within("default"));
     let (forks, naming, allowed) = (Forks::Deny, Naming::default(), Allowed::None);
-    Arc::new(Webhook { name, provider, forks, max_body: MAX_BODY, verifier, naming, allowed })
+    Arc::new(Webhook { name, path, provider, forks, max_body: MAX_BODY, verifier, naming, allowed })
 }
 
 impl App {

@@ -68,6 +68,7 @@ pub struct World {
 pub fn empty_machine() -> Machine {
     Machine::new(MachineConfig {
         instance: "sim".to_owned(),
+        namespace: "default".to_owned(),
         max_running: Some(MAX_RUNNING),
         public_url: None,
         results: Results::Native,

@@ -4,29 +4,28 @@
 //! itself, of a delivery for instance forks, repositories, branches, paths. It filters with a reason, and
 //! where a payload can't tell it lets the event pass and says so.
 
+mod globs;
 mod happening;
 mod kubernetes;
 mod nats;
+mod verdict;
 mod watching;
+mod webhook;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
+pub use self::globs::Globs;
 pub use self::happening::KubernetesEventSource;
 pub use self::kubernetes::{KubernetesSource, Label, Labels};
 pub use self::nats::{NatsFrom, NatsSource};
+use self::verdict::complete;
+pub use self::verdict::{Join, VerdictSource};
 pub use self::watching::Watching;
-use super::config::Forks;
+pub use self::webhook::WebhookSource;
 use super::model::Trigger;
-use crate::engine::event::{Attributes, Git, Ingress, Millis};
-use crate::engine::glob::Glob;
+use crate::engine::event::{Attributes, Ingress};
 use crate::engine::ids::ObjectName;
 use crate::engine::nats::UNREADABLE;
-use crate::engine::render::Text;
 use crate::engine::schedule::Schedule;
 use crate::engine::values::Facts;
-use crate::engine::verdict::Outcome;
-use crate::engine::webhook::Change;
 
 /// Longest value that a reason shows, characters.
 const SHOWN: usize = 100;
@@ -57,144 +56,6 @@ pub enum Clause {
     Kubernetes(KubernetesSource),
     /// Events of the cluster.
     KubernetesEvent(KubernetesEventSource),
-}
-
-/// Which verdicts of which triggers of the same namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerdictSource {
-    /// Where they are.
-    pub namespace: String,
-    /// Names of the triggers.
-    pub triggers: Vec<String>,
-    /// Which verdicts.
-    pub outcomes: BTreeSet<Outcome>,
-    /// Set where all of them are wanted: the verdicts wait for each other, and another source takes the join.
-    pub join: Option<Join>,
-}
-
-/// How verdicts wait for each other.
-#[derive(Debug, Clone)]
-pub struct Join {
-    /// Where the join comes in.
-    pub ingress: Ingress,
-    /// What they have in common.
-    pub key: Option<Arc<Text>>,
-    /// For how long, milliseconds.
-    pub within_ms: Millis,
-}
-
-impl PartialEq for Join {
-    fn eq(&self, other: &Self) -> bool {
-        // The hash in it covers all that is written of it.
-        self.ingress == other.ingress
-    }
-}
-
-impl Eq for Join {}
-
-/// Which deliveries of which Webhook.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebhookSource {
-    /// The Webhook.
-    pub webhook: ObjectName,
-    /// Event types with `com.<provider>.` in front; empty means all. `a.b` also covers `a.b.c`.
-    pub events: Vec<String>,
-    /// What its Webhook says of pull requests from forks.
-    pub forks: Forks,
-    /// Repositories; none means all.
-    pub repositories: Globs,
-    /// Branches; none means all.
-    pub branches: Globs,
-    /// Files of which one must have changed; none means any.
-    pub paths: Globs,
-}
-
-/// Globs, any of which may match; `*` stops at `/`, `**` does not.
-#[derive(Debug, Clone, Default)]
-pub struct Globs {
-    texts: Vec<String>,
-    patterns: Vec<Pattern>,
-}
-
-/// Ten thousand triggers may each ask: a plain text is compared as one.
-#[derive(Debug, Clone)]
-enum Pattern {
-    Plain(String),
-    Glob(Glob),
-}
-
-impl PartialEq for Globs {
-    fn eq(&self, other: &Self) -> bool {
-        self.texts == other.texts
-    }
-}
-
-impl Eq for Globs {}
-
-impl Globs {
-    /// Compiles; every problem as (position, message).
-    pub fn compile(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
-        let (mut problems, mut patterns) = (Vec::new(), Vec::new());
-        for (at, text) in texts.iter().enumerate() {
-            if text.is_empty() {
-                problems.push((at, "is empty".to_owned()));
-                continue;
-            }
-            if is_plain(text) {
-                patterns.push(Pattern::Plain(text.clone()));
-                continue;
-            }
-            match Glob::compile(text) {
-                Ok(glob) => patterns.push(Pattern::Glob(glob)),
-                Err(message) => problems.push((at, message)),
-            }
-        }
-        if problems.is_empty() { Ok(Self { texts: texts.to_vec(), patterns }) } else { Err(problems) }
-    }
-
-    /// As they are written.
-    pub fn texts(&self) -> &[String] {
-        &self.texts
-    }
-
-    /// What they hold of memory, bytes; plain texts not counted.
-    pub(super) fn size(&self) -> usize {
-        let of = |pattern: &Pattern| match pattern {
-            Pattern::Plain(_) => 0,
-            Pattern::Glob(glob) => glob.size(),
-        };
-        self.patterns.iter().map(of).sum()
-    }
-
-    /// The texts, where each matches only itself.
-    pub fn literals(&self) -> Option<&[String]> {
-        (!self.texts.is_empty() && self.texts.iter().all(|text| is_plain(text))).then_some(&self.texts[..])
-    }
-
-    /// Whether a text matches itself alone.
-    pub(super) fn is_literal(text: &str) -> bool {
-        is_plain(text)
-    }
-
-    fn any(&self) -> bool {
-        self.texts.is_empty()
-    }
-
-    /// Whether one of them matches; none, where there are none.
-    pub(super) fn matches(&self, text: &str) -> bool {
-        self.patterns.iter().any(|pattern| match pattern {
-            Pattern::Plain(plain) => plain == text,
-            Pattern::Glob(glob) => glob.is_match(text),
-        })
-    }
-
-    fn wanted(&self) -> String {
-        self.texts.join(" or ")
-    }
-}
-
-fn is_plain(text: &str) -> bool {
-    !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!'])
 }
 
 impl Trigger {
@@ -351,115 +212,6 @@ impl Source {
             Clause::Kubernetes(kubernetes) => kubernetes.admits(event, facts).map(|()| None),
             Clause::KubernetesEvent(events) => events.admits(event, facts).map(|()| None),
         }
-    }
-}
-
-/// Whether all verdicts of a join are there.
-fn complete(facts: &Facts) -> Result<(), String> {
-    let missing = facts.root()["event"]["data"]["missing"].as_array();
-    let missing: Vec<&str> = missing.into_iter().flatten().filter_map(|name| name.as_str()).collect();
-    if missing.is_empty() { Ok(()) } else { Err(format!("{} did not come in time", missing.join(" and "))) }
-}
-
-impl VerdictSource {
-    fn admits(&self, facts: &Facts) -> Result<(), String> {
-        self.takes(facts)?;
-        if self.join.is_some() { Err("it is a part of a join".to_owned()) } else { Ok(()) }
-    }
-
-    /// Whether it is one of the verdicts.
-    pub fn takes(&self, facts: &Facts) -> Result<(), String> {
-        let told = |name: &str| facts.root()["event"]["data"][name].as_str().unwrap_or_default();
-        if told("namespace") != self.namespace || !self.triggers.iter().any(|name| name == told("trigger")) {
-            let (seen, wanted) = (cut(told("trigger")), self.triggers.join(" or "));
-            return Err(format!("the verdict is of trigger {seen}, wanted {wanted}"));
-        }
-        if !self.outcomes.iter().any(|outcome| outcome.as_str() == told("outcome")) {
-            return Err(format!("the verdict is {}, wanted {}", cut(told("outcome")), self.wanted()));
-        }
-        Ok(())
-    }
-
-    fn wanted(&self) -> String {
-        self.outcomes.iter().map(|outcome| outcome.as_str()).collect::<Vec<_>>().join(" or ")
-    }
-}
-
-impl WebhookSource {
-    fn admits(&self, git: Option<&Git>, event_type: &str, facts: &Facts) -> Result<Option<String>, String> {
-        let none = Git::default();
-        let git = git.unwrap_or(&none);
-        if let Some(what) = &facts.change().deleted {
-            return Err(format!("the {} was deleted: there is no commit to test", cut(what)));
-        }
-        let fork = self.fork(git, event_type)?;
-        matching("repository", git.repository.as_deref(), &self.repositories)?;
-        let branch = self.branch(git, facts.change())?;
-        let paths = self.paths(facts)?;
-        let notes: Vec<String> = [fork, branch, paths].into_iter().flatten().collect();
-        Ok((!notes.is_empty()).then(|| notes.join("; ")))
-    }
-
-    fn fork(&self, git: &Git, event_type: &str) -> Result<Option<String>, String> {
-        let denied = format!("webhook {} denies them (forks: Deny)", self.webhook.name);
-        match (self.forks, git.fork, git.number) {
-            (Forks::Allow, ..) | (_, Some(false), _) => Ok(None),
-            (_, Some(true), _) => Err(format!("it comes from a fork, and {denied}")),
-            (_, None, Some(_)) => Err(format!("whether it comes from a fork is not told, and {denied}")),
-            // Told by no payload of these types, although a fork can cause them.
-            (_, None, None) if event_type.starts_with("com.github.workflow_job") => {
-                Ok(Some("forks not checked: the payload does not tell".to_owned()))
-            }
-            (_, None, None) => Ok(None),
-        }
-    }
-
-    /// Of a pull request the branch that it goes into counts, of all else its own.
-    fn branch(&self, git: &Git, change: &Change) -> Result<Option<String>, String> {
-        let branch = git.base_branch.as_deref().or(git.branch.as_deref());
-        let refused = match matching("branch", branch, &self.branches) {
-            Ok(()) => return Ok(None),
-            Err(reason) => reason,
-        };
-        match change.branches.iter().find(|branch| self.branches.matches(branch)) {
-            Some(other) => Ok(Some(format!(
-                "the push also moved {}; git is that of {}",
-                cut(other),
-                cut(branch.unwrap_or("another reference"))
-            ))),
-            None => Err(refused),
-        }
-    }
-
-    fn paths(&self, facts: &Facts) -> Result<Option<String>, String> {
-        if self.paths.any() {
-            return Ok(None);
-        }
-        let paths = facts.paths();
-        if paths.listed.iter().any(|path| self.paths.matches(path)) {
-            return Ok(None);
-        }
-        match &paths.untold {
-            Some(why) => Ok(Some(format!("paths not checked: {why}"))),
-            None => Err(format!(
-                "none of {} changed files matches, wanted {}",
-                paths.listed.len(),
-                self.paths.wanted()
-            )),
-        }
-    }
-}
-
-/// Whether what is seen is wanted, without a reason: each object of a cluster is asked for each clause.
-fn fits(seen: Option<&str>, globs: &Globs) -> bool {
-    globs.any() || seen.is_some_and(|seen| globs.matches(seen))
-}
-
-fn matching(what: &str, seen: Option<&str>, globs: &Globs) -> Result<(), String> {
-    match seen {
-        _ if fits(seen, globs) => Ok(()),
-        Some(seen) => Err(format!("the {what} is {}, wanted {}", cut(seen), globs.wanted())),
-        None => Err(format!("the event has no {what}, wanted {}", globs.wanted())),
     }
 }
 

@@ -193,7 +193,7 @@ fn webhooks(
         let DocumentConfig::Webhook(config) = &document.config else { continue };
         let name = document.object(&loaded.namespace);
         let beyond = beyond::webhook(loaded.tenants.of(document), &config.spec);
-        match besides(beyond, webhook::compile(name.clone(), &config.spec, secrets)) {
+        match besides(beyond, webhook::compile(name.clone(), &loaded.namespace, &config.spec, secrets)) {
             Ok(compiled) => {
                 webhooks.insert(name, Arc::new(compiled));
             }
@@ -239,10 +239,12 @@ fn templates<'a>(
         let old = previous.and_then(|previous| previous.templates.get(&name));
         let tenant = loaded.tenants.of(document);
         let beyond = beyond::template(tenant, &config.spec);
-        let made = template::compile(name.clone(), &document.document.hash, &config.spec, old);
+        let room = held.may_take(document, patterns::of_allow(&config.spec.allow));
+        let made =
+            room.and_then(|()| template::compile(name.clone(), &document.document.hash, &config.spec, old));
         let of = |made: &Arc<JobTemplate>| {
             let params: usize = made.params.iter().map(ParamSchema::size).sum();
-            params + patterns::of_allow(&config.spec.allow)
+            params + made.manifest.size()
         };
         match besides(beyond, made).and_then(|made| held.take(document, of(&made)).map(|()| made)) {
             Ok(compiled) => {
@@ -299,7 +301,7 @@ fn further(loaded: &Loaded, misnamed: &[&LoadedDocument], world: &World<'_>, pro
         let found = match &document.config {
             // Their secrets were not looked up, and are no problem of a definition.
             DocumentConfig::Webhook(config) => {
-                let made = webhook::compile(name, &config.spec, &Secrets::default());
+                let made = webhook::compile(name, world.own, &config.spec, &Secrets::default());
                 besides(beyond::webhook(tenant, &config.spec), made).err()
             }
             DocumentConfig::JobTemplate(config) => {

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::crd::{GROUP, every_kind, plural};
 use super::model::Snapshot;
+use super::writer::Instance;
 use crate::engine::watch::Kind;
 
 /// How the Roles for what triggers watch are called.
 const WATCHES: &str = "kickoff-watches";
 /// How those for definitions that are resources are called.
 const DEFINITIONS: &str = "kickoff-definitions";
+/// How those for the Leases of other servers are called.
+const INSTANCES: &str = "kickoff-other-instances";
 /// The Secret that Webhooks name in what is shipped.
 const SECRET: &str = "kickoff-webhooks";
 
@@ -136,6 +139,25 @@ pub fn definition_roles(namespaces: &[String], account: &ServiceAccount) -> Stri
     }
     let each: Vec<String> = namespaces.iter().map(|namespace| of(Some(namespace))).collect();
     each.join("---\n")
+}
+
+/// Roles and their bindings in the namespaces of other servers that serve some of the same resources: to read the Lease
+/// of each of these and of no other, so that its statuses are left to it for as long as it runs, and no longer.
+pub fn instance_roles(others: &[Instance], account: &ServiceAccount) -> String {
+    let mut each = BTreeMap::<&str, BTreeSet<String>>::new();
+    for other in others {
+        each.entry(&other.namespace).or_default().insert(format!("kickoff-{}", other.name));
+    }
+    let of = |(namespace, leases): (&str, BTreeSet<String>)| {
+        let leases: Vec<String> = leases.into_iter().collect();
+        let rules = format!(
+            "rules:\n  - apiGroups: [\"coordination.k8s.io\"]\n    resources: [leases]\n    resourceNames: [{}]\n    \
+             verbs: [get]\n",
+            leases.join(", ")
+        );
+        role(INSTANCES, &rules, Some(namespace), account)
+    };
+    each.into_iter().map(of).collect::<Vec<_>>().join("---\n")
 }
 
 /// A Role with its binding.

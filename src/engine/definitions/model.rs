@@ -115,6 +115,9 @@ pub fn titles(kind: &str, name: &ObjectName, own: &str) -> impl Iterator<Item = 
 pub struct Webhook {
     /// Name.
     pub name: ObjectName,
+    /// Where deliveries are sent to, `/hooks/NAME`: with the namespace before the name where it is not the server's
+    /// own.
+    pub path: String,
     /// Who sends.
     pub provider: Provider,
     /// What becomes of pull requests from forks.

@@ -1,4 +1,5 @@
-//! Steps of runs as CDEvents 0.5.1: a run is a `testSuiteRun`, its template the `testSuite`.
+//! Steps of runs as CDEvents 0.5.1: a run is a `testSuiteRun`, its template the `testSuite`; one of another namespace
+//! than the server's own is `NAMESPACE/NAME`, so that no two are one suite.
 //!
 //! A CDEvent is made of the result that would be told otherwise, and holds its body as `customData`: only the form
 //! is another. What a run has no word for (`severity`, `version`) is left out. If we die, the record has the event
@@ -47,7 +48,7 @@ pub(super) fn of_run(run: &Run, told: Told, native: Report, config: &MachineConf
 fn content(run: &Run, told: Told, config: &MachineConfig) -> Value {
     let mut content = json!({
         "environment": { "id": run.environment.as_ref().unwrap_or(&run.namespace) },
-        "testSuite": { "id": run.template.name },
+        "testSuite": { "id": run.template.within(&config.namespace) },
     });
     // With the namespace also where it is the server's own: there it leads to the same.
     let ObjectName { namespace, name } = &run.template;

@@ -28,6 +28,8 @@ use crate::engine::ids::{EventKey, FiringId, RunId};
 pub struct MachineConfig {
     /// Name of this Kickoff; part of every derived id.
     pub instance: String,
+    /// Namespace of definitions from files; names of others are told with theirs.
+    pub namespace: String,
     /// How many runs may have a Job at once; `None` is no limit.
     pub max_running: Option<u32>,
     /// Where people reach the server, for links.
@@ -39,10 +41,12 @@ pub struct MachineConfig {
 }
 
 impl MachineConfig {
-    /// A Kickoff of this name, without limits, links and a bus, where events may choose no address.
+    /// A Kickoff of this name in the namespace `default`, without limits, links and a bus, where events may choose no
+    /// address.
     pub fn new(instance: &str) -> Self {
         Self {
             instance: instance.to_owned(),
+            namespace: "default".to_owned(),
             max_running: None,
             public_url: None,
             results: Results::Untold,

@@ -4,6 +4,9 @@ use super::position::List;
 use crate::engine::definitions::config::AllowConfig;
 use crate::engine::glob::Glob;
 
+/// Most that the globs of a template may be compiled to, bytes.
+const MOST: usize = 8 << 20;
+
 /// The compiled lists.
 #[derive(Debug)]
 pub(super) struct Allow {
@@ -12,6 +15,7 @@ pub(super) struct Allow {
     secrets: Globs,
     config_maps: Globs,
     namespaces: Globs,
+    size: usize,
 }
 
 #[derive(Debug)]
@@ -21,18 +25,25 @@ struct Globs {
 }
 
 impl Allow {
-    /// Compiles; every problem as (field below `allow`, message).
+    /// Compiles; every problem as (field below `allow`, message). Each glob is counted as it is compiled, and from the
+    /// first that is too much on none is.
     pub(super) fn compile(config: &AllowConfig) -> Result<Self, Vec<(String, String)>> {
-        let mut problems = Vec::new();
-        let mut list = |name: &str, texts: &[String]| globs(name, texts, &mut problems);
+        let (mut problems, mut size) = (Vec::new(), 0);
+        let mut list = |name: &str, texts: &[String]| globs(name, texts, &mut size, &mut problems);
         let allow = Self {
             images: list("images", &config.images),
             service_accounts: list("serviceAccounts", &config.service_accounts),
             secrets: list("secrets", &config.secrets),
             config_maps: list("configMaps", &config.config_maps),
             namespaces: list("namespaces", &config.namespaces),
+            size,
         };
         if problems.is_empty() { Ok(allow) } else { Err(problems) }
+    }
+
+    /// What the globs hold of memory, bytes.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     fn list(&self, list: List) -> &Globs {
@@ -60,13 +71,44 @@ impl Allow {
     }
 }
 
-fn globs(name: &str, texts: &[String], problems: &mut Vec<(String, String)>) -> Globs {
-    let mut compiled = Vec::with_capacity(texts.len());
+fn globs(name: &str, texts: &[String], size: &mut usize, problems: &mut Vec<(String, String)>) -> Globs {
+    let mut compiled = Vec::new();
     for (index, text) in texts.iter().enumerate() {
+        if *size > MOST {
+            break;
+        }
         match Glob::compile(text) {
-            Ok(glob) => compiled.push(glob),
+            Ok(glob) => {
+                *size += glob.size();
+                compiled.push(glob);
+            }
             Err(message) => problems.push((format!("{name}[{index}]"), message)),
+        }
+        if *size > MOST {
+            let message = format!(
+                "brings the globs of allow to more than {} MiB when compiled: write fewer",
+                MOST >> 20
+            );
+            problems.push((format!("{name}[{index}]"), message));
         }
     }
     Globs { texts: texts.to_vec(), compiled }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_are_counted_as_they_are_compiled_and_what_is_too_much_is_told_once() {
+        let few = AllowConfig { images: vec!["registry/*".to_owned()], ..AllowConfig::default() };
+        let size = Allow::compile(&few).unwrap().size();
+        assert!(size >= 1 << 12, "{size}");
+        let mut many = AllowConfig { images: vec!["registry/*".to_owned(); 100_000], ..few };
+        many.secrets = vec!["[".to_owned()];
+        let problems = Allow::compile(&many).unwrap_err();
+        let [(field, message)] = &problems[..] else { panic!("{} problems", problems.len()) };
+        assert_eq!(*field, format!("images[{}]", MOST / size));
+        assert_eq!(message, "brings the globs of allow to more than 8 MiB when compiled: write fewer");
+    }
 }

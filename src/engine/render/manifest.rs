@@ -82,6 +82,11 @@ impl ManifestTemplate {
         Ok(Self { base, allow, leaves })
     }
 
+    /// What the globs of `allow` hold of memory, bytes.
+    pub fn size(&self) -> usize {
+        self.allow.size()
+    }
+
     /// Whether a secret that is given by hand may be used: else whoever may run it could read any.
     pub(super) fn allows_secret(&self, value: &Value) -> Result<(), String> {
         let name = secret(value).and_then(|reference| reference["name"].as_str()).unwrap_or_default();

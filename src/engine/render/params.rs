@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::engine::definitions::config::{ParamConfig, ParamType};
-use crate::engine::pattern::{Pattern, Unusable};
+use crate::engine::pattern::{BUDGET, Pattern, Unusable};
 use crate::engine::rules::same;
 
 /// Largest compiled pattern, bytes: a template may have many.
@@ -95,10 +95,13 @@ impl ParamSchema {
     /// Whether `value` will do; the value in its type (a `"5"` from a command line becomes 5).
     pub fn accept(&self, value: &Value) -> Result<Value, String> {
         let value = self.typed(value)?;
-        if let (Some((written, pattern)), Some(text)) = (&self.pattern, value.as_str())
-            && !pattern.is_match(text)
-        {
-            return Err(format!("{value} does not match {written}"));
+        if let (Some((written, pattern)), Some(text)) = (&self.pattern, value.as_str()) {
+            if pattern.cost(text) > BUDGET {
+                return Err(format!("a text of {} bytes is too long to compare with {written}", text.len()));
+            }
+            if !pattern.is_match(text) {
+                return Err(format!("{value} does not match {written}"));
+            }
         }
         if !self.values.is_empty() && !self.values.iter().any(|known| same(known, &value)) {
             let there_are: Vec<String> = self.values.iter().map(ToString::to_string).collect();
@@ -252,6 +255,14 @@ mod tests {
                 (given, accepted) => panic!("{param} {value}: {given:?}, not {accepted:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_value_that_is_too_long_for_its_pattern_is_refused_without_being_shown() {
+        let schema = schema(r#"{"name": "a", "pattern": "(a|b)*"}"#).unwrap();
+        assert!(schema.accept(&json!("a".repeat(1_000))).is_ok());
+        let refused = schema.accept(&json!("a".repeat(25 << 20))).unwrap_err();
+        assert_eq!(refused, "a text of 26214400 bytes is too long to compare with (a|b)*");
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod lower;
 mod scan;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use cel::extractors::This;
@@ -21,6 +20,7 @@ use serde_json::{Map, Value, json};
 
 use self::convert::Size;
 use self::lower::{Chain, Found, Lowered};
+use super::budget::{Spent, afford};
 use super::shown::{cut, shortened};
 use crate::engine::pattern::Pattern;
 
@@ -28,35 +28,9 @@ use crate::engine::pattern::Pattern;
 const ITEMS: usize = 10_000;
 /// Longest list that an expression with a comprehension inside another may look at.
 const NESTED_ITEMS: usize = 300;
-/// Most that one evaluation may cost, in nanoseconds of a usual machine.
-const BUDGET: u64 = 50_000_000;
-/// Most that the rules of all triggers may cost on one event, together, in the same nanoseconds.
-const EVENT_BUDGET: u64 = 2_000_000_000;
-/// A rule that costs no more is always evaluated: many cheap ones never pay for a few dear ones.
-const CHEAP: u64 = 100_000;
 
 /// Standard functions and macros. Optional values are left out.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
-
-/// What expressions have cost on one event so far.
-#[derive(Debug, Default)]
-pub(in crate::engine) struct Spent(AtomicU64);
-
-impl Spent {
-    /// Takes a cost; where it does not fit any more, says so and takes nothing. The bounds come from sizes
-    /// alone, so the same event is always decided the same.
-    fn spend(&self, cost: u64) -> Result<(), String> {
-        let fits = |spent: u64| Some(spent.saturating_add(cost)).filter(|spent| *spent <= EVENT_BUDGET);
-        if cost <= CHEAP || self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok() {
-            return Ok(());
-        }
-        Err(format!(
-            "was not asked: the CEL rules of all triggers could take more than {} ms on this event together \
-             (replay it for this trigger alone)",
-            EVENT_BUDGET / 1_000_000
-        ))
-    }
-}
 
 /// A compiled expression.
 pub(super) struct Cel {
@@ -104,15 +78,8 @@ impl Cel {
                 convert::measure(found, limit).map_err(|reason| format!("{chain} {reason}"))
             })?);
         }
-        let cost = bound::cost(&self.expression, &sizes);
-        if cost > BUDGET {
-            return Err(format!(
-                "could take too long on this event (a bound of {} ms, up to {} are allowed)",
-                cost / 1_000_000,
-                BUDGET / 1_000_000
-            ));
-        }
-        spent.map_or(Ok(()), |spent| spent.spend(cost))?;
+        let per_byte = self.patterns.iter().map(|(_, pattern)| pattern.per_byte()).max();
+        afford(bound::cost(&self.expression, &sizes, per_byte.unwrap_or_default()), spent)?;
         let mut context = Context::with_env(Arc::clone(&ENV));
         for (index, found) in found.iter().enumerate() {
             if let Some(found) = found {

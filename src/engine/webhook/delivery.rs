@@ -6,6 +6,7 @@ use http::HeaderMap;
 use crate::engine::definitions::Webhook;
 use crate::engine::definitions::config::Provider;
 use crate::engine::event::{Attributes, Event, Git, Ingress, Millis, is_json};
+use crate::engine::ids::EventKey;
 use crate::engine::trace;
 
 use super::headers::one;
@@ -98,9 +99,14 @@ impl Delivery {
             },
         };
         let id = said.id.unwrap_or_else(receipt);
-        let source = said.source.unwrap_or_else(|| format!("/hooks/{}", webhook.name.name));
+        // In the key the name stands alone, as it did in `source` once: where it came in tells namespaces apart there,
+        // and what was known before is known still.
+        let alone = format!("/hooks/{}", webhook.name.name);
+        let key = EventKey::derive(&ingress.to_string(), said.source.as_deref().unwrap_or(&alone), &id);
+        let source = said.source.unwrap_or_else(|| webhook.path.clone());
         let event_type = format!("{}{}", webhook.provider.type_prefix(), said.event);
         let attributes = Attributes {
+            key,
             subject: said.subject,
             datacontenttype,
             git: said.git,

@@ -6,44 +6,26 @@
 //! is not synced: what a machine that fails takes with it, its pods can be asked for again. Names are made
 //! of ids and of names that Kubernetes has checked, and are checked here again.
 
+mod part;
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
+pub(super) use self::part::Part;
+pub(super) use self::source::SourceId;
 use super::rest::Rest;
-use super::stamped::{Beyond, Position};
 use crate::engine::event::Millis;
 use crate::engine::machine::JobId;
-use crate::engine::pod::Role;
 
-const CHUNK: usize = 64 * 1024;
-/// Stands where lines may be missing.
-const GAP: &str = "[kickoff: lines may be missing here: the node has thrown away what was written before]\n";
 /// What nobody knows any more is removed once it is this old.
 const STALE: Duration = Duration::from_hours(24);
-/// One container's log, from one of its starts to its end. They are in the order in which they are read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct SourceId {
-    /// When its pod was made.
-    pub(super) created_at: Millis,
-    pub(super) pod: String,
-    pub(super) role: Role,
-    /// Its place in the pod's spec.
-    pub(super) index: u16,
-    /// Whether the pod has others.
-    pub(super) several: bool,
-    pub(super) container: String,
-    /// How often the container had been started before.
-    pub(super) restart: u32,
-}
 
 /// The files, and who writes them now.
 #[derive(Debug)]
@@ -63,58 +45,6 @@ struct Inner {
     writing: HashMap<JobId, HashSet<SourceId>>,
     /// What is not asked for again for now.
     resting: HashMap<JobId, HashMap<SourceId, Rest>>,
-}
-
-/// A file that is being written.
-#[derive(Debug)]
-pub(super) struct Part {
-    file: File,
-    path: PathBuf,
-    position: Position,
-    /// Bytes up to the end of the last whole line, and all.
-    whole: u64,
-    length: u64,
-    /// Bytes without the times: from before it was gone on with, and all.
-    said_before: u64,
-    said: u64,
-    cap: u64,
-}
-
-impl fmt::Display for SourceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { created_at, pod, role, index, several, container, restart } = self;
-        let (role, several) = (*role as u8, u8::from(*several));
-        write!(f, "{created_at:013}.{pod}.{role}.{index:05}.{several}.{container}.{restart}")
-    }
-}
-
-impl SourceId {
-    fn parse(text: &str) -> Option<Self> {
-        let (created_at, rest) = text.split_once('.')?;
-        // A pod's name may have dots.
-        let mut parts = rest.rsplitn(6, '.');
-        let restart = parts.next()?.parse().ok()?;
-        let container = parts.next()?.to_owned();
-        let several = parts.next()? == "1";
-        let index = parts.next()?.parse().ok()?;
-        let role = match parts.next()? {
-            "0" => Role::Init,
-            "1" => Role::Main,
-            "2" => Role::Sidecar,
-            _ => return None,
-        };
-        let (created_at, pod) = (created_at.parse().ok()?, parts.next()?.to_owned());
-        Some(Self { created_at, pod, role, index, several, container, restart })
-    }
-
-    /// Whether it can be the name of a file.
-    fn is_plain(&self) -> bool {
-        let plain = |name: &str| {
-            name.bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
-        };
-        plain(&self.pod) && plain(&self.container) && self.to_string().len() < 240
-    }
 }
 
 impl Spool {
@@ -292,121 +222,19 @@ fn absent(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-impl Part {
-    async fn open(path: PathBuf, cap: u64) -> io::Result<Self> {
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).await?;
-        let position = Position::default();
-        let mut part = Self { file, path, position, whole: 0, length: 0, said_before: 0, said: 0, cap };
-        part.recall().await?;
-        Ok(part)
-    }
-
-    /// Finds where the last whole line ends of what was written before.
-    async fn recall(&mut self) -> io::Result<()> {
-        let mut beyond = Beyond::default();
-        let (mut bytes, mut seen) = (vec![0; CHUNK], Vec::new());
-        loop {
-            let length = self.file.read(&mut bytes).await?;
-            if length == 0 {
-                return Ok(());
-            }
-            seen.clear();
-            beyond.push(&bytes[..length], &mut seen);
-            self.note(&bytes[..length], &beyond);
-        }
-    }
-
-    fn note(&mut self, bytes: &[u8], beyond: &Beyond) {
-        if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
-            self.whole = self.length + end as u64 + 1;
-            self.position = beyond.position();
-        }
-        self.length += bytes.len() as u64;
-        self.said = self.said_before + beyond.said();
-    }
-
-    /// Where it goes on, after half a line at its end was taken away.
-    pub(super) async fn go_on(&mut self) -> io::Result<Position> {
-        self.file.set_len(self.whole).await?;
-        self.file.seek(io::SeekFrom::Start(self.whole)).await?;
-        (self.length, self.said_before) = (self.whole, self.said);
-        Ok(self.position)
-    }
-
-    /// Adds what `beyond` passed on.
-    pub(super) async fn add(&mut self, bytes: &[u8], beyond: &Beyond) -> io::Result<()> {
-        self.file.write_all(bytes).await?;
-        self.file.flush().await?;
-        self.note(bytes, beyond);
-        Ok(())
-    }
-
-    /// Marks that lines may be missing here.
-    pub(super) async fn mark_gap(&mut self) -> io::Result<()> {
-        File::create(self.path.with_extension("gap")).await?;
-        // Its time is before that of any line, so it moves no position.
-        let line = format!("{} {GAP}", Timestamp::UNIX_EPOCH);
-        self.file.write_all(line.as_bytes()).await?;
-        self.length += line.len() as u64;
-        self.whole = self.length;
-        Ok(())
-    }
-
-    /// Whether it has as much as is ever kept of it.
-    pub(super) fn is_full(&self) -> bool {
-        self.said > self.cap
-    }
-
-    /// Nothing more will come: leaves what there is.
-    pub(super) async fn give_up(self) -> io::Result<()> {
-        if self.length == 0 {
-            return absent(tokio::fs::remove_file(&self.path).await);
-        }
-        Ok(())
-    }
-
-    /// All of it is there.
-    pub(super) async fn finish(self) -> io::Result<()> {
-        tokio::fs::rename(&self.path, whole_path(&self.path)).await
-    }
-}
-
-fn whole_path(part: &Path) -> PathBuf {
-    part.with_extension("log")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::io::AsyncReadExt as _;
 
-    fn source(pod: &str, role: Role, index: u16, restart: u32) -> SourceId {
-        let (created_at, container) = (1_700_000_000_000, "main".to_owned());
-        SourceId { created_at, pod: pod.to_owned(), role, index, several: false, container, restart }
+    use super::*;
+    use crate::runs::kubernetes::stamped::Beyond;
+
+    fn source(restart: usize) -> SourceId {
+        SourceId::parse(&format!("1700000000000.a.1.00000.0.main.{restart}")).unwrap()
     }
 
     fn job() -> JobId {
         serde_json::from_str(r#"{"run": "0123456789abcdef0123", "attempt": 1}"#).unwrap()
-    }
-
-    #[test]
-    fn a_name_tells_all_of_a_source_and_sorts_as_it_does() {
-        let sources = [
-            source("a.b-c", Role::Init, 1, 0),
-            source("a.b-c", Role::Main, 0, 9),
-            source("a.b-c", Role::Main, 0, 10),
-            source("a.b-c", Role::Sidecar, 0, 0),
-            source("a.d", Role::Init, 0, 0),
-        ];
-        assert!(sources.is_sorted());
-        for source in sources {
-            assert_eq!(SourceId::parse(&source.to_string()).as_ref(), Some(&source));
-            assert!(source.is_plain());
-        }
-        for text in ["", "a", "1.a.1.0.0.main", "1.a.7.00000.0.main.0", "x.a.1.00000.0.main.0"] {
-            assert_eq!(SourceId::parse(text), None, "{text}");
-        }
-        assert!(!source("../../x", Role::Main, 0, 0).is_plain());
     }
 
     #[tokio::test]
@@ -415,7 +243,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path().to_owned(), 1 << 20).unwrap();
         for cut in 0..=text.len() {
-            let source = source("a", Role::Main, 0, u32::try_from(cut).unwrap());
+            let source = source(cut);
             let mut first = spool.write(&job(), &source).await.unwrap().unwrap();
             let (mut beyond, mut out) = (Beyond::default(), Vec::new());
             beyond.push(&text[..cut], &mut out);
@@ -440,7 +268,7 @@ mod tests {
     async fn one_writes_at_a_time_and_the_first_that_is_due_comes_first() {
         let folder = tempfile::tempdir().unwrap();
         let spool = Spool::open(folder.path().to_owned(), 1 << 20).unwrap();
-        let source = source("a", Role::Main, 0, 0);
+        let source = source(0);
         assert!(spool.claim(&job(), &source));
         assert!(!spool.claim(&job(), &source));
         assert!(spool.is_writing(&job()));

@@ -23,7 +23,7 @@ pub(super) async fn list(
     query.expect(&[])?;
     let snapshot = state.snapshots.borrow().clone();
     let seen = snapshot.webhooks.values().filter(|it| principal.sees(&it.name.namespace));
-    let items = seen.map(|it| webhook(it, &state.namespace)).collect();
+    let items = seen.map(|it| webhook(it)).collect();
     Ok(Json(Items::page(items, None, None)).into_response())
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn get(one: One) -> Result<Response, ApiError> {
     one.answer(
         "webhook",
         |snapshot, name| snapshot.webhooks.get(name),
-        |it, state| Json(webhook(it, &state.namespace)).into_response(),
+        |it, _| Json(webhook(it)).into_response(),
     )
 }
 

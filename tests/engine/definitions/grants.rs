@@ -1,6 +1,7 @@
 //! What a cluster must allow for triggers that watch it.
 
-use kickoff::engine::definitions::grants::{Grants, ServiceAccount, roles};
+use kickoff::engine::definitions::grants::{Grants, ServiceAccount, instance_roles, roles};
+use kickoff::engine::definitions::writer::Instance;
 use serde_json::{Value, json};
 
 use super::sources::world;
@@ -84,4 +85,35 @@ fn a_server_of_some_namespaces_has_a_role_in_each() {
 fn who_watches_nothing_needs_nothing() {
     let snapshot = world("Deny", &json!({"sources": [{"schedule": {"cron": "0 0 * * *"}}]}));
     assert_eq!(roles(&snapshot, &[], &account()), "# No trigger watches anything here.\n");
+}
+
+#[test]
+fn of_another_server_its_own_lease_may_be_read_and_nothing_else() {
+    let others = ["ci/nightly", "ci/kickoff", "ci/nightly"].map(|text| Instance::parse(text).unwrap());
+    insta::assert_snapshot!(instance_roles(&others, &account()), @r#"
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: Role
+    metadata:
+      name: kickoff-other-instances
+      namespace: "ci"
+    rules:
+      - apiGroups: ["coordination.k8s.io"]
+        resources: [leases]
+        resourceNames: [kickoff-kickoff, kickoff-nightly]
+        verbs: [get]
+    ---
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: RoleBinding
+    metadata:
+      name: kickoff-other-instances
+      namespace: "ci"
+    roleRef:
+      apiGroup: rbac.authorization.k8s.io
+      kind: Role
+      name: kickoff-other-instances
+    subjects:
+      - kind: ServiceAccount
+        name: "kickoff"
+        namespace: "kickoff"
+    "#);
 }

@@ -266,6 +266,20 @@ fn patterns_of_a_namespace_hold_so_much_and_others_go_on() {
 }
 
 #[test]
+fn globs_of_allow_count_before_they_are_compiled() {
+    let mut many = template();
+    many["allow"] = json!({"images": vec!["["; 2_049]});
+    let mut few = template();
+    few["allow"] = json!({"images": vec!["registry/*"; 100]});
+    let resources = [("JobTemplate", "shop", "few", few), ("JobTemplate", "shop", "many", many)];
+    let told = told(&snapshot(&loaded(&[], &resources, ""), None));
+    assert_eq!(told.len(), 1, "none of them was looked at: {told:#?}");
+    let begins =
+        "JobTemplate shop/many: spec: has regular expressions and globs that hold 8196 KiB of memory";
+    assert!(told[0].starts_with(begins), "{told:#?}");
+}
+
+#[test]
 fn patterns_of_one_trigger_are_no_more_than_so_much_and_the_rest_is_not_compiled() {
     let rule = json!({"path": "event.data.x", "matches": "[a-z]{10000}"});
     let mut spec = large_rules(0);

@@ -1,4 +1,4 @@
-//! What rules in CEL may cost on one event, over all its triggers.
+//! What rules may cost on one event, one alone and over all its triggers.
 
 use std::fmt::Write as _;
 
@@ -12,8 +12,8 @@ use super::{compile, facts};
 
 /// Near the most that one rule may cost on [`data`], and false.
 const DEAR: &str = "event.data.few.exists(x, event.data.few.exists(y, x + y > 1000000))";
-const REFUSED: &str = "match[0].cel: was not asked: the CEL rules of all triggers could take more than 2000 ms \
-                       on this event together (replay it for this trigger alone)";
+const REFUSED: &str = "match[0].cel: was not asked: the rules of all triggers could take more than 2000 ms on \
+                       this event together (replay it for this trigger alone)";
 
 fn data() -> Value {
     json!({"few": (0..250).collect::<Vec<_>>(), "go": false})
@@ -66,4 +66,65 @@ fn an_event_that_is_dear_to_many_triggers_is_decided_in_time_and_always_the_same
     assert_eq!(other, None);
     assert!(refused.len() > 300, "{} were refused", refused.len());
     assert_eq!(record.filtered as usize + refused.len(), 400);
+}
+
+#[test]
+fn a_pattern_or_glob_on_texts_that_are_too_long_for_it_decides_nothing() {
+    let long = format!("b{}", "a".repeat(25 << 20));
+    let lines = vec!["a".repeat(100); 100_000];
+    let data = json!({"long": long, "lines": lines, "short": "a".repeat(1_000)});
+    let told = |rule: &Value| match compile(json!([rule]))
+        .unwrap()
+        .holds(&facts(data.clone()), &Before::default())
+    {
+        Ok(()) => "holds".to_owned(),
+        Err(Unmet::Filtered(_)) => "filtered".to_owned(),
+        Err(Unmet::Invalid(reason)) => reason,
+    };
+    for (path, operator, wanted, start) in [
+        (
+            "event.data.long",
+            "matches",
+            ".*[ab]{30}b",
+            "match[0].matches: event.data.long could take too long",
+        ),
+        (
+            "event.data.lines[*]",
+            "matches",
+            "(a|b)*a{3}",
+            "match[0].matches: event.data.lines[*] could take too long",
+        ),
+        ("event.data.long", "glob", "**a??????????b", "match[0].glob: event.data.long could take too long"),
+        ("event.data.long", "glob", "c**", "filtered"),
+        // What it needs is not there, as the index sees it.
+        ("event.data.long", "matches", ".*[ab]{30}c", "filtered"),
+        ("event.data.long", "startsWith", "c", "filtered"),
+        ("event.data.short", "matches", ".*[ab]{30}", "holds"),
+        ("event.data.short", "matches", ".*[ab]{30}b", "filtered"),
+        ("event.data.short", "glob", "**a", "holds"),
+    ] {
+        let given = told(&json!({"path": path, operator: wanted}));
+        assert!(given.starts_with(start), "{operator} {wanted} on {path}: {given}");
+    }
+    // Where another rule settles it, it was never needed.
+    let dear = json!({"path": "event.data.long", "matches": ".*[ab]{30}b"});
+    let other = json!({"path": "event.data.short", "equals": "a"});
+    assert_eq!(told(&json!({"all": [dear, other]})), "filtered");
+    assert!(told(&json!({"not": dear})).contains("could take too long"));
+    // `explain` tells it of the rule.
+    let check = compile(json!([dear])).unwrap().check(&facts(data.clone()), &Before::default());
+    assert!(!check[0].holds, "{check:?}");
+    let error = check[0].error.as_deref().unwrap_or_default();
+    assert!(error.ends_with(" ms, up to 50 are allowed)"), "{error}");
+}
+
+#[test]
+fn dear_patterns_share_the_budget_of_dear_rules() {
+    let rule = compile(json!([{"path": "event.data.text", "matches": ".*[ab]{30}b"}])).unwrap();
+    let facts = facts(json!({"text": format!("b{}", "a".repeat(50_000))}));
+    let asked = (0..2_000).take_while(|_| rule.is_met(&facts, &Before::default()) == Ok(false)).count();
+    assert!((40..2_000).contains(&asked), "{asked} were asked");
+    let refused = rule.is_met(&facts, &Before::default()).unwrap_err();
+    assert!(refused.starts_with("match[0].matches: event.data.text was not asked"), "{refused}");
+    assert!(matches!(rule.holds(&facts, &Before::default()), Err(Unmet::Filtered(_))), "asked alone");
 }

@@ -5,7 +5,7 @@ use kickoff::engine::definitions::Webhook;
 use kickoff::engine::definitions::config::Forks;
 use kickoff::engine::definitions::model::Allowed;
 use kickoff::engine::event::Event;
-use kickoff::engine::ids::ObjectName;
+use kickoff::engine::ids::{EventKey, ObjectName};
 use kickoff::engine::webhook::{Delivery, Naming, Received, Unreadable};
 use serde_json::{Value, json};
 
@@ -18,8 +18,19 @@ pub(super) fn receive(
     fields: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Result<Received, Unreadable> {
+    receive_at(&ObjectName::new("default", "in"), name, config, fields, body)
+}
+
+fn receive_at(
+    at: &ObjectName,
+    name: &str,
+    config: &Value,
+    fields: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<Received, Unreadable> {
     let webhook = Webhook {
-        name: ObjectName::new("default", "in"),
+        name: at.clone(),
+        path: format!("/hooks/{}", at.within("default")),
         provider: provider(name),
         forks: Forks::Deny,
         max_body: usize::MAX,
@@ -309,4 +320,24 @@ fn an_event_comes_from_its_repository_or_its_webhook() {
     );
     assert_eq!((event.source.as_str(), event.id.as_str()), ("https://gitlab.example/acme/shop", "k-1"));
     assert_eq!(of("token", &[], json!({})).source, "/hooks/in");
+}
+
+/// One sender of an id must not pre-empt another, and what was known before paths told namespaces is known still.
+#[test]
+fn webhooks_of_one_name_in_two_namespaces_share_neither_sources_nor_keys() {
+    let config = json!({"idHeader": "X-Id"});
+    let of = |namespace: &str| {
+        let at = ObjectName::new(namespace, "in");
+        match receive_at(&at, "token", &config, &[("X-Id", "1")], "{}").unwrap() {
+            Received::Event(event) => event.attributes,
+            other => panic!("{other:?} is not one event"),
+        }
+    };
+    let (own, shop, bank) = (of("default"), of("shop"), of("bank"));
+    assert_eq!([&own.source, &shop.source, &bank.source], ["/hooks/in", "/hooks/shop/in", "/hooks/bank/in"]);
+    for (attributes, namespace) in [(&own, "default"), (&shop, "shop"), (&bank, "bank")] {
+        let key = EventKey::derive(&format!("webhook/{namespace}/in"), "/hooks/in", "1");
+        assert_eq!(attributes.key, key, "{namespace}");
+    }
+    assert!(own.key != shop.key && shop.key != bank.key && bank.key != own.key);
 }

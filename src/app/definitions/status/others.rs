@@ -124,9 +124,10 @@ impl Others {
              leave these out"
         );
         if self.life(by) == Life::Unknown {
-            sentence += "; whether that one still runs is not known: grant get on leases (coordination.k8s.io) in \
-                         namespace ";
-            sentence += &by.namespace;
+            sentence += "; whether that one still runs is not known: grant get on its Lease, as kickoff rbac \
+                         --definitions-from-cluster --other-instances ";
+            sentence += &by.to_string();
+            sentence += " writes it";
         }
         sentence
     }

@@ -1,6 +1,7 @@
 //! Which Events of a cluster a trigger takes.
 
-use super::{Globs, Labels, cut, fits, matching};
+use super::globs::{Globs, fits, matching};
+use super::{Labels, cut};
 use crate::engine::definitions::config::EventType;
 use crate::engine::event::Attributes;
 use crate::engine::values::Facts;

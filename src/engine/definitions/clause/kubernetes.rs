@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Globs, cut, fits, matching};
+use super::cut;
+use super::globs::{Globs, fits, matching};
 use crate::engine::definitions::config::LabelOperator;
 use crate::engine::event::Attributes;
 use crate::engine::values::Facts;

@@ -1,8 +1,8 @@
 //! How much the regular expressions and globs of the resources of a namespace may hold of memory. Files may hold what
 //! they like: they are the server's own.
 //!
-//! It is looked at as they are compiled, in their order of [precedence](super::precedence), so that what is too much is
-//! not held for a moment either.
+//! It is looked at before or as they are compiled, in their order of [precedence](super::precedence), so that what is too
+//! much is not held for a moment either.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,10 @@ use crate::engine::definitions::config::AllowConfig;
 use crate::engine::definitions::load::LoadedDocument;
 use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::pattern::LEAST;
 
 /// Most for the templates of a namespace, and most for its triggers, bytes.
 const MOST: usize = 8 << 20;
-/// What a byte of a glob of `allow` counts: these are compiled together, and nobody says to how much.
-const OF_ALLOW: usize = 64;
 
 /// What those of each namespace hold so far, of one kind of definition.
 #[derive(Debug, Default)]
@@ -24,6 +23,15 @@ pub(super) struct Held(BTreeMap<String, usize>);
 impl Held {
     /// Takes so much in, or says why not. Of a file nothing is counted.
     pub(super) fn take(&mut self, document: &LoadedDocument, bytes: usize) -> Result<(), Vec<Finding>> {
+        self.may_take(document, bytes)?;
+        if let Some(namespace) = document.namespace() {
+            *self.0.entry(namespace.to_owned()).or_default() += bytes;
+        }
+        Ok(())
+    }
+
+    /// Whether so much could be taken in, or why not.
+    pub(super) fn may_take(&self, document: &LoadedDocument, bytes: usize) -> Result<(), Vec<Finding>> {
         let Some(namespace) = document.namespace() else { return Ok(()) };
         if self.fits(namespace, bytes) {
             return Ok(());
@@ -44,20 +52,18 @@ impl Held {
     /// What a trigger of a resource that is out of order still listens to: only that without globs, where these are
     /// too much.
     pub(super) fn fitting(&mut self, namespace: &str, sources: Vec<Source>) -> Vec<Source> {
-        if self.fits(namespace, of_sources(&sources)) {
+        let bytes = of_sources(&sources);
+        if self.fits(namespace, bytes) {
+            *self.0.entry(namespace.to_owned()).or_default() += bytes;
             return sources;
         }
         sources.into_iter().filter(|source| of_sources(std::slice::from_ref(source)) == 0).collect()
     }
 
-    fn fits(&mut self, namespace: &str, bytes: usize) -> bool {
-        let held = self.0.entry(namespace.to_owned()).or_default();
+    fn fits(&self, namespace: &str, bytes: usize) -> bool {
+        let held = self.0.get(namespace).copied().unwrap_or_default();
         // What has none is never too much.
-        let fits = bytes == 0 || bytes <= MOST.saturating_sub(*held);
-        if fits {
-            *held += bytes;
-        }
-        fits
+        bytes == 0 || bytes <= MOST.saturating_sub(held)
     }
 }
 
@@ -77,11 +83,11 @@ pub(super) fn of_sources(sources: &[Source]) -> usize {
     sources.iter().map(of).sum()
 }
 
-/// What `allow` of a template holds, bytes.
+/// What `allow` of a template holds at least, bytes; told before any of it is compiled.
 pub(super) fn of_allow(allow: &AllowConfig) -> usize {
     let AllowConfig { images, namespaces, service_accounts, secrets, config_maps } = allow;
-    let all = [images, namespaces, service_accounts, secrets, config_maps].into_iter().flatten();
-    all.map(|text| text.len().saturating_mul(OF_ALLOW)).sum()
+    let all = [images, namespaces, service_accounts, secrets, config_maps].into_iter();
+    all.map(Vec::len).sum::<usize>().saturating_mul(LEAST)
 }
 
 #[cfg(test)]
@@ -89,20 +95,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_allow_holds_goes_by_its_length() {
+    fn what_allow_holds_at_least_goes_by_how_many_globs_it_has() {
         let allow = AllowConfig {
             images: vec!["registry/*".to_owned(), "a".to_owned()],
             secrets: vec!["b".to_owned()],
             ..AllowConfig::default()
         };
-        assert_eq!(of_allow(&allow), 12 * OF_ALLOW);
+        assert_eq!(of_allow(&allow), 3 * LEAST);
         assert_eq!(of_allow(&AllowConfig::default()), 0);
     }
 
     #[test]
     fn what_is_out_of_order_keeps_its_globs_within_the_same_bound() {
-        let mut held = Held::default();
-        assert!(held.fits("shop", MOST) && held.fits("shop", 0) && !held.fits("shop", 1));
+        let held = Held(BTreeMap::from([("shop".to_owned(), MOST)]));
+        assert!(held.fits("shop", 0) && !held.fits("shop", 1));
         assert!(held.fits("bank", 1), "each namespace has its own");
     }
 }

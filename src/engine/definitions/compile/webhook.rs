@@ -86,9 +86,10 @@ fn allowed(spec: &WebhookSpec, findings: &mut Vec<Finding>) -> Allowed {
 }
 
 /// Compiles a Webhook. A secret that can't be had is no problem of the definition: it makes the
-/// Webhook answer 503.
+/// Webhook answer 503. `own` is the namespace that paths leave out.
 pub(super) fn compile(
     name: ObjectName,
+    own: &str,
     spec: &WebhookSpec,
     secrets: &Secrets,
 ) -> Result<Webhook, Vec<Finding>> {
@@ -104,6 +105,7 @@ pub(super) fn compile(
         spec.secrets.iter().map(|source| resolve(source, &name.namespace, secrets)).collect();
     let max_body = spec.max_body.map_or(DEFAULT_MAX_BODY, ByteSize::as_bytes);
     Ok(Webhook {
+        path: format!("/hooks/{}", name.within(own)),
         name,
         provider: spec.provider,
         forks: spec.forks.unwrap_or_default(),
@@ -118,6 +120,7 @@ pub(super) fn compile(
 pub(super) fn out_of_order(old: &Webhook, reason: &str) -> Webhook {
     Webhook {
         name: old.name.clone(),
+        path: old.path.clone(),
         provider: old.provider,
         forks: old.forks,
         max_body: old.max_body,

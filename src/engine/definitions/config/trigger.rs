@@ -195,10 +195,11 @@ pub struct RuleConfig {
     /// There is a value (null counts as none), or there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exists: Option<bool>,
-    /// The whole string matches this regular expression.
+    /// The whole string matches this regular expression. Where the strings are so long for it that this could take more
+    /// than 50 ms, the event is `invalid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matches: Option<String>,
-    /// The whole string matches this glob; `*` stops at `/`, `**` does not.
+    /// The whole string matches this glob; `*` stops at `/`, `**` does not. Bounded as `matches` is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub glob: Option<String>,
     /// The string starts with this.

@@ -21,13 +21,14 @@ const NODE: u64 = 100;
 const SCALAR: u64 = 20;
 /// Bytes that are made cost so many times more than those that are looked at.
 const MADE: u64 = 5;
-/// Bytes that a regular expression looks at cost this many times as much as others.
+/// Bytes that a regular expression looks at cost at least this many times as much as others.
 const PATTERN: u64 = 20;
 
-/// The most that `expression` can cost, in nanoseconds.
-pub(super) fn cost(expression: &IdedExpr, sizes: &[Size]) -> u64 {
+/// The most that `expression` can cost, in nanoseconds; `per_byte` is what the dearest of its patterns can cost on each
+/// byte of a text.
+pub(super) fn cost(expression: &IdedExpr, sizes: &[Size], per_byte: u64) -> u64 {
     let made = sizes.iter().fold(0_u64, |all, size| all.saturating_add(copied(*size)));
-    let mut bounds = Bounds { sizes, variables: BTreeMap::new() };
+    let mut bounds = Bounds { sizes, pattern: per_byte.max(PATTERN), variables: BTreeMap::new() };
     bounds.of(expression).0.saturating_add(made)
 }
 
@@ -39,6 +40,7 @@ fn copied(size: Size) -> u64 {
 
 struct Bounds<'a> {
     sizes: &'a [Size],
+    pattern: u64,
     variables: BTreeMap<&'a str, Size>,
 }
 
@@ -111,7 +113,7 @@ impl<'a> Bounds<'a> {
             "_?_:_" => (0, all),
             "_[_]" => (copied(second), Size { items: first.longest, ..first }),
             "@in" => (copied(second).saturating_add(copied(first)), Size::scalar(8)),
-            "matches" => (first.bytes.saturating_mul(PATTERN), Size::scalar(8)),
+            "matches" => (first.bytes.saturating_mul(self.pattern), Size::scalar(8)),
             "size" | "contains" | "startsWith" | "endsWith" => (copied(all), Size::scalar(8)),
             // What is made is written, then copied where it is used.
             "_+_" => (copied(all).saturating_add(all.bytes.saturating_mul(MADE)), all),

@@ -328,24 +328,19 @@ pub(in crate::web::api) struct WebhookView<'a> {
     provider: Provider,
     max_body_bytes: usize,
     /// Where deliveries are sent to.
-    path: String,
+    path: &'a str,
     /// Whether it can verify deliveries; where not, the server's log says why.
     ready: bool,
 }
 
-/// `own` is the namespace that paths leave out.
-pub(in crate::web::api) fn webhook<'a>(webhook: &'a Webhook, own: &str) -> WebhookView<'a> {
-    let name = &webhook.name;
+/// Of a webhook.
+pub(in crate::web::api) fn webhook(webhook: &Webhook) -> WebhookView<'_> {
     WebhookView {
-        name: &name.name,
-        namespace: &name.namespace,
+        name: &webhook.name.name,
+        namespace: &webhook.name.namespace,
         provider: webhook.provider,
         max_body_bytes: webhook.max_body,
-        path: if name.namespace == own {
-            format!("/hooks/{}", name.name)
-        } else {
-            format!("/hooks/{}/{}", name.namespace, name.name)
-        },
+        path: &webhook.path,
         ready: webhook.verifier.is_ok(),
     }
 }

@@ -1,0 +1,120 @@
+//! Globs of clauses: any of a list may match.
+
+use super::cut;
+use crate::engine::glob::Glob;
+use crate::engine::pattern::BUDGET;
+
+/// Most that comparing all names of an event with the globs of a clause may cost, in nanoseconds of a usual machine.
+/// More than one question may: a push can well list ten thousand files.
+const MOST: u64 = 10 * BUDGET;
+
+/// Globs, any of which may match; `*` stops at `/`, `**` does not.
+#[derive(Debug, Clone, Default)]
+pub struct Globs {
+    texts: Vec<String>,
+    patterns: Vec<Pattern>,
+}
+
+/// Ten thousand triggers may each ask: a plain text is compared as one.
+#[derive(Debug, Clone)]
+enum Pattern {
+    Plain(String),
+    Glob(Glob),
+}
+
+impl PartialEq for Globs {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts == other.texts
+    }
+}
+
+impl Eq for Globs {}
+
+impl Globs {
+    /// Compiles; every problem as (position, message).
+    pub fn compile(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
+        let (mut problems, mut patterns) = (Vec::new(), Vec::new());
+        for (at, text) in texts.iter().enumerate() {
+            if text.is_empty() {
+                problems.push((at, "is empty".to_owned()));
+                continue;
+            }
+            if is_plain(text) {
+                patterns.push(Pattern::Plain(text.clone()));
+                continue;
+            }
+            match Glob::compile(text) {
+                Ok(glob) => patterns.push(Pattern::Glob(glob)),
+                Err(message) => problems.push((at, message)),
+            }
+        }
+        if problems.is_empty() { Ok(Self { texts: texts.to_vec(), patterns }) } else { Err(problems) }
+    }
+
+    /// As they are written.
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// What they hold of memory, bytes; plain texts not counted.
+    pub(in crate::engine::definitions) fn size(&self) -> usize {
+        let of = |pattern: &Pattern| match pattern {
+            Pattern::Plain(_) => 0,
+            Pattern::Glob(glob) => glob.size(),
+        };
+        self.patterns.iter().map(of).sum()
+    }
+
+    /// The texts, where each matches only itself.
+    pub fn literals(&self) -> Option<&[String]> {
+        (!self.texts.is_empty() && self.texts.iter().all(|text| is_plain(text))).then_some(&self.texts[..])
+    }
+
+    /// Whether a text matches itself alone.
+    pub(in crate::engine::definitions) fn is_literal(text: &str) -> bool {
+        is_plain(text)
+    }
+
+    pub(super) fn any(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// Whether one of them matches; none, where there are none.
+    pub(in crate::engine::definitions) fn matches(&self, text: &str) -> bool {
+        self.patterns.iter().any(|pattern| match pattern {
+            Pattern::Plain(plain) => plain == text,
+            Pattern::Glob(glob) => glob.is_match(text),
+        })
+    }
+
+    /// Whether comparing all of these can't take too long; it is a bound, the same on each machine.
+    pub(super) fn compares(&self, texts: &[String]) -> bool {
+        let globs = self.patterns.iter().filter_map(|pattern| match pattern {
+            Pattern::Plain(_) => None,
+            Pattern::Glob(glob) => Some(glob),
+        });
+        let cost = |glob: &Glob| texts.iter().fold(0_u64, |all, text| all.saturating_add(glob.cost(text)));
+        globs.fold(0_u64, |all, glob| all.saturating_add(cost(glob))) <= MOST
+    }
+
+    pub(super) fn wanted(&self) -> String {
+        self.texts.join(" or ")
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!'])
+}
+
+/// Whether what is seen is wanted, without a reason: each object of a cluster is asked for each clause.
+pub(super) fn fits(seen: Option<&str>, globs: &Globs) -> bool {
+    globs.any() || seen.is_some_and(|seen| globs.matches(seen))
+}
+
+pub(super) fn matching(what: &str, seen: Option<&str>, globs: &Globs) -> Result<(), String> {
+    match seen {
+        _ if fits(seen, globs) => Ok(()),
+        Some(seen) => Err(format!("the {what} is {}, wanted {}", cut(seen), globs.wanted())),
+        None => Err(format!("the event has no {what}, wanted {}", globs.wanted())),
+    }
+}
