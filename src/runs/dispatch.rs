@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use super::commands;
 use super::observe::Observer;
-use super::ordered::Ordered;
+use super::ordered::{Ordered, Room};
 use super::pace::Pace;
 use crate::engine::definitions::Snapshot;
 use crate::engine::ids::EventKey;
@@ -35,8 +35,6 @@ use crate::store::records::{CommitError, Fence, Records, RecordsError};
 const BATCH_WRITES: usize = 900;
 /// No events are taken while this many orders wait for the launcher.
 const HELD_ORDERS: usize = 256;
-/// Of so few orders what was just written is kept in memory, which spares the launcher reading it.
-const FRESH_ORDERS: usize = 64;
 /// A clock that jumps is noticed within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -156,6 +154,7 @@ impl Dispatch {
         let mut inputs = VecDeque::from(again);
         let mut resting = tokio::time::Instant::now();
         let mut pace = Pace::new(resting);
+        let room = Room::default();
         loop {
             if inputs.is_empty() {
                 match self.wait(&machine, &mut events, &mut held, resting, cancel).await? {
@@ -179,9 +178,7 @@ impl Dispatch {
             }
             match self.commit(fence, &mut batch).await {
                 Ok(written) => {
-                    let few = held.len() + batch.orders.len() <= FRESH_ORDERS;
-                    let written = written.filter(|_| few);
-                    held.extend(batch.orders.into_iter().map(|order| Ordered::new(order, written.as_ref())));
+                    held.extend(batch.orders.into_iter().map(|order| Ordered::new(order, &written, &room)));
                     resting = pace.committed(tokio::time::Instant::now());
                 }
                 Err(CommitError::Fenced(term)) => return Err(DispatchError::Fenced(term)),
@@ -296,14 +293,10 @@ impl Dispatch {
         }
     }
 
-    /// Gives what was written, if anything.
-    async fn commit(
-        &mut self,
-        fence: &Fence,
-        batch: &mut Batch,
-    ) -> Result<Option<Arc<[Write]>>, CommitError> {
+    /// Gives what was written.
+    async fn commit(&mut self, fence: &Fence, batch: &mut Batch) -> Result<Arc<[Write]>, CommitError> {
         if batch.writes.is_empty() {
-            return Ok(None);
+            return Ok(Arc::default());
         }
         let writes: Arc<[Write]> =
             std::mem::take(&mut batch.writes).into_iter().map(|(key, value)| Write { key, value }).collect();
@@ -312,7 +305,7 @@ impl Dispatch {
             Ok(_) => {
                 self.observer.metrics().committed(began.elapsed());
                 self.observer.committed(&writes);
-                Ok(Some(writes))
+                Ok(writes)
             }
             Err(failed) => {
                 self.observer.metrics().commit_failed();

@@ -2,8 +2,8 @@
 //!
 //! Orders of one run are carried out one after the other, those of different runs beside each other. Of those
 //! that wait for their turn to call the executor only the order is held: what a Job is made of is read when its
-//! turn has come, and not at all where its run does not wait for it any more. Where few wait, it is in memory from
-//! the commit that ordered it.
+//! turn has come, and not at all where its run does not wait for it any more. As far as there is room it is in memory
+//! from the commit that ordered it: see [`super::ordered`].
 //!
 //! Every order is idempotent and given again after a crash, so dying at any point here is harmless: a
 //! Job that was created before its uid was recorded is adopted by its name, a log that was kept twice
@@ -14,17 +14,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
-use super::ordered::{Ordered, fresh};
+use super::ordered::{Fresh, Ordered};
 use crate::engine::event::Event;
 use crate::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, Run, RunState, Settled, Write,
+    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, Run, RunState, Settled,
 };
 use crate::engine::render::stamp;
 use crate::store::blobs::Blobs;
@@ -64,9 +63,6 @@ pub struct Launcher {
     pub log_cap: u64,
 }
 
-/// What the commit wrote that gave an order, where that is still in memory.
-type Written = Option<Arc<[Write]>>;
-
 /// Orders of one run that wait for the one under way.
 struct Lane {
     waiting: VecDeque<Order>,
@@ -81,7 +77,7 @@ impl Launcher {
         // Thousands of orders may be under way, and each holds it.
         let this = Arc::new(self);
         let limits = Arc::new(Limits { calls: Semaphore::new(IN_FLIGHT), logs: Semaphore::new(COLLECTING) });
-        let begin = |name: &str, order: (Order, Written), lane: &Lane| {
+        let begin = |name: &str, order: (Order, Option<Fresh>), lane: &Lane| {
             Arc::clone(&this).carry_out(name.to_owned(), order, Arc::clone(&limits), lane.unwanted.clone())
         };
         let mut lanes: HashMap<String, Lane> = HashMap::new();
@@ -91,7 +87,7 @@ impl Launcher {
                 () = cancel.cancelled() => return,
                 order = orders.recv(), if lanes.len() < LANES => {
                     let Some(order) = order else { return };
-                    let (order, written) = order.into_parts();
+                    let (order, fresh) = order.into_parts();
                     let Some(order) = this.hand_on(order).await else { continue };
                     let name = lane_of(&order);
                     if let Some(lane) = lanes.get_mut(&name) {
@@ -101,8 +97,7 @@ impl Launcher {
                         lane.waiting.push_back(order);
                     } else {
                         let lane = Lane { waiting: VecDeque::new(), unwanted: CancellationToken::new() };
-                        let written = written.filter(|_| lanes.len() < IN_FLIGHT);
-                        under_way.spawn(begin(&name, (order, written), &lane));
+                        under_way.spawn(begin(&name, (order, fresh), &lane));
                         lanes.insert(name, lane);
                     }
                 }
@@ -146,12 +141,12 @@ impl Launcher {
     async fn carry_out(
         self: Arc<Self>,
         lane: String,
-        (order, written): (Order, Written),
+        (order, fresh): (Order, Option<Fresh>),
         limits: Arc<Limits>,
         unwanted: CancellationToken,
     ) -> String {
         let fact = match order {
-            Order::Create(job) => self.create(job, written, &limits, &unwanted).await,
+            Order::Create(job) => self.create(job, fresh, &limits, &unwanted).await,
             Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, &limits).await,
             Order::Look { job, uid, place } => self.look(JobRef { id: job, uid }, &place, &limits).await,
             Order::Clean(job) => self.clean(&job).await,
@@ -170,7 +165,7 @@ impl Launcher {
     async fn create(
         &self,
         job: JobId,
-        mut written: Written,
+        mut fresh: Option<Fresh>,
         limits: &Limits,
         unwanted: &CancellationToken,
     ) -> Option<Input> {
@@ -179,7 +174,7 @@ impl Launcher {
         let mut failing = None;
         let mut pause = Pause::new();
         loop {
-            let failure = match self.try_create(&job, written.take(), limits).await {
+            let failure = match self.try_create(&job, fresh.take(), limits).await {
                 Ok(None) => return None,
                 Ok(Some(executor::Created::New(uid) | executor::Created::Adopted(uid))) => {
                     debug!(run = %job.run, attempt = job.attempt, uid, "Job created");
@@ -208,16 +203,15 @@ impl Launcher {
     async fn try_create(
         &self,
         job: &JobId,
-        written: Written,
+        fresh: Option<Fresh>,
         limits: &Limits,
     ) -> Result<Option<executor::Created>, CreateError> {
         // Before the manifest is read: thousands may wait here.
         let _permit = limits.call().await;
-        let spec = match written.as_deref().and_then(|writes| fresh(writes, &job.run)) {
-            Some((run, manifest)) => self.spec(job, run, manifest),
+        let spec = match fresh {
+            Some(fresh) => self.spec(job, &fresh.run, &fresh.manifest),
             None => self.read_spec(job).await?,
         };
-        drop(written);
         match spec {
             Some(spec) => Ok(Some(self.executor.create(&spec).await?)),
             None => Ok(None),
@@ -234,7 +228,7 @@ impl Launcher {
         Ok(self.spec(job, &run, &manifest))
     }
 
-    fn spec(&self, job: &JobId, run: &Run, manifest: &Value) -> Option<JobSpec> {
+    fn spec(&self, job: &JobId, run: &Run, manifest: &serde_json::Value) -> Option<JobSpec> {
         waits(job, run).then(|| {
             let Place { namespace, name } = run.place(job.attempt);
             JobSpec {

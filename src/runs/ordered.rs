@@ -1,49 +1,92 @@
 //! An order on its way to the launcher, with what it needs of the commit that gave it.
 //!
 //! Only the first try to create a Job may go by that: nobody can have made the Job before it, so nobody can have
-//! seen it and deleted it. Each later try, and each order that a start gives again, reads the records.
+//! seen it and deleted it. Each later try, and each order that a start gives again, reads the records. What orders
+//! have with them is bounded in sum, and those beyond it read the records as well.
 
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::ids::RunId;
 use crate::engine::machine::{Key, Order, Record, Run, Write};
 
+/// What manifests may have of memory that are on their way, KiB.
+const ROOM: usize = 2_048;
+/// About what a value has beside its text, bytes.
+const VALUE: usize = 64;
+
 /// See above.
 pub struct Ordered {
     order: Order,
-    written: Option<Arc<[Write]>>,
+    fresh: Option<Fresh>,
+}
+
+/// A run that waits for its Job and what that is made of, as both were just written.
+pub(super) struct Fresh {
+    pub(super) run: Box<Run>,
+    pub(super) manifest: Arc<Value>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Room for what orders have with them.
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ROOM)))
+    }
 }
 
 impl From<Order> for Ordered {
     fn from(order: Order) -> Self {
-        Self { order, written: None }
+        Self { order, fresh: None }
     }
 }
 
 impl Ordered {
-    /// An order, and what was written with it.
-    pub(super) fn new(order: Order, written: Option<&Arc<[Write]>>) -> Self {
-        let written = written.filter(|_| matches!(order, Order::Create(_))).cloned();
-        Self { order, written }
+    /// An order with what it needs of `written`, the commit that gave it, which is in order of keys.
+    pub(super) fn new(order: Order, written: &[Write], room: &Room) -> Self {
+        let fresh = match &order {
+            Order::Create(job) => room.fresh(written, &job.run),
+            _ => None,
+        };
+        Self { order, fresh }
     }
 
-    pub(super) fn into_parts(self) -> (Order, Option<Arc<[Write]>>) {
-        (self.order, self.written)
+    pub(super) fn into_parts(self) -> (Order, Option<Fresh>) {
+        (self.order, self.fresh)
     }
 }
 
-/// A run and its manifest, where both are among what was written, which is in order of keys.
-pub(super) fn fresh<'a>(writes: &'a [Write], run: &RunId) -> Option<(&'a Run, &'a Value)> {
-    let find = |wanted: &Key| {
-        let at = writes.binary_search_by(|write| write.key.cmp(wanted)).ok()?;
-        writes[at].value.as_ref()
-    };
-    match (find(&Key::RunOpen(run.clone()))?, find(&Key::Manifest(run.clone()))?) {
-        (Record::Run(run), Record::Manifest(manifest)) => Some((run, manifest)),
-        _ => None,
+impl Room {
+    /// A run and its manifest, where both were written and there is room for them.
+    fn fresh(&self, written: &[Write], run: &RunId) -> Option<Fresh> {
+        let find = |wanted: &Key| {
+            let at = written.binary_search_by(|write| write.key.cmp(wanted)).ok()?;
+            written[at].value.as_ref()
+        };
+        let (Record::Run(run), Record::Manifest(manifest)) =
+            (find(&Key::RunOpen(run.clone()))?, find(&Key::Manifest(run.clone()))?)
+        else {
+            return None;
+        };
+        let wanted = u32::try_from(weight(manifest).div_ceil(1 << 10)).ok()?;
+        let room = Arc::clone(&self.0).try_acquire_many_owned(wanted).ok()?;
+        Some(Fresh { run: run.clone(), manifest: Arc::clone(manifest), _room: room })
     }
+}
+
+/// About how many bytes of memory a value has.
+fn weight(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| VALUE + name.len() + weight(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    VALUE + inner
 }
 
 #[cfg(test)]
@@ -71,45 +114,43 @@ mod tests {
     }
 
     fn manifest(id: &RunId) -> (Key, Option<Record>) {
-        (Key::Manifest(id.clone()), Some(Record::Manifest(json!({"of": id}))))
+        (Key::Manifest(id.clone()), Some(Record::Manifest(json!({"of": id}).into())))
     }
 
     /// As dispatch commits it.
-    fn written(records: impl IntoIterator<Item = (Key, Option<Record>)>) -> Arc<[Write]> {
+    fn written(records: impl IntoIterator<Item = (Key, Option<Record>)>) -> Vec<Write> {
         let in_order: BTreeMap<Key, Option<Record>> = records.into_iter().collect();
         in_order.into_iter().map(|(key, value)| Write { key, value }).collect()
     }
 
     #[test]
-    fn only_an_order_to_create_keeps_what_was_written() {
-        let written = written([]);
-        let job = JobId { run: id('a'), attempt: 1 };
-        let keeps = |order: Order, written: Option<&Arc<[Write]>>| {
-            Ordered::new(order, written).into_parts().1.is_some()
-        };
-        assert!(keeps(Order::Create(job.clone()), Some(&written)));
-        assert!(!keeps(Order::Create(job.clone()), None));
+    fn only_an_order_to_create_has_what_was_written() {
+        let own = id('a');
+        let (written, room) = (written([run(&own), manifest(&own)]), Room::default());
+        let job = JobId { run: own, attempt: 1 };
+        let has = |order: Order| Ordered::new(order, &written, &room).into_parts().1.is_some();
+        assert!(has(Order::Create(job.clone())));
         for order in [Order::Collect(job.clone()), Order::Clean(job.clone()), Order::Report(1)] {
-            assert!(!keeps(order, Some(&written)));
+            assert!(!has(order));
         }
-        let (order, again) = Ordered::from(Order::Create(job)).into_parts();
-        assert!(matches!(order, Order::Create(_)) && again.is_none(), "a start reads the records");
+        let (order, fresh) = Ordered::from(Order::Create(job)).into_parts();
+        assert!(matches!(order, Order::Create(_)) && fresh.is_none(), "a start reads the records");
     }
 
     #[test]
     fn a_run_is_found_with_its_own_manifest() {
         let runs = [id('c'), id('a'), id('b')];
-        let written = written(runs.iter().flat_map(|id| [run(id), manifest(id)]));
+        let (written, room) = (written(runs.iter().flat_map(|id| [run(id), manifest(id)])), Room::default());
         for id in &runs {
-            let (run, manifest) = fresh(&written, id).unwrap();
-            assert_eq!((&run.id, manifest), (id, &json!({"of": id})));
+            let fresh = room.fresh(&written, id).unwrap();
+            assert_eq!((&fresh.run.id, &*fresh.manifest), (id, &json!({"of": id})));
         }
-        assert!(fresh(&written, &id('d')).is_none(), "it is of another commit");
+        assert!(room.fresh(&written, &id('d')).is_none(), "it is of another commit");
     }
 
     #[test]
     fn half_of_it_is_nothing() {
-        let own = id('a');
+        let (own, room) = (id('a'), Room::default());
         let gone = |(key, _): (Key, Option<Record>)| (key, None);
         for half in [
             vec![run(&own)],
@@ -119,7 +160,23 @@ mod tests {
             vec![run(&own), manifest(&id('b'))],
         ] {
             let written = written(half);
-            assert!(fresh(&written, &own).is_none(), "{written:?}");
+            assert!(room.fresh(&written, &own).is_none(), "{written:?}");
         }
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_bounded_until_it_has_arrived() {
+        let (own, room) = (id('a'), Room::default());
+        let large = |kib: usize| {
+            let manifest = Record::Manifest(json!({"args": ["x".repeat(kib << 10)]}).into());
+            written([run(&own), (Key::Manifest(own.clone()), Some(manifest))])
+        };
+        assert!(room.fresh(&large(ROOM), &own).is_none(), "too large for all of it");
+        let first = room.fresh(&large(ROOM / 2), &own).unwrap();
+        assert!(room.fresh(&large(ROOM / 2), &own).is_none());
+        let small = room.fresh(&large(1), &own);
+        assert!(small.is_some());
+        drop((first, small));
+        assert!(room.fresh(&large(ROOM / 2), &own).is_some());
     }
 }

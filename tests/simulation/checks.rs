@@ -238,7 +238,7 @@ pub fn frozen(records: &BTreeMap<Key, Record>, id: &RunId) -> Option<Frozen> {
         return None;
     };
     let Some(Record::Manifest(manifest)) = records.get(&Key::Manifest(run.id.clone())) else { return None };
-    Some(Frozen { run: (**run).clone(), firing: (**firing).clone(), manifest: manifest.clone() })
+    Some(Frozen { run: (**run).clone(), firing: (**firing).clone(), manifest: (**manifest).clone() })
 }
 
 /// A rerun has the manifest of its run but for the id; a replay's firings say whose they are. Both

@@ -21,7 +21,7 @@ impl Turn<'_> {
             if manifest.is_null() {
                 continue;
             }
-            self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
+            self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest.into())));
         }
     }
 

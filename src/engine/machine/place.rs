@@ -129,7 +129,7 @@ impl Turn<'_> {
             let run = Run { git: git.clone(), ..run };
             // That of a plan that was held is a record already.
             if !manifest.is_null() {
-                self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
+                self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest.into())));
             }
             self.tell_run(&run, Told::Queued);
             self.put_run(run);

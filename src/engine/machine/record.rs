@@ -6,6 +6,8 @@ mod event;
 mod firing;
 mod run;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,7 +34,7 @@ pub enum Record {
     /// Under `run/open/` and `run/done/`.
     Run(Box<Run>),
     /// Under `manifest/`: a Job without name and labels of an attempt.
-    Manifest(Value),
+    Manifest(Arc<Value>),
     /// Under `firing/open/` and `firing/done/`.
     Firing(Box<Firing>),
     /// Under `event/`, and under `held/` while a decision is to come.
