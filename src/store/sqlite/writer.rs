@@ -152,7 +152,7 @@ impl Writer {
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
         while let Some(first) = queue.blocking_recv() {
             let written = self.write(take_waiting(first, &mut queue));
-            if !self.syncer.hand(written) {
+            if !self.syncer.take(written, queue.is_empty()) {
                 return;
             }
             self.checkpointer.tend(&self.connection);
