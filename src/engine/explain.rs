@@ -115,14 +115,21 @@ fn decide(trigger: &Trigger, event: &Event, previous: Option<&Event>, config: &M
     let firing = FiringId::derive(&config.instance, &trigger.name, &event.attributes.key);
     match plan::consider(trigger, &event.attributes, &facts, before, &firing, config) {
         Err(Refusal { kind, reason }) => refused(kind, reason, rules),
-        Ok(plan) => Explanation {
-            decision: DecisionKind::Fired,
-            reason: reason(trigger, &plan, config),
-            rules,
-            git: plan.git,
-            runs: plan.runs.into_iter().map(|run| explained(run, trigger, event, config)).collect(),
-            schedules: Vec::new(),
-        },
+        Ok(plan) => {
+            let reason = reason(trigger, &plan, config);
+            let runs = plan.runs.into_iter().map(|run| explained(run, trigger, event, config));
+            match runs.collect::<Result<_, _>>() {
+                Ok(runs) => Explanation {
+                    decision: DecisionKind::Fired,
+                    reason,
+                    rules,
+                    git: plan.git,
+                    runs,
+                    schedules: Vec::new(),
+                },
+                Err(error) => refused(DecisionKind::Invalid, format!("the manifest: {error}"), rules),
+            }
+        }
     }
 }
 
@@ -142,7 +149,12 @@ fn refused(decision: DecisionKind, reason: String, rules: Vec<Check>) -> Explana
     Explanation { decision, reason, rules, git: None, runs: Vec::new(), schedules: Vec::new() }
 }
 
-fn explained(run: PlannedRun, trigger: &Trigger, event: &Event, config: &MachineConfig) -> ExplainedRun {
+fn explained(
+    run: PlannedRun,
+    trigger: &Trigger,
+    event: &Event,
+    config: &MachineConfig,
+) -> serde_json::Result<ExplainedRun> {
     let attributes = &event.attributes;
     let purpose = Purpose {
         run: &run.id,
@@ -153,8 +165,8 @@ fn explained(run: PlannedRun, trigger: &Trigger, event: &Event, config: &Machine
         namespace: &run.rendered.namespace,
         event: (&attributes.key, &attributes.source, &attributes.id),
     };
-    let manifest = stamp::job(&run.rendered.manifest, &purpose, &config.instance);
-    ExplainedRun {
+    let manifest = stamp::job(&run.rendered.manifest, &purpose, &config.instance)?;
+    Ok(ExplainedRun {
         name: run.name,
         id: run.id,
         template: run.terms.template,
@@ -163,7 +175,7 @@ fn explained(run: PlannedRun, trigger: &Trigger, event: &Event, config: &Machine
         matrix: run.matrix,
         params: run.rendered.params,
         manifest,
-    }
+    })
 }
 
 /// Which source clause it has, and what came instead.

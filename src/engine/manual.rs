@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::event::{Attributes, Event, Ingress, Millis};
 use super::ids::{EventKey, ObjectName, RunId};
 use super::machine::{Firing, Run};
+use super::render::Manifest;
 use super::rules::Before;
 
 /// Type of the event that carries a [`Command`].
@@ -102,7 +103,7 @@ pub struct Frozen {
     /// Its firing.
     pub firing: Firing,
     /// Its manifest.
-    pub manifest: Value,
+    pub manifest: Manifest,
 }
 
 /// What to run.

@@ -8,6 +8,7 @@ mod allow;
 mod code;
 mod containers;
 pub mod fields;
+mod frozen;
 mod manifest;
 mod params;
 mod position;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::containers::OUTPUTS;
 pub use self::containers::Times;
+pub use self::frozen::Manifest;
 pub use self::manifest::ManifestTemplate;
 pub use self::params::ParamSchema;
 pub use self::stamp::stamp;
@@ -43,7 +45,7 @@ pub struct Rendered {
     pub params: BTreeMap<String, Value>,
     /// `{"apiVersion": "batch/v1", "kind": "Job", "metadata": {...}, "spec": {...}}` without a name
     /// and without what belongs to an attempt (see [`stamp`]).
-    pub manifest: Value,
+    pub manifest: Manifest,
 }
 
 /// What of a run is known when it is rendered.
@@ -77,7 +79,8 @@ pub fn render(leg: &Leg, facts: &Facts, context: &RunContext<'_>) -> Result<Rend
     let root = root(facts, leg, context, Some(&params));
     let variables = variables(&leg.template.params, facts, context, &params)?;
     let manifest = leg.template.manifest.render(&root, &params, &variables)?;
-    let bytes = manifest.to_string().len();
+    let manifest = Manifest::of(&manifest).map_err(|error| error.to_string())?;
+    let bytes = manifest.text().len();
     if bytes > MAX_MANIFEST {
         return Err(format!("the manifest has {bytes} bytes; up to {MAX_MANIFEST} are allowed"));
     }

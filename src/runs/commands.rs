@@ -90,9 +90,7 @@ async fn frozen(records: &dyn Records, id: &RunId) -> Result<Option<Frozen>, Rec
     let firing = either(records, [of(Key::FiringOpen), of(Key::FiringDone)]).await?;
     let manifest = either(records, [Key::Manifest(id.clone())]).await?;
     Ok(match (firing.and_then(firing_of), manifest) {
-        (Some(firing), Some(Record::Manifest(manifest))) => {
-            Some(Frozen { run, firing, manifest: Arc::unwrap_or_clone(manifest) })
-        }
+        (Some(firing), Some(Record::Manifest(manifest))) => Some(Frozen { run, firing, manifest }),
         _ => None,
     })
 }

@@ -25,7 +25,7 @@ use crate::engine::event::Event;
 use crate::engine::machine::{
     Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, Run, RunState, Settled,
 };
-use crate::engine::render::stamp;
+use crate::engine::render::{Manifest, stamp};
 use crate::store::blobs::Blobs;
 use crate::store::inbox::Inbox;
 use crate::store::records::{Records, RecordsError};
@@ -209,7 +209,7 @@ impl Launcher {
         // Before the manifest is read: thousands may wait here.
         let _permit = limits.call().await;
         let spec = match fresh {
-            Some(fresh) => self.spec(job, &fresh.run, &fresh.manifest),
+            Some(fresh) => self.spec(job, &fresh.run, &fresh.manifest)?,
             None => self.read_spec(job).await?,
         };
         match spec {
@@ -218,27 +218,32 @@ impl Launcher {
         }
     }
 
-    async fn read_spec(&self, job: &JobId) -> Result<Option<JobSpec>, RecordsError> {
+    async fn read_spec(&self, job: &JobId) -> Result<Option<JobSpec>, CreateError> {
         let Some(Record::Run(run)) = self.get(Key::RunOpen(job.run.clone())).await? else { return Ok(None) };
         if !waits(job, &run) {
             return Ok(None);
         }
         let key = Key::Manifest(job.run.clone());
         let Some(Record::Manifest(manifest)) = self.get(key).await? else { return Ok(None) };
-        Ok(self.spec(job, &run, &manifest))
+        self.spec(job, &run, &manifest)
     }
 
-    fn spec(&self, job: &JobId, run: &Run, manifest: &serde_json::Value) -> Option<JobSpec> {
-        waits(job, run).then(|| {
-            let Place { namespace, name } = run.place(job.attempt);
-            JobSpec {
-                id: job.clone(),
-                manifest: Arc::new(stamp(manifest, run, &self.instance)),
-                namespace,
-                timeout_ms: run.timeout_ms,
-                name,
-            }
-        })
+    fn spec(&self, job: &JobId, run: &Run, manifest: &Manifest) -> Result<Option<JobSpec>, CreateError> {
+        if !waits(job, run) {
+            return Ok(None);
+        }
+        let stamped = stamp(manifest, run, &self.instance).map_err(|error| ExecutorError::Permanent {
+            reason: "manifestUnreadable".to_owned(),
+            message: format!("the manifest of run {} can't be read: {error}", run.id),
+        })?;
+        let Place { namespace, name } = run.place(job.attempt);
+        Ok(Some(JobSpec {
+            id: job.clone(),
+            manifest: Arc::new(stamped),
+            namespace,
+            timeout_ms: run.timeout_ms,
+            name,
+        }))
     }
 
     async fn get(&self, key: Key) -> Result<Option<Record>, RecordsError> {

@@ -6,16 +6,14 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::ids::RunId;
 use crate::engine::machine::{Key, Order, Record, Run, Write};
+use crate::engine::render::Manifest;
 
 /// What manifests may have of memory that are on their way, KiB.
 const ROOM: usize = 2_048;
-/// About what a value has beside its text, bytes.
-const VALUE: usize = 64;
 
 /// See above.
 pub struct Ordered {
@@ -26,7 +24,7 @@ pub struct Ordered {
 /// A run that waits for its Job and what that is made of, as both were just written.
 pub(super) struct Fresh {
     pub(super) run: Box<Run>,
-    pub(super) manifest: Arc<Value>,
+    pub(super) manifest: Manifest,
     _room: OwnedSemaphorePermit,
 }
 
@@ -72,21 +70,10 @@ impl Room {
         else {
             return None;
         };
-        let wanted = u32::try_from(weight(manifest).div_ceil(1 << 10)).ok()?;
+        let wanted = u32::try_from(manifest.text().len().div_ceil(1 << 10)).ok()?;
         let room = Arc::clone(&self.0).try_acquire_many_owned(wanted).ok()?;
-        Some(Fresh { run: run.clone(), manifest: Arc::clone(manifest), _room: room })
+        Some(Fresh { run: run.clone(), manifest: manifest.clone(), _room: room })
     }
-}
-
-/// About how many bytes of memory a value has.
-fn weight(value: &Value) -> usize {
-    let inner: usize = match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(weight).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| VALUE + name.len() + weight(value)).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    };
-    VALUE + inner
 }
 
 #[cfg(test)]
@@ -114,7 +101,7 @@ mod tests {
     }
 
     fn manifest(id: &RunId) -> (Key, Option<Record>) {
-        (Key::Manifest(id.clone()), Some(Record::Manifest(json!({"of": id}).into())))
+        (Key::Manifest(id.clone()), Some(Record::Manifest(Manifest::of(&json!({"of": id})).unwrap())))
     }
 
     /// As dispatch commits it.
@@ -143,7 +130,7 @@ mod tests {
         let (written, room) = (written(runs.iter().flat_map(|id| [run(id), manifest(id)])), Room::default());
         for id in &runs {
             let fresh = room.fresh(&written, id).unwrap();
-            assert_eq!((&fresh.run.id, &*fresh.manifest), (id, &json!({"of": id})));
+            assert_eq!((&fresh.run.id, fresh.manifest.job().unwrap()), (id, json!({"of": id})));
         }
         assert!(room.fresh(&written, &id('d')).is_none(), "it is of another commit");
     }
@@ -168,15 +155,15 @@ mod tests {
     fn what_is_on_its_way_is_bounded_until_it_has_arrived() {
         let (own, room) = (id('a'), Room::default());
         let large = |kib: usize| {
-            let manifest = Record::Manifest(json!({"args": ["x".repeat(kib << 10)]}).into());
-            written([run(&own), (Key::Manifest(own.clone()), Some(manifest))])
+            let manifest = Manifest::of(&json!({"args": ["x".repeat((kib << 10) - 20)]})).unwrap();
+            written([run(&own), (Key::Manifest(own.clone()), Some(Record::Manifest(manifest)))])
         };
-        assert!(room.fresh(&large(ROOM), &own).is_none(), "too large for all of it");
-        let first = room.fresh(&large(ROOM / 2), &own).unwrap();
-        assert!(room.fresh(&large(ROOM / 2), &own).is_none());
+        assert!(room.fresh(&large(ROOM + 1), &own).is_none(), "too large for all of it");
+        let first = room.fresh(&large(ROOM - 1), &own).unwrap();
+        assert!(room.fresh(&large(2), &own).is_none());
         let small = room.fresh(&large(1), &own);
         assert!(small.is_some());
         drop((first, small));
-        assert!(room.fresh(&large(ROOM / 2), &own).is_some());
+        assert!(room.fresh(&large(ROOM), &own).is_some());
     }
 }

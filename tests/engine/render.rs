@@ -118,7 +118,8 @@ fn merge(value: &mut Value, more: Value) {
 
 /// The author's env of the main container, without what Kickoff gives.
 fn own_env(rendered: &Rendered) -> Vec<Value> {
-    let env = rendered.manifest.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
+    let manifest = rendered.manifest.job().unwrap();
+    let env = manifest.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
     env.iter().filter(|entry| !entry["name"].as_str().unwrap().starts_with("KICKOFF_")).cloned().collect()
 }
 

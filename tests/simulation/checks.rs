@@ -238,7 +238,7 @@ pub fn frozen(records: &BTreeMap<Key, Record>, id: &RunId) -> Option<Frozen> {
         return None;
     };
     let Some(Record::Manifest(manifest)) = records.get(&Key::Manifest(run.id.clone())) else { return None };
-    Some(Frozen { run: (**run).clone(), firing: (**firing).clone(), manifest: (**manifest).clone() })
+    Some(Frozen { run: (**run).clone(), firing: (**firing).clone(), manifest: manifest.clone() })
 }
 
 /// A rerun has the manifest of its run but for the id; a replay's firings say whose they are. Both
@@ -254,8 +254,8 @@ fn commands_did_what_they_say(world: &World, kept: &Kept<'_>) -> Result<(), Stri
                 };
                 let root = before.run.root.as_ref().unwrap_or(&before.run.event);
                 for again in started {
-                    let manifest = frozen(&world.records, &again.id).map(|it| it.manifest.to_string());
-                    let expected = before.manifest.to_string().replace(run.as_str(), again.id.as_str());
+                    let manifest = frozen(&world.records, &again.id).map(|it| it.manifest.text().to_owned());
+                    let expected = before.manifest.text().replace(run.as_str(), again.id.as_str());
                     if manifest != Some(expected) || again.root.as_ref() != Some(root) {
                         return Err(format!("run {} is not run {run} once more", again.id));
                     }

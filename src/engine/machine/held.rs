@@ -18,10 +18,10 @@ impl Turn<'_> {
         for run in &mut plan.runs {
             let manifest = std::mem::take(&mut run.rendered.manifest);
             // It waited for something else before.
-            if manifest.is_null() {
+            if manifest.is_elsewhere() {
                 continue;
             }
-            self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest.into())));
+            self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
         }
     }
 

@@ -128,8 +128,8 @@ impl Turn<'_> {
             let run = self.new_run(runner, &id, planned, plan.priority, origin, places.take());
             let run = Run { git: git.clone(), ..run };
             // That of a plan that was held is a record already.
-            if !manifest.is_null() {
-                self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest.into())));
+            if !manifest.is_elsewhere() {
+                self.put(Write::put(Key::Manifest(run.id.clone()), Record::Manifest(manifest)));
             }
             self.tell_run(&run, Told::Queued);
             self.put_run(run);

@@ -279,7 +279,7 @@ fn render_legs(
     let mut runs = Vec::with_capacity(legs.len());
     for leg in legs {
         let run = render_leg(leg, trigger, facts, firing, given, config)?;
-        bytes += run.rendered.manifest.to_string().len();
+        bytes += run.rendered.manifest.text().len();
         if bytes > MAX_MANIFESTS {
             let reason = format!("the manifests of one firing have more than {} MiB", MAX_MANIFESTS >> 20);
             return refuse(DecisionKind::Invalid, reason);

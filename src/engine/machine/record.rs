@@ -6,8 +6,6 @@ mod event;
 mod firing;
 mod run;
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,6 +21,7 @@ use super::report::Report;
 use super::series::Series;
 use crate::engine::definitions::model::Document;
 use crate::engine::event::{Attributes, Millis};
+use crate::engine::render::Manifest;
 use crate::engine::watch::Mark;
 
 /// A record's value. Stored as JSON with its kind.
@@ -34,7 +33,7 @@ pub enum Record {
     /// Under `run/open/` and `run/done/`.
     Run(Box<Run>),
     /// Under `manifest/`: a Job without name and labels of an attempt.
-    Manifest(Arc<Value>),
+    Manifest(Manifest),
     /// Under `firing/open/` and `firing/done/`.
     Firing(Box<Firing>),
     /// Under `event/`, and under `held/` while a decision is to come.

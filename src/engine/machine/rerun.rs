@@ -15,7 +15,7 @@ use super::state::Turn;
 use crate::engine::event::Event;
 use crate::engine::ids::RunId;
 use crate::engine::manual::{Frozen, Target};
-use crate::engine::render::Rendered;
+use crate::engine::render::{Manifest, Rendered};
 
 impl Turn<'_> {
     /// The limit that the run's firing counted against is kept; the ids come from the command's key.
@@ -33,7 +33,14 @@ impl Turn<'_> {
         let id = self.firing_of(command, &target);
         let cell = serde_json::to_string(&run.matrix).unwrap_or_default();
         let new = RunId::derive(&id, &run.name, &cell);
-        let manifest = renamed(manifest, run.id.as_str(), new.as_str());
+        let renamed = manifest.job().map(|job| renamed(job, run.id.as_str(), new.as_str()));
+        let manifest = match renamed.and_then(|job| Manifest::of(&job)) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                let reason = format!("the manifest of run {} can't be read: {error}", run.id);
+                return refused(name, Refusal { kind: DecisionKind::Invalid, reason });
+            }
+        };
         let planned = PlannedRun {
             id: new,
             name: run.name,

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Manifest;
 use crate::engine::ids::{EventKey, ObjectName, RunId, h_hex, job_name};
 use crate::engine::machine::Run;
 
@@ -19,8 +20,8 @@ pub(in crate::engine) struct Purpose<'a> {
     pub(in crate::engine) event: (&'a EventKey, &'a str, &'a str),
 }
 
-/// The Job of a run's current attempt.
-pub fn stamp(manifest: &Value, run: &Run, instance: &str) -> Value {
+/// The Job of a run's current attempt. An error: the manifest is none.
+pub fn stamp(manifest: &Manifest, run: &Run, instance: &str) -> serde_json::Result<Value> {
     let purpose = Purpose {
         run: &run.id,
         attempt: run.attempt,
@@ -34,7 +35,11 @@ pub fn stamp(manifest: &Value, run: &Run, instance: &str) -> Value {
 }
 
 /// The manifest with name, labels and annotations.
-pub(in crate::engine) fn job(manifest: &Value, purpose: &Purpose<'_>, instance: &str) -> Value {
+pub(in crate::engine) fn job(
+    manifest: &Manifest,
+    purpose: &Purpose<'_>,
+    instance: &str,
+) -> serde_json::Result<Value> {
     let Purpose { run, attempt, owner, leg, template, namespace, event: (key, source, id) } = *purpose;
     let labels = [
         ("app.kubernetes.io/managed-by", "kickoff".to_owned()),
@@ -43,7 +48,7 @@ pub(in crate::engine) fn job(manifest: &Value, purpose: &Purpose<'_>, instance: 
         ("kickoff.dev/attempt", attempt.to_string()),
         ("kickoff.dev/trigger", owner.name.clone()),
     ];
-    let fingerprint = h_hex("fingerprint", &[manifest.to_string().as_bytes()], 32);
+    let fingerprint = h_hex("fingerprint", &[manifest.text().as_bytes()], 32);
     let annotations = [
         ("kickoff.dev/event-key", key.to_string()),
         ("kickoff.dev/event-source", source.to_owned()),
@@ -52,7 +57,7 @@ pub(in crate::engine) fn job(manifest: &Value, purpose: &Purpose<'_>, instance: 
         ("kickoff.dev/template", template.to_string()),
         ("kickoff.dev/fingerprint", fingerprint),
     ];
-    let mut job = manifest.clone();
+    let mut job = manifest.job()?;
     put(&mut job, "/metadata", "labels", &labels);
     put(&mut job, "/metadata", "annotations", &annotations);
     put(&mut job, "/spec/template", "metadata", &[]);
@@ -61,7 +66,7 @@ pub(in crate::engine) fn job(manifest: &Value, purpose: &Purpose<'_>, instance: 
         metadata.insert("name".to_owned(), json!(job_name(&owner.name, run, attempt)));
         metadata.insert("namespace".to_owned(), json!(namespace));
     }
-    job
+    Ok(job)
 }
 
 /// Puts entries into the map `field` of the object at `pointer`; makes the map where it is missing.

@@ -186,9 +186,10 @@ proptest! {
         match case.render(json!({"v": value})) {
             Ok(rendered) => {
                 prop_assert!(!value.contains('\0'));
-                compare("", &harmless.manifest, &rendered.manifest, &value);
+                let manifest = rendered.manifest.job().unwrap();
+                compare("", &harmless.manifest.job().unwrap(), &manifest, &value);
                 prop_assert_eq!(&rendered.params["p"], &json!(value));
-                let args = &rendered.manifest["spec"]["template"]["spec"]["containers"][0]["args"];
+                let args = &manifest["spec"]["template"]["spec"]["containers"][0]["args"];
                 let seen = |index: usize| expanded(args[index].as_str().unwrap(), "LOOKED UP");
                 prop_assert_eq!(seen(0), value.clone());
                 prop_assert_eq!(seen(3), format!("LOOKED UP $ {value}{value}"));
@@ -223,7 +224,7 @@ fn values_of_every_shape_stay_text_where_text_stands() {
             json!({"args": ["{{ event.data.v }}"], "env": [{"name": "A", "value": "{{ event.data.v }}"}]}),
         );
         let rendered = case.render(json!({"v": value})).unwrap();
-        let container = &rendered.manifest["spec"]["template"]["spec"]["containers"][0];
+        let container = &rendered.manifest.job().unwrap()["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["args"], json!([value.to_string()]));
         assert_eq!(super::own_env(&rendered), [json!({"name": "A", "value": value.to_string()})]);
     }

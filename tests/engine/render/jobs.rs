@@ -16,7 +16,7 @@ fn pod(manifest: &Value) -> &Value {
 
 #[test]
 fn a_job_gets_what_its_author_left_open() {
-    let manifest = with_spec(json!({})).render(json!({})).unwrap().manifest;
+    let manifest = with_spec(json!({})).render(json!({})).unwrap().manifest.job().unwrap();
     insta::assert_yaml_snapshot!(manifest);
 }
 
@@ -47,7 +47,7 @@ fn what_the_author_wrote_is_kept() {
         ),
         (json!({"aFieldOfTomorrow": {"a": [1, null]}}), "/spec/aFieldOfTomorrow", json!({"a": [1, null]})),
     ] {
-        let manifest = with_spec(spec.clone()).render(json!({})).unwrap().manifest;
+        let manifest = with_spec(spec.clone()).render(json!({})).unwrap().manifest.job().unwrap();
         assert_eq!(manifest.pointer(pointer).unwrap_or(&Value::Null), &wanted, "{spec}");
     }
 }
@@ -93,7 +93,7 @@ fn every_container_is_told_what_it_runs_for() {
         &mut case.template["job"]["spec"]["template"]["spec"],
         json!({"initContainers": [{"name": "first", "env": [{"name": "KICKOFF_RUN_ID", "value": "mine"}]}, {"name": "second"}]}),
     );
-    let manifest = case.render(json!({})).unwrap().manifest;
+    let manifest = case.render(json!({})).unwrap().manifest.job().unwrap();
     let given = json!([
         {"name": "KICKOFF_RUN_ID", "value": "0123456789abcdef0123"},
         {"name": "KICKOFF_RUN_URL", "value": "https://kickoff.example/runs/1"},

@@ -104,7 +104,7 @@ fn a_secret_stands_only_as_a_whole_env_value_and_comes_as_a_reference() {
     let reference = json!({"secretKeyRef": {"name": "s", "key": "k"}});
     assert_eq!(own_env(&rendered), [json!({"name": "A", "valueFrom": reference})]);
     assert_eq!(rendered.params["token"], reference);
-    let given = rendered.manifest.pointer("/spec/template/spec/containers/0/env/4").unwrap();
+    let given = &rendered.manifest.job().unwrap()["spec"]["template"]["spec"]["containers"][0]["env"][4];
     assert_eq!(*given, json!({"name": "KICKOFF_PARAM_TOKEN", "valueFrom": reference}));
 
     for container in [

@@ -118,7 +118,7 @@ fn a_whole_integer_or_boolean_param_keeps_its_type_where_it_can_do_no_harm() {
         if pointer.contains("/env/") {
             put(&mut case.template["job"]["spec"]["template"]["spec"], "containers/0/env/0/name", "E");
         }
-        let manifest = case.render(json!({})).unwrap().manifest;
+        let manifest = case.render(json!({})).unwrap().manifest.job().unwrap();
         let given = manifest.pointer(&format!("/spec/template/spec/{pointer}"));
         let env = manifest.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();
         let given = if pointer.contains("/env/") { env.last().unwrap().get("value") } else { given };
@@ -160,7 +160,7 @@ fn what_allow_lists_may_be_chosen_by_an_event_and_nothing_else() {
     ] {
         let mut case = at(pointer, EVENT);
         case.template["allow"] = json!({list: lists[list]});
-        let manifest = case.render(json!({"v": good})).unwrap().manifest;
+        let manifest = case.render(json!({"v": good})).unwrap().manifest.job().unwrap();
         let place = manifest.pointer(&format!("/spec/template/spec/{}", pointer.replace("env/0", "env/8")));
         assert_eq!(place.and_then(Value::as_str), Some(good), "{pointer} {manifest:#}");
         let error = case.render(json!({"v": bad})).expect_err(pointer);
