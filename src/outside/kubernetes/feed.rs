@@ -67,8 +67,7 @@ pub struct Selection {
     pub path: String,
     /// Which labels they have.
     pub labels: String,
-    /// Whether the list may be streamed. It takes less memory, and a second longer: so often does the API server
-    /// look whether it can say that this was all.
+    /// Whether the list may be streamed. It takes less memory, and some longer, as each object is sent by itself.
     pub streamed: bool,
 }
 
