@@ -174,7 +174,7 @@ impl Launcher {
         let mut failing = None;
         let mut pause = Pause::new();
         loop {
-            let failure = match self.try_create(&job, fresh.take(), limits).await {
+            let failure = match self.try_create(&job, fresh.take(), limits, unwanted).await {
                 Ok(None) => return None,
                 Ok(Some(executor::Created::New(uid) | executor::Created::Adopted(uid))) => {
                     debug!(run = %job.run, attempt = job.attempt, uid, "Job created");
@@ -205,9 +205,12 @@ impl Launcher {
         job: &JobId,
         fresh: Option<Fresh>,
         limits: &Limits,
+        unwanted: &CancellationToken,
     ) -> Result<Option<executor::Created>, CreateError> {
         // Before the manifest is read: thousands may wait here.
         let _permit = limits.call().await;
+        // Where it was cancelled meanwhile, the records say so.
+        let fresh = fresh.filter(|_| !unwanted.is_cancelled());
         let spec = match fresh {
             Some(fresh) => self.spec(job, &fresh.run, &fresh.manifest)?,
             None => self.read_spec(job).await?,
@@ -401,3 +404,6 @@ fn lane_of(order: &Order) -> String {
         Order::Probe(probe) => probe.firing.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

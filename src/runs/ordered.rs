@@ -12,7 +12,7 @@ use crate::engine::ids::RunId;
 use crate::engine::machine::{Key, Order, Record, Run, Write};
 use crate::engine::render::Manifest;
 
-/// What manifests may have of memory that are on their way, KiB.
+/// What manifests and params may have of memory that are on their way, KiB.
 const ROOM: usize = 2_048;
 
 /// See above.
@@ -70,14 +70,16 @@ impl Room {
         else {
             return None;
         };
-        let wanted = u32::try_from(manifest.text().len().div_ceil(1 << 10)).ok()?;
+        // Both may be as long as what an event says.
+        let params: usize = run.params.values().map(|value| value.to_string().len()).sum();
+        let wanted = u32::try_from((manifest.text().len() + params).div_ceil(1 << 10)).ok()?;
         let room = Arc::clone(&self.0).try_acquire_many_owned(wanted).ok()?;
         Some(Fresh { run: run.clone(), manifest: manifest.clone(), _room: room })
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use serde_json::json;
@@ -89,7 +91,7 @@ mod tests {
         RunId::parse(&digit.to_string().repeat(20)).unwrap()
     }
 
-    fn run(id: &RunId) -> (Key, Option<Record>) {
+    pub(in crate::runs) fn run(id: &RunId) -> (Key, Option<Record>) {
         let run = json!({
             "id": id, "firing": "f".repeat(32), "template": "ns/k6", "name": "api", "namespace": "ns",
             "event": {"key": "e".repeat(32), "id": "1", "source": "/s", "type": "t"},
@@ -100,12 +102,12 @@ mod tests {
         (Key::RunOpen(id.clone()), Some(Record::Run(serde_json::from_value(run).unwrap())))
     }
 
-    fn manifest(id: &RunId) -> (Key, Option<Record>) {
+    pub(in crate::runs) fn manifest(id: &RunId) -> (Key, Option<Record>) {
         (Key::Manifest(id.clone()), Some(Record::Manifest(Manifest::of(&json!({"of": id})).unwrap())))
     }
 
     /// As dispatch commits it.
-    fn written(records: impl IntoIterator<Item = (Key, Option<Record>)>) -> Vec<Write> {
+    pub(in crate::runs) fn written(records: impl IntoIterator<Item = (Key, Option<Record>)>) -> Vec<Write> {
         let in_order: BTreeMap<Key, Option<Record>> = records.into_iter().collect();
         in_order.into_iter().map(|(key, value)| Write { key, value }).collect()
     }

@@ -230,11 +230,23 @@ impl Drop for Syncer {
 }
 
 fn run(disk: &Disk, batches: &Receiver<Written>) {
+    let _ended = Ended(disk);
     while let Ok(written) = batches.recv() {
         if !disk.finish(written) {
             return;
         }
         disk.pending.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Tells of a thread that died: whoever looks after the store's trouble writes then, which ends the writer too.
+struct Ended<'a>(&'a Disk);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.news.note(Some(&Failure::Unknown("the thread that syncs has died".to_owned())));
+        }
     }
 }
 

@@ -1,0 +1,106 @@
+//! What becomes of orders that wait for their turn.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use super::*;
+use crate::engine::ids::RunId;
+use crate::runs::executor::{LogChunks, Seen};
+use crate::runs::ordered::Room;
+use crate::runs::ordered::tests::{manifest, run, written};
+use crate::store::sqlite::{Options, SqliteStore};
+
+/// Creates nothing until it may, and notes what it was asked to create.
+struct Slow {
+    may: Semaphore,
+    asked: Mutex<Vec<RunId>>,
+}
+
+#[async_trait]
+impl Executor for Slow {
+    async fn create(&self, job: &JobSpec) -> Result<executor::Created, ExecutorError> {
+        self.asked.lock().unwrap().push(job.id.run.clone());
+        drop(self.may.acquire().await);
+        Ok(executor::Created::New("uid".to_owned()))
+    }
+
+    async fn delete(&self, _: &JobRef, _: &str) -> Result<Deleted, ExecutorError> {
+        Ok(Deleted::Absent)
+    }
+
+    async fn look(&self, _: &JobRef, _: &Place) -> Result<Option<JobState>, ExecutorError> {
+        Ok(None)
+    }
+
+    fn watch(&self) -> BoxStream<'static, Result<Seen, ExecutorError>> {
+        Box::pin(futures::stream::pending())
+    }
+
+    async fn log(&self, _: &JobId, _: bool) -> Result<Option<LogChunks>, ExecutorError> {
+        Ok(None)
+    }
+
+    async fn clean(&self, _: &JobId) -> Result<(), ExecutorError> {
+        Ok(())
+    }
+}
+
+fn number(number: usize) -> RunId {
+    RunId::parse(&format!("{number:020x}")).unwrap()
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_while_it_waits_for_its_turn_has_no_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+    let slow = Arc::new(Slow { may: Semaphore::new(0), asked: Mutex::default() });
+    let (facts, mut told) = mpsc::channel(64);
+    let (orders, ordered) = mpsc::channel(64);
+    let launcher = Launcher {
+        executor: Arc::<Slow>::clone(&slow),
+        records: Arc::new(store.clone()),
+        inbox: Arc::new(store),
+        blobs: Blobs::open(&folder.path().join("logs")).unwrap(),
+        facts,
+        reports: mpsc::channel(1).0,
+        probes: mpsc::channel(1).0,
+        instance: "test".to_owned(),
+        log_cap: 1,
+    };
+    // All that may be under way, and one more.
+    let runs: Vec<RunId> = (0..=IN_FLIGHT).map(number).collect();
+    let fresh = written(runs.iter().flat_map(|id| [run(id), manifest(id)]));
+    let room = Room::default();
+    let job = |id: &RunId| JobId { run: id.clone(), attempt: 1 };
+    for id in &runs {
+        orders.send(Ordered::new(Order::Create(job(id)), &fresh, &room)).await.unwrap();
+    }
+    let last = job(&runs[IN_FLIGHT]);
+    let delete = Order::Delete { job: last.clone(), uid: None, why: "it was cancelled".to_owned() };
+    orders.send(Ordered::from(delete)).await.unwrap();
+    let hear = async {
+        // The orders are taken in turn: until all have been, none may go on.
+        while orders.capacity() < orders.max_capacity() || slow.asked.lock().unwrap().len() < IN_FLIGHT {
+            tokio::task::yield_now().await;
+        }
+        slow.may.add_permits(IN_FLIGHT + 1);
+        let mut gone = 0;
+        for _ in 0..=IN_FLIGHT {
+            if let Some(Input::Seen(seen)) = told.recv().await {
+                assert_eq!((seen.job, seen.state), (last.clone(), JobState::Gone));
+                gone += 1;
+            }
+        }
+        gone
+    };
+    let gone = tokio::select! {
+        gone = hear => gone,
+        () = launcher.run(ordered, CancellationToken::new()) => panic!("it ended"),
+    };
+    assert_eq!(gone, 1);
+    let asked = slow.asked.lock().unwrap().clone();
+    assert_eq!(asked.len(), IN_FLIGHT);
+    assert!(!asked.contains(&last.run));
+}
