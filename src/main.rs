@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     // An error says that there is a provider already, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
     let runtime = if cli.serves() {
-        tokio::runtime::Builder::new_multi_thread().enable_all().build()
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()
     } else {
         tokio::runtime::Builder::new_current_thread().enable_all().build()
     };
@@ -38,6 +38,13 @@ fn main() -> ExitCode {
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Threads that serve connections: half of the processors, four at most. Deciding and storing have threads of their
+/// own and are what bounds throughput; with more of these, each event wakes threads that find nothing to do, and each
+/// has memory of its own. What takes long goes to other threads.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2).min(4)
 }
 
 /// A local run's own process, `kickoff shim`: started for each, so nothing else is set up.
