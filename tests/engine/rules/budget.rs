@@ -128,3 +128,29 @@ fn dear_patterns_share_the_budget_of_dear_rules() {
     assert!(refused.starts_with("match[0].matches: event.data.text was not asked"), "{refused}");
     assert!(matches!(rule.holds(&facts, &Before::default()), Err(Unmet::Filtered(_))), "asked alone");
 }
+
+#[test]
+fn of_a_pattern_in_cel_the_longest_text_counts_and_not_what_stands_beside_it() {
+    let rule = json!({"cel": concat!(
+        r"event.data.commits.exists(c, c.message.matches('^(feat|fix|docs|style|refactor|perf|test|build|ci|chore)",
+        r"(\\([a-z0-9-]+\\))?!?: .+'))",
+    )});
+    let files: Vec<String> = (0..300).map(|at| format!("src/{at:03}/{}", "a".repeat(52))).collect();
+    let commits = |message: &str| {
+        let mut commits = vec![json!({"message": message, "added": []}); 10];
+        commits[3]["added"] = json!(files);
+        json!({"commits": commits})
+    };
+    assert_eq!(super::holds(&rule, commits("feat(shop): sell more")), Ok(()));
+    assert!(super::holds(&rule, commits("Merge")).unwrap_err().ends_with(" is false"));
+    let told = super::holds(&rule, commits(&"a".repeat(100_000))).unwrap_err();
+    assert!(told.starts_with("invalid: match[0].cel: could take too long"), "{told}");
+    // What is joined is as long as its parts together.
+    let joined = |count: usize| {
+        let joined = vec!["event.data.text"; count].join(" + ");
+        let rule = json!({"cel": format!("({joined}).matches('[ab]{{30}}c')")});
+        super::holds(&rule, json!({"text": "a".repeat(20_000)})).unwrap_err()
+    };
+    assert!(joined(1).ends_with(" is false"), "{}", joined(1));
+    assert!(joined(20).contains("could take too long"), "{}", joined(20));
+}
