@@ -154,3 +154,23 @@ fn of_a_pattern_in_cel_the_longest_text_counts_and_not_what_stands_beside_it() {
     assert!(joined(1).ends_with(" is false"), "{}", joined(1));
     assert!(joined(20).contains("could take too long"), "{}", joined(20));
 }
+
+#[test]
+fn what_can_be_told_without_a_dear_pattern_costs_the_event_nothing() {
+    let data = || facts(json!({"text": format!("b{}", "a".repeat(50_000)), "branch": "main"}));
+    let before = Before::default();
+    let dear = json!({"path": "event.data.text", "matches": ".*[ab]{30}b"});
+    // What it needs is not there.
+    let lacking = json!({"path": "event.data.text", "matches": ".*[ab]{30}c"});
+    let glob = json!({"path": "event.data.text", "glob": "**a??????????????c"});
+    let other = json!({"path": "event.data.branch", "notEquals": "main"});
+    let nested = json!({"any": [dear, dear]});
+    for rules in [json!([lacking]), json!([glob]), json!([dear, other]), json!([nested, {"all": [other]}])] {
+        let (rule, facts) = (compile(rules.clone()).unwrap(), data());
+        let refused = (0..2_000).find_map(|_| rule.is_met(&facts, &before).err());
+        assert_eq!(refused, None, "{rules}");
+        // Whom the event is for is still asked.
+        let wanted = compile(json!([{"path": "event.data.text", "matches": "b[a-b]*a{9}"}])).unwrap();
+        assert_eq!(wanted.is_met(&facts, &before), Ok(true), "{rules}");
+    }
+}
