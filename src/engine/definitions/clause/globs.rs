@@ -1,7 +1,7 @@
 //! Globs of clauses: any of a list may match.
 
 use super::cut;
-use crate::engine::glob::Glob;
+use crate::engine::glob::{Glob, is_plain};
 use crate::engine::pattern::BUDGET;
 
 /// Most that comparing all names of an event with the globs of a clause may cost, in nanoseconds of a usual machine.
@@ -127,10 +127,6 @@ impl Globs {
     pub(super) fn wanted(&self) -> String {
         self.texts.join(" or ")
     }
-}
-
-fn is_plain(text: &str) -> bool {
-    !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!'])
 }
 
 /// Whether what is seen is wanted, without a reason: each object of a cluster is asked for each clause.
