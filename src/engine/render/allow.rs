@@ -18,7 +18,7 @@ pub(super) struct Allow {
 #[derive(Debug)]
 struct Globs {
     texts: Vec<String>,
-    /// Of these all that are more than plain texts, which are compared as such: they are often names that were generated.
+    /// Of these all that are more than plain texts, which are compared as such: often they are many.
     compiled: Vec<Glob>,
 }
 

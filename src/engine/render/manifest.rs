@@ -37,7 +37,8 @@ type Problems = Vec<(String, String)>;
 
 impl ManifestTemplate {
     /// Compiles a Job; every problem as (field below `job`, message). The times go on Job and pod, `outputs` is
-    /// the file into which the first container may write some; the globs of `allow` may hold `most_globs` bytes of memory.
+    /// the file into which the first container may write some. The globs of `allow` may hold `most_globs` bytes of
+    /// memory.
     pub fn compile(
         job: &JobConfig,
         allow: &AllowConfig,

@@ -9,7 +9,8 @@ use crate::engine::rules::same;
 /// Largest compiled pattern, bytes: a template may have many.
 const PATTERN_SIZE: usize = 1 << 18;
 /// Most that comparing a value with a pattern may cost, in nanoseconds of a usual machine. It is one question for each
-/// run, so that it may be more than for a rule: each pattern that fits may be asked about the longest text that it means.
+/// run, so that it may be more than for a rule: each pattern that fits may be asked about the longest text that it
+/// means.
 const MOST: u64 = 20 * BUDGET;
 /// Longest value with a pattern, bytes: what a Job may be in all.
 const LONGEST: usize = 1 << 18;
