@@ -13,6 +13,11 @@ const LARGEST: usize = 1 << 18;
 /// What may mean more in a glob than itself.
 const SPECIAL: [char; 8] = ['*', '?', '[', ']', '{', '}', '\\', '!'];
 
+/// Whether a text matches itself alone, so that it need not be compiled.
+pub fn is_plain(text: &str) -> bool {
+    !text.contains(SPECIAL)
+}
+
 /// A compiled glob. It matches whole texts.
 #[derive(Debug, Clone)]
 pub struct Glob {
@@ -113,6 +118,16 @@ mod tests {
         }
         let beginning = |glob: &str| Glob::compile(glob).unwrap().beginning;
         assert_eq!(["item-1-*", "a/**", "[ab]c"].map(beginning), ["item-1-", "a/", ""]);
+    }
+
+    #[test]
+    fn a_plain_text_matches_itself_alone() {
+        for (text, plain) in [("a/b-c.d_e", true), ("", true), ("a*", false), ("{a}", false), ("a\\b", false)]
+        {
+            assert_eq!(is_plain(text), plain, "{text}");
+        }
+        let glob = Glob::compile("a/b-c.d").unwrap();
+        assert_eq!(["a/b-c.d", "a/b-cxd", "a/b-c.d/e"].map(|text| glob.is_match(text)), [true, false, false]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! long for one for whoever asks.
 //!
 //! The cost is a bound from sizes alone, never a measure, so that the same question is answered alike on each machine.
-//! The library is quick on almost any text, but falls back to walking all places of the expression for each byte.
+//! The library is quick on almost any text, but falls back to walking all places of the expression for each byte that
+//! the search can be at.
 
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::util::syntax;
@@ -18,6 +19,9 @@ const GROWN: usize = 1 << 20;
 pub(super) const BUDGET: u64 = 50_000_000;
 /// Nanoseconds that a byte of a text costs at each place of an expression.
 const PLACE: u64 = 10;
+/// To make a state of the automaton costs as much as so many places. Where most copies of a repetition are left out,
+/// each byte of a text may need one of its own.
+const STATE: u64 = 50;
 /// So many ranges of a class cost as much as one place more, up to [`MOST_RANGES`] of them: they are gone through.
 const RANGES: u64 = 16;
 const MOST_RANGES: u64 = 64;
@@ -86,11 +90,16 @@ fn parsed(text: &str) -> Result<Hir, Unusable> {
 
 /// The most that a byte of a text can cost an expression, in nanoseconds of a usual machine.
 pub(super) fn per_byte(expression: &Hir) -> u64 {
-    places(expression).saturating_mul(PLACE)
+    let everywhere = places(expression, u64::MAX);
+    // What begins nowhere but at the beginning of the text is in few copies of a repetition at once.
+    let anchored = expression.properties().look_set_prefix().contains(Look::Start);
+    let at_once = if anchored { places(expression, 1).saturating_add(STATE) } else { u64::MAX };
+    everywhere.min(at_once).saturating_mul(PLACE)
 }
 
-/// At how many places of an expression a search can be at once.
-fn places(expression: &Hir) -> u64 {
+/// At how many places of an expression a search can be at once that has entered it at no more than so many `starts`,
+/// bytes of the text that follow each other.
+fn places(expression: &Hir, starts: u64) -> u64 {
     match expression.kind() {
         HirKind::Empty | HirKind::Look(_) => 1,
         HirKind::Literal(literal) => literal.0.len() as u64,
@@ -101,15 +110,38 @@ fn places(expression: &Hir) -> u64 {
             };
             1 + (ranges as u64).min(MOST_RANGES) / RANGES
         }
-        // As often as it is compiled.
         HirKind::Repetition(repetition) => {
-            let copies = repetition.max.unwrap_or(repetition.min).max(1);
-            places(&repetition.sub).saturating_add(1).saturating_mul(u64::from(copies))
+            // As often as it is compiled.
+            let copies = u64::from(repetition.max.unwrap_or(repetition.min).max(1));
+            let (copies, starts) = match spread(&repetition.sub) {
+                // How far the text is from where the first was entered tells which one it is in.
+                0 if repetition.sub.properties().minimum_len() != Some(0) => (copies.min(starts), starts),
+                _ if repetition.max == Some(1) => (copies, starts),
+                _ => (copies, u64::MAX),
+            };
+            places(&repetition.sub, starts).saturating_add(1).saturating_mul(copies)
         }
-        HirKind::Capture(capture) => places(&capture.sub).saturating_add(1),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
-            parts.iter().fold(1, |all, part| all.saturating_add(places(part)))
+        HirKind::Capture(capture) => places(&capture.sub, starts).saturating_add(1),
+        HirKind::Alternation(parts) => {
+            parts.iter().fold(1, |all, part| all.saturating_add(places(part, starts)))
         }
+        HirKind::Concat(parts) => {
+            let (mut all, mut starts) = (1_u64, starts);
+            for part in parts {
+                all = all.saturating_add(places(part, starts));
+                starts = starts.saturating_add(spread(part));
+            }
+            all
+        }
+    }
+}
+
+/// How many bytes longer its longest match is than its shortest.
+fn spread(expression: &Hir) -> u64 {
+    let properties = expression.properties();
+    match (properties.minimum_len(), properties.maximum_len()) {
+        (Some(least), Some(most)) => most.abs_diff(least) as u64,
+        _ => u64::MAX,
     }
 }
 
@@ -160,5 +192,34 @@ mod tests {
         assert!(cost("\\w", 1) > cost("[a-z0-9_]", 1), "a class of many ranges is dearer");
         let usual = cost("^(?:refs/(heads|tags)/team-[0-9]+/.*)$", 100);
         assert!(usual < 100_000, "{usual}");
+    }
+
+    #[test]
+    fn of_copies_one_after_the_other_only_those_count_that_may_stand_at_once() {
+        let of = |pattern: Result<Pattern, Unusable>| pattern.unwrap().per_byte();
+        let (part, whole) =
+            (|text: &str| of(Pattern::part(text, 1 << 21)), |text: &str| of(Pattern::whole(text, 1 << 21)));
+        let name = "[A-Za-z0-9 ,._-]{0,2000}";
+        assert!(whole(name) < 100 * PLACE, "{}", whole(name));
+        assert!(Pattern::whole(name, 1 << 21).unwrap().cost(&"a".repeat(50_000)) < BUDGET);
+        assert_eq!(part(&format!("^{name}$")), whole(name));
+        for few in
+            ["a{0,2000}b{0,20}", "(?:ab[0-9]){0,1000}", "(?:x[a-z]{0,1000})?", "[\u{e9}-\u{fc}]{0,500}"]
+        {
+            assert!(whole(few) < 150 * PLACE, "{few}: {}", whole(few));
+        }
+        // These may begin anywhere, or be in many copies at once.
+        assert!(part(name) > 2_000 * PLACE, "{}", part(name));
+        assert!(part(&format!("(?m)^{name}$")) > 2_000 * PLACE);
+        for many in [
+            ".*[ab]{1000}",
+            "(?:a?){1000}",
+            "(?:a|bc){1000}",
+            "[a-\u{fc}]{1000}",
+            "a{0,1000}[ab]{1000}",
+            "(?:x[a-z]{0,1000})*",
+        ] {
+            assert!(whole(many) > 1_000 * PLACE, "{many}: {}", whole(many));
+        }
     }
 }

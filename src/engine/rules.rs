@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub use self::before::{Before, Prints};
 pub(super) use self::budget::Spent;
-use self::budget::afford;
+use self::budget::{CHEAP, afford};
 use self::cel::Cel;
 use self::operator::Operator;
 pub(super) use self::operator::same;
@@ -54,9 +54,17 @@ pub enum Unmet {
 #[derive(Debug)]
 struct Node {
     place: String,
-    /// Whether there is CEL in it: such rules are asked last.
-    dear: bool,
+    weight: Weight,
     test: Test,
+}
+
+/// What the dearest part of a rule is. Those of an order are settled before those of the next, so that what is dear is
+/// not paid for where something cheap tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    Plain,
+    Pattern,
+    Cel,
 }
 
 #[derive(Debug)]
@@ -240,8 +248,8 @@ fn watched(nodes: &[Node]) -> Vec<&Path> {
 /// be told.
 fn settle<'a>(nodes: &'a [Node], view: View<'_>, wanted: bool) -> Result<Option<&'a Node>, String> {
     let mut unknown = None;
-    for dear in [false, true] {
-        for node in nodes.iter().filter(|node| node.dear == dear) {
+    for weight in [Weight::Plain, Weight::Pattern, Weight::Cel] {
+        for node in nodes.iter().filter(|node| node.weight == weight) {
             match node.holds(view) {
                 Ok(holds) if holds == wanted => return Ok(Some(node)),
                 Ok(_) => {}
@@ -254,13 +262,16 @@ fn settle<'a>(nodes: &'a [Node], view: View<'_>, wanted: bool) -> Result<Option<
 
 impl Node {
     fn new(place: String, test: Test) -> Self {
-        let dear = match &test {
-            Test::All(nodes) | Test::Any(nodes) => nodes.iter().any(|node| node.dear),
-            Test::Not(node) => node.dear,
-            Test::Cel(_) => true,
-            Test::Path(..) | Test::Changed(..) => false,
+        let weight = match &test {
+            Test::All(nodes) | Test::Any(nodes) => {
+                nodes.iter().map(|node| node.weight).max().unwrap_or(Weight::Plain)
+            }
+            Test::Not(node) => node.weight,
+            Test::Path(_, Operator::Matches(..) | Operator::Glob(..)) => Weight::Pattern,
+            Test::Path(..) | Test::Changed(..) => Weight::Plain,
+            Test::Cel(_) => Weight::Cel,
         };
-        Self { place, dear, test }
+        Self { place, weight, test }
     }
 
     /// Whether it holds; an error, with the place, says why that can't be told.
@@ -269,16 +280,17 @@ impl Node {
             Test::All(nodes) => settle(nodes, view, false).map(|failed| failed.is_none()),
             Test::Any(nodes) => settle(nodes, view, true).map(|held| held.is_some()),
             Test::Not(node) => node.holds(view).map(|holds| !holds),
-            Test::Path(path, operator) => {
-                path.with(view.root, |values| match afford(operator.cost(values), view.spent) {
-                    Ok(()) => Ok(operator.holds(values)),
-                    Err(_) if operator.lacks(values) => Ok(false),
-                    Err(reason) => {
-                        let (place, name, path) = (&self.place, operator.name(), cut(path.text()));
-                        Err(format!("{place}.{name}: {path} {reason}"))
-                    }
+            Test::Path(path, operator) => path.with(view.root, |values| {
+                let cost = operator.cost(values);
+                // What can be told without it is not paid for: a large event is decided for those that it is for.
+                if cost > CHEAP && operator.lacks(values) {
+                    return Ok(false);
+                }
+                afford(cost, view.spent).map(|()| operator.holds(values)).map_err(|reason| {
+                    let (place, name, path) = (&self.place, operator.name(), cut(path.text()));
+                    format!("{place}.{name}: {path} {reason}")
                 })
-            }
+            }),
             Test::Changed(path, wanted) => Ok(view.before.changed.contains(path.text()) == *wanted),
             Test::Cel(cel) => {
                 cel.holds(view.root, view.spent).map_err(|reason| format!("{}.cel: {reason}", self.place))

@@ -240,8 +240,8 @@ fn templates<'a>(
         let tenant = loaded.tenants.of(document);
         let beyond = beyond::template(tenant, &config.spec);
         let room = held.may_take(document, patterns::of_allow(&config.spec.allow));
-        let made =
-            room.and_then(|()| template::compile(name.clone(), &document.document.hash, &config.spec, old));
+        let (hash, most) = (&document.document.hash, patterns::most(document));
+        let made = room.and_then(|()| template::compile(name.clone(), hash, &config.spec, old, most));
         let of = |made: &Arc<JobTemplate>| {
             let params: usize = made.params.iter().map(ParamSchema::size).sum();
             params + made.manifest.size()
@@ -305,7 +305,7 @@ fn further(loaded: &Loaded, misnamed: &[&LoadedDocument], world: &World<'_>, pro
                 besides(beyond::webhook(tenant, &config.spec), made).err()
             }
             DocumentConfig::JobTemplate(config) => {
-                let made = template::compile(name, hash, &config.spec, None);
+                let made = template::compile(name, hash, &config.spec, None, patterns::most(document));
                 besides(beyond::template(tenant, &config.spec), made).err()
             }
             DocumentConfig::Trigger(config) => trigger(document, &config.spec, world, problems).err(),

@@ -12,7 +12,7 @@ use crate::engine::watch::Kind;
 const WATCHES: &str = "kickoff-watches";
 /// How those for definitions that are resources are called.
 const DEFINITIONS: &str = "kickoff-definitions";
-/// How those for the Leases of other servers are called.
+/// How the names of those for the Leases of other servers begin.
 const INSTANCES: &str = "kickoff-other-instances";
 /// The Secret that Webhooks name in what is shipped.
 const SECRET: &str = "kickoff-webhooks";
@@ -142,12 +142,15 @@ pub fn definition_roles(namespaces: &[String], account: &ServiceAccount) -> Stri
 }
 
 /// Roles and their bindings in the namespaces of other servers that serve some of the same resources: to read the Lease
-/// of each of these and of no other, so that its statuses are left to it for as long as it runs, and no longer.
+/// of each of these and of no other, so that its statuses are left to it for as long as it runs, and no longer. Those
+/// of each account have a name of their own, so that several servers may read Leases in one namespace.
 pub fn instance_roles(others: &[Instance], account: &ServiceAccount) -> String {
     let mut each = BTreeMap::<&str, BTreeSet<String>>::new();
     for other in others {
         each.entry(&other.namespace).or_default().insert(format!("kickoff-{}", other.name));
     }
+    // No namespace has a dot in its name, so that this is of no other account.
+    let called = format!("{INSTANCES}-{}.{}", account.namespace, account.name);
     let of = |(namespace, leases): (&str, BTreeSet<String>)| {
         let leases: Vec<String> = leases.into_iter().collect();
         let rules = format!(
@@ -155,7 +158,7 @@ pub fn instance_roles(others: &[Instance], account: &ServiceAccount) -> String {
              verbs: [get]\n",
             leases.join(", ")
         );
-        role(INSTANCES, &rules, Some(namespace), account)
+        role(&called, &rules, Some(namespace), account)
     };
     each.into_iter().map(of).collect::<Vec<_>>().join("---\n")
 }

@@ -162,15 +162,18 @@ fn equalities(trigger: &Trigger, door: &Ingress) -> Vec<Equality> {
         let values = all.iter().flat_map(|(_, values)| values.iter().cloned().map(Value::String));
         Some((path.to_owned(), values.collect()))
     });
-    // One that asks for `changed` must see every event of its series, also those that its rules refuse;
-    // one that is suspended or broken decides so before any rule is asked.
-    let first = trigger.suspend || trigger.broken.is_some() || trigger.watches();
-    let of_rules = if first { Vec::new() } else { trigger.rule.equalities() };
+    let of_rules = if sees_all(trigger) { Vec::new() } else { trigger.rule.equalities() };
     of_rules.into_iter().chain(of_sources).collect()
 }
 
 fn needed(trigger: &Trigger) -> Vec<literals::Needed> {
-    if trigger.watches() { Vec::new() } else { trigger.rule.needed_texts() }
+    if sees_all(trigger) { Vec::new() } else { trigger.rule.needed_texts() }
+}
+
+/// Whether it decides events whatever its rules say of them. One that asks for `changed` must see every event of its
+/// series, also those that its rules refuse; one that is suspended or broken decides so before any rule is asked.
+fn sees_all(trigger: &Trigger) -> bool {
+    trigger.suspend || trigger.broken.is_some() || trigger.watches()
 }
 
 /// Equalities that a look-up can answer: of scalars, null not being one.

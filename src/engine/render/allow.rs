@@ -2,10 +2,7 @@
 
 use super::position::List;
 use crate::engine::definitions::config::AllowConfig;
-use crate::engine::glob::Glob;
-
-/// Most that the globs of a template may be compiled to, bytes.
-const MOST: usize = 8 << 20;
+use crate::engine::glob::{Glob, is_plain};
 
 /// The compiled lists.
 #[derive(Debug)]
@@ -21,15 +18,16 @@ pub(super) struct Allow {
 #[derive(Debug)]
 struct Globs {
     texts: Vec<String>,
+    /// Of these all that are more than plain texts, which are compared as such: often they are many.
     compiled: Vec<Glob>,
 }
 
 impl Allow {
     /// Compiles; every problem as (field below `allow`, message). Each glob is counted as it is compiled, and from the
-    /// first that is too much on none is.
-    pub(super) fn compile(config: &AllowConfig) -> Result<Self, Vec<(String, String)>> {
+    /// first on that brings them to more than `most` bytes none is.
+    pub(super) fn compile(config: &AllowConfig, most: usize) -> Result<Self, Vec<(String, String)>> {
         let (mut problems, mut size) = (Vec::new(), 0);
-        let mut list = |name: &str, texts: &[String]| globs(name, texts, &mut size, &mut problems);
+        let mut list = |name: &str, texts: &[String]| globs(name, texts, most, &mut size, &mut problems);
         let allow = Self {
             images: list("images", &config.images),
             service_accounts: list("serviceAccounts", &config.service_accounts),
@@ -64,30 +62,41 @@ impl Allow {
     /// Checks a rendered value.
     pub(super) fn check(&self, list: List, value: &str) -> Result<(), String> {
         let globs = self.list(list);
-        if globs.compiled.iter().any(|glob| glob.is_match(value)) {
+        let is_it = |text: &String| text == value && is_plain(text);
+        if globs.texts.iter().any(is_it) || globs.compiled.iter().any(|glob| glob.is_match(value)) {
             return Ok(());
         }
         Err(format!("{value:?} is not allowed: allow.{} has {}", list.name(), globs.texts.join(", ")))
     }
 }
 
-fn globs(name: &str, texts: &[String], size: &mut usize, problems: &mut Vec<(String, String)>) -> Globs {
+fn globs(
+    name: &str,
+    texts: &[String],
+    most: usize,
+    size: &mut usize,
+    problems: &mut Vec<(String, String)>,
+) -> Globs {
     let mut compiled = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        if *size > MOST {
+        if *size > most {
             break;
         }
-        match Glob::compile(text) {
-            Ok(glob) => {
-                *size += glob.size();
-                compiled.push(glob);
+        if is_plain(text) {
+            *size += text.len();
+        } else {
+            match Glob::compile(text) {
+                Ok(glob) => {
+                    *size += glob.size();
+                    compiled.push(glob);
+                }
+                Err(message) => problems.push((format!("{name}[{index}]"), message)),
             }
-            Err(message) => problems.push((format!("{name}[{index}]"), message)),
         }
-        if *size > MOST {
+        if *size > most {
             let message = format!(
                 "brings the globs of allow to more than {} MiB when compiled: write fewer",
-                MOST >> 20
+                most >> 20
             );
             problems.push((format!("{name}[{index}]"), message));
         }
@@ -99,14 +108,36 @@ fn globs(name: &str, texts: &[String], size: &mut usize, problems: &mut Vec<(Str
 mod tests {
     use super::*;
 
+    const MOST: usize = 8 << 20;
+
+    #[test]
+    fn a_plain_text_is_compared_as_text_and_counts_its_length() {
+        let images = vec!["registry/shop:1".to_owned(), "registry/bank:*".to_owned()];
+        let config = AllowConfig { images, ..AllowConfig::default() };
+        let allow = Allow::compile(&config, MOST).unwrap();
+        for (value, allowed) in [
+            ("registry/shop:1", true),
+            ("registry/shop:2", false),
+            ("registry/bank:7", true),
+            ("registry/bank:*", true),
+            ("registry/bank", false),
+        ] {
+            assert_eq!(allow.check(List::Images, value).is_ok(), allowed, "{value}");
+        }
+        let names = AllowConfig { secrets: vec!["name".to_owned(); 1_000], ..AllowConfig::default() };
+        assert_eq!(Allow::compile(&names, MOST).unwrap().size(), 4_000);
+        let one = AllowConfig { secrets: vec!["{a}".to_owned()], ..AllowConfig::default() };
+        assert!(Allow::compile(&one, MOST).unwrap().check(List::Secrets, "{a}").is_err(), "it means a");
+    }
+
     #[test]
     fn globs_are_counted_as_they_are_compiled_and_what_is_too_much_is_told_once() {
         let few = AllowConfig { images: vec!["registry/*".to_owned()], ..AllowConfig::default() };
-        let size = Allow::compile(&few).unwrap().size();
+        let size = Allow::compile(&few, MOST).unwrap().size();
         assert!(size >= 1 << 12, "{size}");
         let mut many = AllowConfig { images: vec!["registry/*".to_owned(); 100_000], ..few };
         many.secrets = vec!["[".to_owned()];
-        let problems = Allow::compile(&many).unwrap_err();
+        let problems = Allow::compile(&many, MOST).unwrap_err();
         let [(field, message)] = &problems[..] else { panic!("{} problems", problems.len()) };
         assert_eq!(*field, format!("images[{}]", MOST / size));
         assert_eq!(message, "brings the globs of allow to more than 8 MiB when compiled: write fewer");

@@ -37,13 +37,15 @@ type Problems = Vec<(String, String)>;
 
 impl ManifestTemplate {
     /// Compiles a Job; every problem as (field below `job`, message). The times go on Job and pod, `outputs` is
-    /// the file into which the first container may write some.
+    /// the file into which the first container may write some. The globs of `allow` may hold `most_globs` bytes of
+    /// memory.
     pub fn compile(
         job: &JobConfig,
         allow: &AllowConfig,
         params: &[ParamSchema],
         times: Times,
         outputs: Option<&str>,
+        most_globs: usize,
     ) -> Result<Self, Problems> {
         let mut base = json!({
             "apiVersion": "batch/v1",
@@ -55,7 +57,7 @@ impl ManifestTemplate {
         problems.extend(outputs.and_then(|_| containers::own_message(&job.spec)));
         problems.extend(fields::check(&job.spec));
         problems.extend(one_variable_each(params));
-        let allow = Allow::compile(allow);
+        let allow = Allow::compile(allow, most_globs);
         let allow = allow.map_err(|wrong| {
             problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
         });

@@ -8,6 +8,12 @@ use crate::engine::rules::same;
 
 /// Largest compiled pattern, bytes: a template may have many.
 const PATTERN_SIZE: usize = 1 << 18;
+/// Most that comparing a value with a pattern may cost, in nanoseconds of a usual machine. It is one question for each
+/// run, so that it may be more than for a rule: each pattern that fits may be asked about the longest text that it
+/// means.
+const MOST: u64 = 20 * BUDGET;
+/// Longest value with a pattern, bytes: what a Job may be in all.
+const LONGEST: usize = 1 << 18;
 
 /// A compiled param.
 #[derive(Debug)]
@@ -96,7 +102,7 @@ impl ParamSchema {
     pub fn accept(&self, value: &Value) -> Result<Value, String> {
         let value = self.typed(value)?;
         if let (Some((written, pattern)), Some(text)) = (&self.pattern, value.as_str()) {
-            if pattern.cost(text) > BUDGET {
+            if text.len() > LONGEST || pattern.cost(text) > MOST {
                 return Err(format!("a text of {} bytes is too long to compare with {written}", text.len()));
             }
             if !pattern.is_match(text) {
@@ -263,6 +269,16 @@ mod tests {
         assert!(schema.accept(&json!("a".repeat(1_000))).is_ok());
         let refused = schema.accept(&json!("a".repeat(25 << 20))).unwrap_err();
         assert_eq!(refused, "a text of 26214400 bytes is too long to compare with (a|b)*");
+        assert!(schema.accept(&json!("a".repeat(LONGEST))).is_ok());
+        assert!(schema.accept(&json!("a".repeat(LONGEST + 1))).is_err());
+    }
+
+    #[test]
+    fn a_pattern_may_be_asked_about_the_longest_text_that_it_means() {
+        for (pattern, bytes) in [("[a-z ]{0,2000}", 2_000), ("(?:[a-z]{0,9}-?){0,100}[a-z-]*", 5_000)] {
+            let schema = schema(&json!({"name": "a", "pattern": pattern}).to_string()).unwrap();
+            assert!(schema.accept(&json!("a".repeat(bytes))).is_ok(), "{pattern}");
+        }
     }
 
     #[test]

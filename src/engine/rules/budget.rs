@@ -10,7 +10,7 @@ use crate::engine::pattern::BUDGET;
 /// Most that the rules of all triggers may cost on one event, together, in nanoseconds of a usual machine.
 const EVENT_BUDGET: u64 = 2_000_000_000;
 /// A rule that costs no more is always asked: many cheap ones never pay for a few dear ones.
-const CHEAP: u64 = 100_000;
+pub(super) const CHEAP: u64 = 100_000;
 
 /// What rules have cost on one event so far.
 #[derive(Debug, Default)]

@@ -200,11 +200,11 @@ fn operator(rule: &RuleConfig) -> Result<Option<Operator>, (&'static str, String
     if let Some(text) = &rule.matches {
         let pattern = Pattern::whole(text, PATTERN_SIZE);
         let pattern = pattern.map_err(|why| ("matches", explained(&why)))?;
-        return Ok(Some(Operator::Matches(text.clone(), pattern)));
+        return Ok(Some(Operator::matches(text, pattern)));
     }
     if let Some(text) = &rule.glob {
         let glob = Glob::compile(text).map_err(|message| ("glob", message))?;
-        return Ok(Some(Operator::Glob(text.clone(), glob)));
+        return Ok(Some(Operator::glob(text, glob)));
     }
     if let Some((name, _)) = [("in", &rule.is_in), ("notIn", &rule.not_in)]
         .iter()

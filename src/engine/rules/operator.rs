@@ -6,6 +6,9 @@ use super::needed;
 use crate::engine::glob::Glob;
 use crate::engine::pattern::Pattern;
 
+/// So many of the texts that a pattern needs are looked for where it is dear itself.
+const SOUGHT: usize = 8;
+
 /// A compiled operator with what it wants.
 #[derive(Debug)]
 pub(super) enum Operator {
@@ -14,8 +17,10 @@ pub(super) enum Operator {
     In(Vec<Value>),
     NotIn(Vec<Value>),
     Exists(bool),
-    Matches(String, Pattern),
-    Glob(String, Glob),
+    /// Also the texts all of which a value must hold.
+    Matches(String, Pattern, Vec<Vec<u8>>),
+    /// Also the texts all of which a value must hold.
+    Glob(String, Glob, Vec<Vec<u8>>),
     StartsWith(String),
     Contains(Value),
     Gt(Number),
@@ -25,6 +30,17 @@ pub(super) enum Operator {
 }
 
 impl Operator {
+    /// For a regular expression that was compiled from `text`.
+    pub(super) fn matches(text: &str, pattern: Pattern) -> Self {
+        Self::Matches(text.to_owned(), pattern, needed::of_regex(text))
+    }
+
+    /// For a glob that was compiled from `text`.
+    pub(super) fn glob(text: &str, glob: Glob) -> Self {
+        let needed = needed::of_regex(glob.expression());
+        Self::Glob(text.to_owned(), glob, needed)
+    }
+
     /// A positive operator holds if any value does, a negative one if none is against it. Without a
     /// value only the negative ones and `exists: false` hold.
     pub(super) fn holds(&self, values: &[&Value]) -> bool {
@@ -35,10 +51,10 @@ impl Operator {
             Self::In(wanted) => any(&|value| wanted.iter().any(|wanted| same(value, wanted))),
             Self::NotIn(wanted) => !any(&|value| wanted.iter().any(|wanted| same(value, wanted))),
             Self::Exists(wanted) => any(&|value| !value.is_null()) == *wanted,
-            Self::Matches(_, pattern) => {
+            Self::Matches(_, pattern, _) => {
                 any(&|value| value.as_str().is_some_and(|text| pattern.is_match(text)))
             }
-            Self::Glob(_, glob) => any(&|value| value.as_str().is_some_and(|text| glob.is_match(text))),
+            Self::Glob(_, glob, _) => any(&|value| value.as_str().is_some_and(|text| glob.is_match(text))),
             Self::StartsWith(start) => {
                 any(&|value| value.as_str().is_some_and(|text| text.starts_with(start)))
             }
@@ -58,20 +74,20 @@ impl Operator {
             texts.fold(0_u64, |all, text| all.saturating_add(cost(text)))
         };
         match self {
-            Self::Matches(_, pattern) => all(&|text| pattern.cost(text)),
-            Self::Glob(_, glob) => all(&|text| glob.cost(text)),
+            Self::Matches(_, pattern, _) => all(&|text| pattern.cost(text)),
+            Self::Glob(_, glob, _) => all(&|text| glob.cost(text)),
             _ => 0,
         }
     }
 
-    /// Whether a text that a value must hold is in none of them: then it does not hold, and the index has told so
-    /// without asking.
+    /// Whether a text that a pattern needs is in none of `values`: then it does not hold, and to tell so goes through
+    /// each of them a few times only.
     pub(super) fn lacks(&self, values: &[&Value]) -> bool {
-        let needed = self.needed();
+        let (Self::Matches(.., needed) | Self::Glob(.., needed)) = self else { return false };
         let is_in =
             |text: &str, part: &[u8]| !std::str::from_utf8(part).is_ok_and(|part| !text.contains(part));
         let mut texts = values.iter().filter_map(|value| value.as_str());
-        !needed.is_empty() && !texts.any(|text| needed.iter().all(|part| is_in(text, part)))
+        !needed.is_empty() && !texts.any(|text| needed.iter().take(SOUGHT).all(|part| is_in(text, part)))
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -97,7 +113,7 @@ impl Operator {
             Self::Equals(value) | Self::NotEquals(value) | Self::Contains(value) => value.clone(),
             Self::In(values) | Self::NotIn(values) => json!(values),
             Self::Exists(wanted) => json!(wanted),
-            Self::Matches(text, _) | Self::Glob(text, _) | Self::StartsWith(text) => json!(text),
+            Self::Matches(text, ..) | Self::Glob(text, ..) | Self::StartsWith(text) => json!(text),
             Self::Gt(number) | Self::Gte(number) | Self::Lt(number) | Self::Lte(number) => json!(number),
         }
     }
@@ -105,8 +121,8 @@ impl Operator {
     /// What its patterns hold of memory, bytes.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Matches(_, pattern) => pattern.size(),
-            Self::Glob(_, glob) => glob.size(),
+            Self::Matches(_, pattern, _) => pattern.size(),
+            Self::Glob(_, glob, _) => glob.size(),
             _ => 0,
         }
     }
@@ -114,8 +130,7 @@ impl Operator {
     /// The texts all of which a value must hold, for the index.
     pub(super) fn needed(&self) -> Vec<Vec<u8>> {
         match self {
-            Self::Matches(pattern, _) => needed::of_regex(pattern),
-            Self::Glob(_, glob) => needed::of_regex(glob.expression()),
+            Self::Matches(.., needed) | Self::Glob(.., needed) => needed.clone(),
             Self::StartsWith(text) if !text.is_empty() => vec![text.as_bytes().to_vec()],
             _ => Vec::new(),
         }

@@ -94,7 +94,7 @@ fn of_another_server_its_own_lease_may_be_read_and_nothing_else() {
     apiVersion: rbac.authorization.k8s.io/v1
     kind: Role
     metadata:
-      name: kickoff-other-instances
+      name: kickoff-other-instances-kickoff.kickoff
       namespace: "ci"
     rules:
       - apiGroups: ["coordination.k8s.io"]
@@ -105,15 +105,29 @@ fn of_another_server_its_own_lease_may_be_read_and_nothing_else() {
     apiVersion: rbac.authorization.k8s.io/v1
     kind: RoleBinding
     metadata:
-      name: kickoff-other-instances
+      name: kickoff-other-instances-kickoff.kickoff
       namespace: "ci"
     roleRef:
       apiGroup: rbac.authorization.k8s.io
       kind: Role
-      name: kickoff-other-instances
+      name: kickoff-other-instances-kickoff.kickoff
     subjects:
       - kind: ServiceAccount
         name: "kickoff"
         namespace: "kickoff"
     "#);
+}
+
+#[test]
+fn several_servers_may_read_leases_in_one_namespace() {
+    let others = [Instance::parse("ci/nightly").unwrap()];
+    let names = |namespace: &str, name: &str| {
+        let account = ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() };
+        let text = instance_roles(&others, &account);
+        let named = text.lines().filter_map(|line| line.trim().strip_prefix("name: kickoff-other-instances"));
+        named.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(names("shop", "kickoff"), ["-shop.kickoff"; 3]);
+    assert_eq!(names("shop", "second"), ["-shop.second"; 3]);
+    assert_ne!(names("a-b", "c"), names("a", "b-c"));
 }

@@ -188,6 +188,31 @@ fn an_event_that_did_not_come_by_a_webhook_has_no_candidates() {
 }
 
 #[test]
+fn a_trigger_that_is_suspended_is_asked_whatever_its_rules_need() {
+    let sources = json!([{"webhook": {"name": "github"}}]);
+    let rules = [
+        json!({"path": "event.data.ref", "equals": "refs/heads/main"}),
+        json!({"path": "event.data.ref", "glob": "refs/heads/*"}),
+        json!({"path": "event.data.ref", "matches": "refs/heads/.*"}),
+        json!({"path": "event.data.ref", "startsWith": "refs/heads/"}),
+    ];
+    for rule in rules {
+        let awake = trigger("awake", &sources, &json!([rule]));
+        let suspended = trigger("suspended", &sources, &json!([rule])).replacen(
+            "spec: {",
+            "spec: {\"suspend\": true, ",
+            1,
+        );
+        let snapshot = of(&[awake, suspended]);
+        let attributes = event("github", "com.github.push");
+        let facts = Facts::from_parts(&attributes, json!({"ref": "refs/tags/v1"}));
+        let seen = snapshot.index.candidates(&attributes, facts.root());
+        let wanted = snapshot.trigger_positions[&ObjectName::new("default", "suspended")];
+        assert_eq!((seen.positions, seen.listening), (vec![wanted], 2), "{rule}");
+    }
+}
+
+#[test]
 fn ten_thousand_triggers_told_apart_by_their_repository_are_one_look_up() {
     let sources =
         |at: usize| json!([{"webhook": {"name": "github", "repositories": [format!("acme/{at}")]}}]);

@@ -280,6 +280,24 @@ fn globs_of_allow_count_before_they_are_compiled() {
 }
 
 #[test]
+fn plain_names_of_allow_count_their_length_and_those_of_files_nothing() {
+    let names: Vec<String> = (0..210).map(|at| format!("generated-{at:03}")).collect();
+    let spec = |list: Vec<String>| {
+        let mut spec = template();
+        spec["allow"] = json!({"secrets": list});
+        spec
+    };
+    let of = |name: &String| ("JobTemplate", "shop", name.as_str(), spec(names[..10].to_vec()));
+    let resources: Vec<Resource<'_>> = names.iter().map(of).collect();
+    let many = json!({
+        "apiVersion": "kickoff.dev/v1alpha1", "kind": "JobTemplate", "metadata": {"name": "many"},
+        "spec": spec(vec!["generated-*".to_owned(); 2_100]),
+    });
+    let made = snapshot(&loaded(&[("a.yaml", &many.to_string())], &resources, ""), None);
+    assert_eq!((told(&made), made.templates.len()), (Vec::new(), 211));
+}
+
+#[test]
 fn patterns_of_one_trigger_are_no_more_than_so_much_and_the_rest_is_not_compiled() {
     let rule = json!({"path": "event.data.x", "matches": "[a-z]{10000}"});
     let mut spec = large_rules(0);

@@ -128,3 +128,49 @@ fn dear_patterns_share_the_budget_of_dear_rules() {
     assert!(refused.starts_with("match[0].matches: event.data.text was not asked"), "{refused}");
     assert!(matches!(rule.holds(&facts, &Before::default()), Err(Unmet::Filtered(_))), "asked alone");
 }
+
+#[test]
+fn of_a_pattern_in_cel_the_longest_text_counts_and_not_what_stands_beside_it() {
+    let rule = json!({"cel": concat!(
+        r"event.data.commits.exists(c, c.message.matches('^(feat|fix|docs|style|refactor|perf|test|build|ci|chore)",
+        r"(\\([a-z0-9-]+\\))?!?: .+'))",
+    )});
+    let files: Vec<String> = (0..300).map(|at| format!("src/{at:03}/{}", "a".repeat(52))).collect();
+    let commits = |message: &str| {
+        let mut commits = vec![json!({"message": message, "added": []}); 10];
+        commits[3]["added"] = json!(files);
+        json!({"commits": commits})
+    };
+    assert_eq!(super::holds(&rule, commits("feat(shop): sell more")), Ok(()));
+    assert!(super::holds(&rule, commits("Merge")).unwrap_err().ends_with(" is false"));
+    let told = super::holds(&rule, commits(&"a".repeat(100_000))).unwrap_err();
+    assert!(told.starts_with("invalid: match[0].cel: could take too long"), "{told}");
+    // What is joined is as long as its parts together.
+    let joined = |count: usize| {
+        let joined = vec!["event.data.text"; count].join(" + ");
+        let rule = json!({"cel": format!("({joined}).matches('[ab]{{30}}c')")});
+        super::holds(&rule, json!({"text": "a".repeat(20_000)})).unwrap_err()
+    };
+    assert!(joined(1).ends_with(" is false"), "{}", joined(1));
+    assert!(joined(20).contains("could take too long"), "{}", joined(20));
+}
+
+#[test]
+fn what_can_be_told_without_a_dear_pattern_costs_the_event_nothing() {
+    let data = || facts(json!({"text": format!("b{}", "a".repeat(50_000)), "branch": "main"}));
+    let before = Before::default();
+    let dear = json!({"path": "event.data.text", "matches": ".*[ab]{30}b"});
+    // What it needs is not there.
+    let lacking = json!({"path": "event.data.text", "matches": ".*[ab]{30}c"});
+    let glob = json!({"path": "event.data.text", "glob": "**a??????????????c"});
+    let other = json!({"path": "event.data.branch", "notEquals": "main"});
+    let nested = json!({"any": [dear, dear]});
+    for rules in [json!([lacking]), json!([glob]), json!([dear, other]), json!([nested, {"all": [other]}])] {
+        let (rule, facts) = (compile(rules.clone()).unwrap(), data());
+        let refused = (0..2_000).find_map(|_| rule.is_met(&facts, &before).err());
+        assert_eq!(refused, None, "{rules}");
+        // Whom the event is for is still asked.
+        let wanted = compile(json!([{"path": "event.data.text", "matches": "b[a-b]*a{9}"}])).unwrap();
+        assert_eq!(wanted.is_met(&facts, &before), Ok(true), "{rules}");
+    }
+}

@@ -1,18 +1,29 @@
 //! Globs of clauses: any of a list may match.
 
 use super::cut;
-use crate::engine::glob::Glob;
+use crate::engine::glob::{Glob, is_plain};
 use crate::engine::pattern::BUDGET;
 
 /// Most that comparing all names of an event with the globs of a clause may cost, in nanoseconds of a usual machine.
 /// More than one question may: a push can well list ten thousand files.
-const MOST: u64 = 10 * BUDGET;
+const MOST: u64 = 40 * BUDGET;
 
 /// Globs, any of which may match; `*` stops at `/`, `**` does not.
 #[derive(Debug, Clone, Default)]
 pub struct Globs {
     texts: Vec<String>,
     patterns: Vec<Pattern>,
+}
+
+/// What asking several texts came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found<'a> {
+    /// This one matches.
+    Match(&'a str),
+    /// None does.
+    Nothing,
+    /// None does of those that were asked, and some were not: to compare them could take too long.
+    Unasked,
 }
 
 /// Ten thousand triggers may each ask: a plain text is compared as one.
@@ -87,23 +98,35 @@ impl Globs {
         })
     }
 
-    /// Whether comparing all of these can't take too long; it is a bound, the same on each machine.
-    pub(super) fn compares(&self, texts: &[String]) -> bool {
-        let globs = self.patterns.iter().filter_map(|pattern| match pattern {
-            Pattern::Plain(_) => None,
-            Pattern::Glob(glob) => Some(glob),
-        });
-        let cost = |glob: &Glob| texts.iter().fold(0_u64, |all, text| all.saturating_add(glob.cost(text)));
-        globs.fold(0_u64, |all, glob| all.saturating_add(cost(glob))) <= MOST
+    /// The first of these texts that one of them matches. Each is asked as long as that can't take too long, one alone
+    /// or all together; it is a bound, the same on each machine.
+    pub(super) fn find<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Found<'a> {
+        let (mut spent, mut found) = (0_u64, Found::Nothing);
+        for text in texts {
+            for pattern in &self.patterns {
+                let matches = match pattern {
+                    Pattern::Plain(plain) => plain == text,
+                    Pattern::Glob(glob) => {
+                        let cost = glob.cost(text);
+                        if cost > BUDGET || spent.saturating_add(cost) > MOST {
+                            found = Found::Unasked;
+                            continue;
+                        }
+                        spent += cost;
+                        glob.is_match(text)
+                    }
+                };
+                if matches {
+                    return Found::Match(text);
+                }
+            }
+        }
+        found
     }
 
     pub(super) fn wanted(&self) -> String {
         self.texts.join(" or ")
     }
-}
-
-fn is_plain(text: &str) -> bool {
-    !text.contains(['*', '?', '[', ']', '{', '}', '\\', '!'])
 }
 
 /// Whether what is seen is wanted, without a reason: each object of a cluster is asked for each clause.

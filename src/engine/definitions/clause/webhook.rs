@@ -2,7 +2,7 @@
 //! decision says so.
 
 use super::cut;
-use super::globs::{Globs, matching};
+use super::globs::{Found, Globs, matching};
 use crate::engine::definitions::config::Forks;
 use crate::engine::event::Git;
 use crate::engine::ids::ObjectName;
@@ -66,23 +66,24 @@ impl WebhookSource {
     /// Of a pull request the branch that it goes into counts, of all else its own.
     fn branch(&self, git: &Git, change: &Change) -> Result<Option<String>, String> {
         let branch = git.base_branch.as_deref().or(git.branch.as_deref());
-        let refused = match matching("branch", branch, &self.branches) {
-            Ok(()) => return Ok(None),
-            Err(reason) => reason,
-        };
-        if !self.branches.compares(&change.branches) {
-            return Ok(Some(format!(
-                "branches not checked: the push moved {} {TOO_LONG}",
-                change.branches.len()
-            )));
+        let own = self.branches.find(branch);
+        if self.branches.any() || matches!(own, Found::Match(_)) {
+            return Ok(None);
         }
-        match change.branches.iter().find(|branch| self.branches.matches(branch)) {
-            Some(other) => Ok(Some(format!(
+        match (self.branches.find(change.branches.iter().map(String::as_str)), own) {
+            (Found::Match(other), _) => Ok(Some(format!(
                 "the push also moved {}; git is that of {}",
                 cut(other),
                 cut(branch.unwrap_or("another reference"))
             ))),
-            None => Err(refused),
+            (Found::Unasked, _) => {
+                Ok(Some(format!("branches not checked: the push moved {} {TOO_LONG}", change.branches.len())))
+            }
+            (Found::Nothing, Found::Unasked) => Ok(Some(
+                "branches not checked: the name of the branch is too long to compare with these globs"
+                    .to_owned(),
+            )),
+            (Found::Nothing, _) => matching("branch", branch, &self.branches).map(|()| None),
         }
     }
 
@@ -91,11 +92,13 @@ impl WebhookSource {
             return Ok(None);
         }
         let paths = facts.paths();
-        if !self.paths.compares(&paths.listed) {
-            return Ok(Some(format!("paths not checked: the push lists {} {TOO_LONG}", paths.listed.len())));
-        }
-        if paths.listed.iter().any(|path| self.paths.matches(path)) {
-            return Ok(None);
+        match self.paths.find(paths.listed.iter().map(String::as_str)) {
+            Found::Match(_) => return Ok(None),
+            Found::Nothing => {}
+            Found::Unasked => {
+                let listed = paths.listed.len();
+                return Ok(Some(format!("paths not checked: the push lists {listed} {TOO_LONG}")));
+            }
         }
         match &paths.untold {
             Some(why) => Ok(Some(format!("paths not checked: {why}"))),
@@ -134,26 +137,27 @@ mod tests {
         }
     }
 
+    fn facts(name: &str, count: usize) -> Facts {
+        let commit = json!({"added": vec![name; count], "removed": [], "modified": []});
+        let attributes = Attributes {
+            key: EventKey::derive("webhook/default/github", "https://github.com/acme/shop", "1"),
+            ingress: Ingress::Webhook(ObjectName::new("default", "github")),
+            id: "1".to_owned(),
+            source: "https://github.com/acme/shop".to_owned(),
+            event_type: "com.github.push".to_owned(),
+            subject: None,
+            datacontenttype: "application/json".to_owned(),
+            git: None,
+            extensions: BTreeMap::new(),
+            cause: None,
+            traceparent: None,
+            received_at: 0,
+        };
+        Facts::from_parts(&attributes, json!({"commits": [commit]}))
+    }
+
     #[test]
     fn what_is_too_much_to_compare_passes_and_says_so() {
-        let facts = |name: &str, count: usize| {
-            let commit = json!({"added": vec![name; count], "removed": [], "modified": []});
-            let attributes = Attributes {
-                key: EventKey::derive("webhook/default/github", "https://github.com/acme/shop", "1"),
-                ingress: Ingress::Webhook(ObjectName::new("default", "github")),
-                id: "1".to_owned(),
-                source: "https://github.com/acme/shop".to_owned(),
-                event_type: "com.github.push".to_owned(),
-                subject: None,
-                datacontenttype: "application/json".to_owned(),
-                git: None,
-                extensions: BTreeMap::new(),
-                cause: None,
-                traceparent: None,
-                received_at: 0,
-            };
-            Facts::from_parts(&attributes, json!({"commits": [commit]}))
-        };
         let long = format!("src/{}", "a".repeat(1 << 10));
         let said =
             "paths not checked: the push lists 20000 names, too long in all to compare with these globs";
@@ -166,6 +170,20 @@ mod tests {
             assert_eq!(source(paths).paths(&facts(&long, 20_000)), wanted, "{paths:?}");
         }
         assert_eq!(source(&["src/**"]).paths(&facts("src/a", 20_000)), Ok(None));
+        // What matches decides, whatever else there is; a single name is as little asked as many.
+        assert_eq!(source(&["src/**/b?????", "src/**/a"]).paths(&facts("src/a", 1)), Ok(None));
+        assert_eq!(source(&["src/**/b?????", long.as_str()]).paths(&facts(&long, 20_000)), Ok(None));
+        let one = source(&["src/**/b?????"]).paths(&facts(&format!("src/{}", "a".repeat(1 << 19)), 1));
+        let said = "paths not checked: the push lists 1 names, too long in all to compare with these globs";
+        assert_eq!(one, Ok(Some(said.to_owned())));
+    }
+
+    #[test]
+    fn a_large_merge_is_compared_with_several_globs() {
+        let globs = ["**/*.go", "**/*.rs", "**/*.py", "**/*.js", "**/*.ts", "**/go.mod"];
+        let name = format!("docs/{}/read.me", "a".repeat(47));
+        let refused = source(&globs).paths(&facts(&name, 10_000)).unwrap_err();
+        assert!(refused.starts_with("none of 10000 changed files matches, wanted **/*.go or "), "{refused}");
     }
 
     #[test]
@@ -176,5 +194,8 @@ mod tests {
         let said =
             "branches not checked: the push moved 20000 names, too long in all to compare with these globs";
         assert_eq!(source(&[]).branch(&git, &change(20_000)), Ok(Some(said.to_owned())));
+        let long = Git { branch: Some("b".repeat(1 << 20)), ..Git::default() };
+        let said = "branches not checked: the name of the branch is too long to compare with these globs";
+        assert_eq!(source(&[]).branch(&long, &change(10)), Ok(Some(said.to_owned())));
     }
 }

@@ -11,6 +11,7 @@ use crate::engine::definitions::config::AllowConfig;
 use crate::engine::definitions::load::LoadedDocument;
 use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::glob::is_plain;
 use crate::engine::pattern::LEAST;
 
 /// Most for the templates of a namespace, and most for its triggers, bytes.
@@ -67,6 +68,11 @@ impl Held {
     }
 }
 
+/// Most that those of one document may hold, bytes.
+pub(super) fn most(document: &LoadedDocument) -> usize {
+    if document.namespace().is_some() { MOST } else { usize::MAX }
+}
+
 /// What a trigger holds, bytes.
 pub(super) fn of_trigger(trigger: &Trigger) -> usize {
     trigger.rule.size() + of_sources(&trigger.sources)
@@ -86,8 +92,8 @@ pub(super) fn of_sources(sources: &[Source]) -> usize {
 /// What `allow` of a template holds at least, bytes; told before any of it is compiled.
 pub(super) fn of_allow(allow: &AllowConfig) -> usize {
     let AllowConfig { images, namespaces, service_accounts, secrets, config_maps } = allow;
-    let all = [images, namespaces, service_accounts, secrets, config_maps].into_iter();
-    all.map(Vec::len).sum::<usize>().saturating_mul(LEAST)
+    let all = [images, namespaces, service_accounts, secrets, config_maps].into_iter().flatten();
+    all.map(|text| if is_plain(text) { text.len() } else { LEAST }).sum()
 }
 
 #[cfg(test)]
@@ -95,13 +101,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_allow_holds_at_least_goes_by_how_many_globs_it_has() {
+    fn what_allow_holds_at_least_goes_by_its_globs_and_the_length_of_what_is_plain() {
         let allow = AllowConfig {
-            images: vec!["registry/*".to_owned(), "a".to_owned()],
-            secrets: vec!["b".to_owned()],
+            images: vec!["registry/*".to_owned(), "a?".to_owned()],
+            secrets: vec!["name".to_owned()],
             ..AllowConfig::default()
         };
-        assert_eq!(of_allow(&allow), 3 * LEAST);
+        assert_eq!(of_allow(&allow), 2 * LEAST + 4);
         assert_eq!(of_allow(&AllowConfig::default()), 0);
     }
 

@@ -32,12 +32,14 @@ pub(super) struct Template<'a> {
     pub(super) tenant: Option<Tenant<'a>>,
 }
 
-/// Compiles a template, or takes `old` where its document is the same.
+/// Compiles a template, or takes `old` where its document is the same. The globs of `allow` may hold `most_globs` bytes
+/// of memory.
 pub(super) fn compile(
     name: ObjectName,
     hash: &str,
     spec: &JobTemplateSpec,
     old: Option<&Arc<JobTemplate>>,
+    most_globs: usize,
 ) -> Result<Arc<JobTemplate>, Vec<Finding>> {
     if let Some(same) = old.filter(|old| old.hash == hash) {
         return Ok(Arc::clone(same));
@@ -60,7 +62,7 @@ pub(super) fn compile(
     };
     let outputs = spec.results.outputs.as_deref();
     findings.extend(outputs.and_then(no_path).map(|message| Finding::value("spec.results.outputs", message)));
-    let manifest = ManifestTemplate::compile(&spec.job, &spec.allow, &params, times, outputs)
+    let manifest = ManifestTemplate::compile(&spec.job, &spec.allow, &params, times, outputs, most_globs)
         .map_err(|problems| findings.extend(problems.into_iter().map(below_job)))
         .ok();
     let Some(manifest) = manifest.filter(|_| findings.is_empty()) else { return Err(findings) };

@@ -113,7 +113,8 @@ impl<'a> Bounds<'a> {
             "_?_:_" => (0, all),
             "_[_]" => (copied(second), Size { items: first.longest, ..first }),
             "@in" => (copied(second).saturating_add(copied(first)), Size::scalar(8)),
-            "matches" => (first.bytes.saturating_mul(self.pattern), Size::scalar(8)),
+            // What is asked is one text, however much stands beside it.
+            "matches" => (first.text.saturating_mul(self.pattern), Size::scalar(8)),
             "size" | "contains" | "startsWith" | "endsWith" => (copied(all), Size::scalar(8)),
             // What is made is written, then copied where it is used.
             "_+_" => (copied(all).saturating_add(all.bytes.saturating_mul(MADE)), all),
@@ -140,6 +141,7 @@ impl<'a> Bounds<'a> {
         let size = Size {
             nodes: made.nodes.saturating_mul(times),
             bytes: made.bytes.saturating_mul(times),
+            text: made.text,
             longest: made.longest.max(times),
             items: times,
             item: (made.nodes, made.bytes),

@@ -20,6 +20,8 @@ pub(super) struct Size {
     pub(super) nodes: u64,
     /// Bytes of texts and names in it.
     pub(super) bytes: u64,
+    /// Bytes of the longest text or name in it.
+    pub(super) text: u64,
     /// Items of the longest list or map in it.
     pub(super) longest: u64,
     /// Its own items.
@@ -31,7 +33,7 @@ pub(super) struct Size {
 impl Size {
     /// Of a scalar with so many bytes.
     pub(super) fn scalar(bytes: u64) -> Self {
-        Self { nodes: 1, bytes, longest: 0, items: 0, item: (1, bytes) }
+        Self { nodes: 1, bytes, text: bytes, longest: 0, items: 0, item: (1, bytes) }
     }
 
     /// At most as large as both together.
@@ -39,16 +41,24 @@ impl Size {
         Self {
             nodes: self.nodes.saturating_add(other.nodes),
             bytes: self.bytes.saturating_add(other.bytes),
+            // Texts may be joined.
+            text: self.text.saturating_add(other.text),
             longest: self.longest.saturating_add(other.longest),
             items: self.items.saturating_add(other.items),
             item: (self.item.0.max(other.item.0), self.item.1.max(other.item.1)),
         }
     }
 
+    fn add_text(&mut self, text: &str) {
+        let bytes = text.len() as u64;
+        self.bytes += bytes;
+        self.text = self.text.max(bytes);
+    }
+
     /// An item of it.
     pub(super) fn of_item(self) -> Self {
         let (nodes, bytes) = self.item;
-        Self { nodes, bytes, longest: self.longest, items: self.longest, item: self.item }
+        Self { nodes, bytes, text: self.text, longest: self.longest, items: self.longest, item: self.item }
     }
 }
 
@@ -89,7 +99,7 @@ fn add(value: &Value, limit: usize, size: &mut Size) -> Result<(), String> {
     }
     let items = match value {
         Value::String(text) => {
-            size.bytes += text.len() as u64;
+            size.add_text(text);
             return Ok(());
         }
         Value::Array(items) => {
@@ -98,7 +108,7 @@ fn add(value: &Value, limit: usize, size: &mut Size) -> Result<(), String> {
         }
         Value::Object(fields) => {
             for (name, field) in fields {
-                size.bytes += name.len() as u64;
+                size.add_text(name);
                 add(field, limit, size)?;
             }
             fields.len()
