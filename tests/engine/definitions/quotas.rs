@@ -287,8 +287,9 @@ fn plain_names_of_allow_count_their_length_and_those_of_files_nothing() {
         spec["allow"] = json!({"secrets": list});
         spec
     };
-    let of = |name: &String| ("JobTemplate", "shop", name.as_str(), spec(names[..10].to_vec()));
-    let resources: Vec<Resource<'_>> = names.iter().map(of).collect();
+    let own = spec(names[..10].to_vec());
+    let resources: Vec<Resource<'_>> =
+        names.iter().map(|name| ("JobTemplate", "shop", name.as_str(), own.clone())).collect();
     let many = json!({
         "apiVersion": "kickoff.dev/v1alpha1", "kind": "JobTemplate", "metadata": {"name": "many"},
         "spec": spec(vec!["generated-*".to_owned(); 2_100]),
