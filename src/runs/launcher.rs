@@ -3,7 +3,7 @@
 //! Orders of one run are carried out one after the other, those of different runs beside each other. Of those
 //! that wait for their turn to call the executor only the order is held: what a Job is made of is read when its
 //! turn has come, and not at all where its run does not wait for it any more. As far as there is room it is in memory
-//! from the commit that ordered it: see [`super::ordered`].
+//! from the commit that ordered it: see `ordered`.
 //!
 //! Every order is idempotent and given again after a crash, so dying at any point here is harmless: a
 //! Job that was created before its uid was recorded is adopted by its name, a log that was kept twice
