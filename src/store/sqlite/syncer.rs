@@ -1,8 +1,7 @@
 //! Brings what the writer wrote to disk, and only then tells anybody.
 //!
 //! Owns a thread that syncs the log of writes, publishes what is durable, and answers: one batch after the
-//! other, while the writer writes the next one. A batch after which nothing waits to be written is synced by the
-//! writer itself, once all before it are told: it would only wait for the other thread. For that `SQLite` itself does not sync commits
+//! other, while the writer writes the next one. For that `SQLite` itself does not sync commits
 //! (`synchronous = NORMAL`); it does sync the log before it copies it, and the database before it starts
 //! the log anew, so it stays whole whenever the power fails.
 //!
@@ -20,8 +19,6 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -153,35 +150,8 @@ impl News {
     }
 }
 
-/// Where writes go, and who hears of it.
-struct Disk {
-    log: File,
-    news: News,
-    /// How many batches the thread has that are not told yet.
-    pending: AtomicUsize,
-}
-
-impl Disk {
-    /// Brings a batch to disk and tells of it. False: it could not be synced, and nothing may be after it.
-    fn finish(&self, written: Written) -> bool {
-        if written.in_log()
-            && let Err(error) = self.log.sync_data()
-        {
-            tracing::error!(%error, "the log of writes can't be synced: the store ends");
-            let why = format!("the log of writes can't be synced: {error}");
-            // Whoever looks after it tries to write then, which ends the writer too.
-            self.news.note(Some(&Failure::Unknown(why.clone())));
-            written.lose(&why);
-            return false;
-        }
-        self.news.tell(written);
-        true
-    }
-}
-
 /// The thread, as the writer has it.
 pub(super) struct Syncer {
-    disk: Arc<Disk>,
     batches: Option<SyncSender<Written>>,
     handle: Option<JoinHandle<()>>,
 }
@@ -191,28 +161,15 @@ impl Syncer {
     pub(super) fn start(log: File, news: News) -> io::Result<Self> {
         // No batch waits but the one in the writer's hand: what comes meanwhile makes the next one larger.
         let (batches, written) = sync_channel(0);
-        let disk = Arc::new(Disk { log, news, pending: AtomicUsize::new(0) });
         let thread = std::thread::Builder::new().name("store-syncer".to_owned());
-        let of_thread = Arc::clone(&disk);
-        let handle = thread.spawn(move || run(&of_thread, &written))?;
-        Ok(Self { disk, batches: Some(batches), handle: Some(handle) })
-    }
-
-    /// Takes a batch: at once where it is the `last` for now and all before it are on disk, else as [`Self::hand`]
-    /// does. False: nothing can be brought to disk any more, and the batch is answered.
-    pub(super) fn take(&self, written: Written, last: bool) -> bool {
-        // Only the writer hands batches over, so that there are none until it does.
-        if last && self.disk.pending.load(Ordering::Acquire) == 0 && self.batches.is_some() {
-            return self.disk.finish(written);
-        }
-        self.hand(written)
+        let handle = thread.spawn(move || run(&log, &news, &written))?;
+        Ok(Self { batches: Some(batches), handle: Some(handle) })
     }
 
     /// Hands a batch over, as soon as the one before it is on disk. False: the thread has ended, and the
     /// batch is answered.
-    fn hand(&self, written: Written) -> bool {
+    pub(super) fn hand(&self, written: Written) -> bool {
         let Some(batches) = &self.batches else { return false };
-        self.disk.pending.fetch_add(1, Ordering::AcqRel);
         let Err(SendError(written)) = batches.send(written) else { return true };
         written.lose("the log of writes can't be synced any more");
         false
@@ -229,24 +186,16 @@ impl Drop for Syncer {
     }
 }
 
-fn run(disk: &Disk, batches: &Receiver<Written>) {
-    let _ended = Ended(disk);
+fn run(log: &File, news: &News, batches: &Receiver<Written>) {
     while let Ok(written) = batches.recv() {
-        if !disk.finish(written) {
+        if written.in_log()
+            && let Err(error) = log.sync_data()
+        {
+            tracing::error!(%error, "the log of writes can't be synced: the store ends");
+            written.lose(&format!("the log of writes can't be synced: {error}"));
             return;
         }
-        disk.pending.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Tells of a thread that died: whoever looks after the store's trouble writes then, which ends the writer too.
-struct Ended<'a>(&'a Disk);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.news.note(Some(&Failure::Unknown("the thread that syncs has died".to_owned())));
-        }
+        news.tell(written);
     }
 }
 
@@ -291,54 +240,30 @@ mod tests {
 
     #[test]
     fn what_is_on_disk_is_told_and_answered() {
-        for last in [false, true] {
-            let news = News::from(State { term: 0, revision: 0, arrived: 6 });
-            let (arrived, trouble) = (news.arrived(), news.trouble());
-            let syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
-            let (told, answers) = channel();
-            assert!(syncer.take(logged(7, vec![Ok(()), refused(), Ok(())], &told), last));
-            let answers: Vec<_> = answers.iter().take(3).map(|answer| answer.is_ok()).collect();
-            assert_eq!(answers, [true, false, true]);
-            assert_eq!((*arrived.borrow(), trouble.borrow().as_deref()), (7, Some("no")));
-        }
-    }
-
-    #[test]
-    fn batches_are_told_in_the_order_in_which_they_were_written() {
-        let news = News::from(State { term: 0, revision: 0, arrived: 0 });
-        let (arrived, file) = (news.arrived(), tempfile::tempfile().unwrap());
-        let syncer = Syncer::start(file, news).unwrap();
+        let news = News::from(State { term: 0, revision: 0, arrived: 6 });
+        let (arrived, trouble) = (news.arrived(), news.trouble());
+        let syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
         let (told, answers) = channel();
-        for batch in 1..=400 {
-            // Each as one after which something waits, and one after which nothing does.
-            let outcome = if batch % 3 == 0 { refused() } else { Ok(()) };
-            assert!(syncer.take(logged(batch, vec![outcome], &told), batch % 4 == 0));
-        }
-        let answers: Vec<_> = answers.iter().take(400).map(|answer| answer.is_ok()).collect();
-        assert_eq!(answers, (1..=400).map(|batch| batch % 3 != 0).collect::<Vec<_>>());
-        assert_eq!(*arrived.borrow(), 400);
+        assert!(syncer.hand(logged(7, vec![Ok(()), refused(), Ok(())], &told)));
+        let answers: Vec<_> = answers.iter().take(3).map(|answer| answer.is_ok()).collect();
+        assert_eq!(answers, [true, false, true]);
+        assert_eq!((*arrived.borrow(), trouble.borrow().as_deref()), (7, Some("no")));
     }
 
     #[test]
     fn what_can_not_be_synced_is_told_to_nobody_and_is_the_end() {
-        for last in [false, true] {
-            let news = News::from(State { term: 0, revision: 0, arrived: 6 });
-            let (arrived, trouble) = (news.arrived(), news.trouble());
-            // Nothing that can be synced.
-            let syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();
-            let (told, answers) = channel();
-            // The thread has it then, or it is the end already.
-            assert_eq!(syncer.take(logged(7, vec![Ok(()), refused()], &told), last), !last);
-            assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
-            assert!(matches!(answers.recv().unwrap(), Err(Failure::NotWritten(_))));
-            assert!(trouble.borrow().as_deref().is_some_and(|why| why.contains("can't be synced")));
-            if !last {
-                assert!(!syncer.take(logged(8, vec![Ok(())], &told), last), "it goes on");
-                assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
-            }
-            drop(syncer);
-            assert_eq!(*arrived.borrow(), 6);
-            assert!(trouble.has_changed().is_err(), "who watches must learn that it has ended");
-        }
+        let news = News::from(State { term: 0, revision: 0, arrived: 6 });
+        let (arrived, trouble) = (news.arrived(), news.trouble());
+        // Nothing that can be synced.
+        let syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();
+        let (told, answers) = channel();
+        assert!(syncer.hand(logged(7, vec![Ok(()), refused()], &told)));
+        assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
+        assert!(matches!(answers.recv().unwrap(), Err(Failure::NotWritten(_))));
+        assert!(!syncer.hand(logged(8, vec![Ok(())], &told)), "it goes on");
+        assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
+        drop(syncer);
+        assert_eq!(*arrived.borrow(), 6);
+        assert!(trouble.has_changed().is_err(), "who watches must learn that it has ended");
     }
 }

@@ -23,8 +23,6 @@ use crate::store::inbox::Stored;
 
 const BATCH_WORKS: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
-/// So many at once come from several senders.
-const CROWD: usize = 8;
 
 /// Something to write, with the one who waits for it.
 pub(super) trait Work: Send {
@@ -152,12 +150,9 @@ impl Writer {
 
     /// Writes what comes until nobody can send any more, or nothing can be brought to disk any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
-        let mut last = 0;
         while let Some(first) = queue.blocking_recv() {
-            let batch = take_waiting(first, &mut queue, last);
-            last = batch.len();
-            let written = self.write(batch);
-            if !self.syncer.take(written, queue.is_empty()) {
+            let written = self.write(take_waiting(first, &mut queue));
+            if !self.syncer.hand(written) {
                 return;
             }
             self.checkpointer.tend(&self.connection);
@@ -260,29 +255,15 @@ fn apart(
     Ok(Some(not_written(&error)))
 }
 
-/// What waits. Where the `last` batch was a crowd, those that it answered are about to come again: they are let go
-/// first, as long as that brings more, since a batch costs about as much as ten of it.
-fn take_waiting(
-    first: Box<dyn Work>,
-    queue: &mut mpsc::Receiver<Box<dyn Work>>,
-    last: usize,
-) -> Vec<Box<dyn Work>> {
+fn take_waiting(first: Box<dyn Work>, queue: &mut mpsc::Receiver<Box<dyn Work>>) -> Vec<Box<dyn Work>> {
     let mut bytes = first.bytes();
     let mut batch = vec![first];
-    loop {
-        if last >= CROWD {
-            std::thread::yield_now();
-        }
-        let before = batch.len();
-        while batch.len() < BATCH_WORKS && bytes < BATCH_BYTES {
-            let Ok(work) = queue.try_recv() else { break };
-            bytes += work.bytes();
-            batch.push(work);
-        }
-        if last < CROWD || batch.len() == before || batch.len() == BATCH_WORKS || bytes >= BATCH_BYTES {
-            return batch;
-        }
+    while batch.len() < BATCH_WORKS && bytes < BATCH_BYTES {
+        let Ok(work) = queue.try_recv() else { break };
+        bytes += work.bytes();
+        batch.push(work);
     }
+    batch
 }
 
 fn not_written(error: &rusqlite::Error) -> Failure {
