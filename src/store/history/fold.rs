@@ -32,6 +32,11 @@ pub(in crate::store) fn apply(
     }
 }
 
+/// Whether [`apply`] takes a row out for it, and with it what depends on the row.
+pub(in crate::store) fn deletes(write: &Write) -> bool {
+    write.value.is_none() && matches!(write.key, Key::RunDone(_) | Key::FiringDone(_) | Key::Event(_))
+}
+
 /// What never changes is not written again, which spares its indices.
 fn put_run(connection: &Connection, run: &Run, settled: bool, json: &str) -> rusqlite::Result<()> {
     let sql = "INSERT INTO runs (id, firing, event_key, event_id, position, place, namespace, name,

@@ -18,11 +18,12 @@ use crate::engine::ids::h_hex;
 /// `PRAGMA application_id`: "Kick".
 const APPLICATION: i32 = 0x4b69_636b;
 /// What each version of the schema adds to the one before.
-const STEPS: [&[&str]; 4] = [
+const STEPS: [&[&str]; 5] = [
     &[include_str!("schema.sql"), crate::store::history::SCHEMA],
     &[crate::store::history::SCHEMA_2],
     &[include_str!("schema_3.sql")],
     &[include_str!("schema_4.sql")],
+    &[include_str!("schema_5.sql")],
 ];
 /// `PRAGMA user_version`: how many of the steps were taken.
 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a few steps")]

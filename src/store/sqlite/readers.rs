@@ -1,7 +1,7 @@
 //! Connections that only read, shared by inbox, records and history.
 //!
-//! Reads run on blocking threads, a few at a time, and see the newest commit without waiting for
-//! the writer (WAL). A connection that failed is not used again.
+//! Reads run on blocking threads, a few at a time, and see what was committed last without waiting for
+//! the writer (WAL); of records and history, what was folded last: see `pending`. A connection that failed is not used again.
 
 use std::fs::File;
 use std::path::PathBuf;

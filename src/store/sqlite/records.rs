@@ -1,4 +1,4 @@
-//! The records in SQL: lead, commit with its fold into history, scan.
+//! The records in SQL: lead, commit, scan.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,12 +8,11 @@ use tokio::sync::oneshot;
 
 use super::keys::Keys;
 use super::number;
+use super::pending::{Logged, Pending};
 use super::readers::ReadError;
 use super::writer::{Failure, Reply, Rest, State, Work};
 use crate::engine::event::Millis;
 use crate::engine::machine::{Key, Record, Write};
-use crate::store::history::changes::Row;
-use crate::store::history::fold;
 use crate::store::records::{CommitError, Fence, RecordsError};
 
 /// A new term.
@@ -137,9 +136,9 @@ type Answer = Result<u64, CommitError>;
 /// Writes of one commit.
 pub(super) struct Commit {
     term: u64,
-    writes: Arc<[Write]>,
-    rows: Vec<(String, Option<String>)>,
+    logged: Arc<Logged>,
     keys: Keys,
+    pending: Pending,
     removed: BTreeSet<u64>,
     revision: Answer,
     reply: oneshot::Sender<Reply<Answer>>,
@@ -150,27 +149,20 @@ impl Commit {
     pub(super) fn new(
         fence: &Fence,
         writes: Arc<[Write]>,
-        keys: Keys,
+        keys: &Keys,
+        pending: &Pending,
     ) -> Result<(Self, oneshot::Receiver<Reply<Answer>>), CommitError> {
-        let encode = |write: &Write| {
-            let key = write.key.to_string();
-            match write.value.as_ref().map(serde_json::to_string).transpose() {
-                Ok(value) => Ok((key, value)),
-                Err(error) => Err(CommitError::Unavailable(format!("{key} can't be encoded: {error}"))),
-            }
-        };
-        let rows = writes.iter().map(encode).collect::<Result<_, _>>()?;
+        let logged = Arc::new(Logged::of(writes).map_err(CommitError::Unavailable)?);
         let (reply, answer) = oneshot::channel();
-        Ok((
-            Self { term: fence.term, writes, rows, keys, removed: BTreeSet::new(), revision: Ok(0), reply },
-            answer,
-        ))
+        let (keys, pending) = (keys.clone(), pending.clone());
+        let (removed, revision) = (BTreeSet::new(), Ok(0));
+        Ok((Self { term: fence.term, logged, keys, pending, removed, revision, reply }, answer))
     }
 }
 
 impl Work for Commit {
     fn bytes(&self) -> usize {
-        self.rows.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, String::len)).sum()
+        self.logged.bytes()
     }
 
     fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
@@ -178,12 +170,12 @@ impl Work for Commit {
             self.revision = Err(CommitError::Fenced(state.term));
             return Ok(());
         }
+        self.pending.make_room(connection, state)?;
         state.revision += 1;
         self.revision = Ok(state.revision);
+        self.logged.insert(connection, state.revision)?;
         self.removed.clear();
-        for (write, (key, value)) in self.writes.iter().zip(&self.rows) {
-            put(connection, key, value.as_deref())?;
-            fold::apply(connection, write, value.as_deref())?;
+        for write in self.logged.writes() {
             if let (Key::Event(event), None) = (&write.key, &write.value)
                 && let Some(position) = self.keys.remove(connection, event)?
             {
@@ -192,7 +184,6 @@ impl Work for Commit {
                 self.removed.insert(position);
             }
         }
-        connection.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(state.revision)])?;
         Ok(())
     }
 
@@ -200,10 +191,8 @@ impl Work for Commit {
         std::mem::take(&mut self.removed)
     }
 
-    fn changes(&self) -> Option<(u64, Vec<Row>)> {
-        let revision = *self.revision.as_ref().ok()?;
-        let rows: Vec<Row> = self.writes.iter().filter_map(Row::of).collect();
-        (!rows.is_empty()).then_some((revision, rows))
+    fn logged(&self) -> Option<(u64, Arc<Logged>)> {
+        Some((*self.revision.as_ref().ok()?, Arc::clone(&self.logged)))
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
@@ -215,17 +204,6 @@ impl Work for Commit {
         // Who asked may have gone; start-up folds what was written.
         self.reply.send((answer, rest)).ok();
     }
-}
-
-fn put(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Result<()> {
-    if let Some(value) = value {
-        let sql = "INSERT INTO records (key, value) VALUES (?1, ?2)
-                   ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-        connection.prepare_cached(sql)?.execute((key, value))?;
-    } else {
-        connection.prepare_cached("DELETE FROM records WHERE key = ?1")?.execute([key])?;
-    }
-    Ok(())
 }
 
 /// The record of this very key, or else all whose key starts with `prefix`, in order of keys.

@@ -231,7 +231,11 @@ mod tests {
     ) -> Written {
         let work = || Box::new(Told(told.clone())) as Box<dyn Work>;
         let waiting = outcomes.into_iter().map(|outcome| (work(), outcome)).collect();
-        Written::Logged { state: State { term: 0, revision: 0, arrived }, changes: Vec::new(), waiting }
+        Written::Logged {
+            state: State { term: 0, revision: 0, folded: 0, arrived },
+            changes: Vec::new(),
+            waiting,
+        }
     }
 
     fn refused() -> Result<(), Failure> {
@@ -240,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_is_on_disk_is_told_and_answered() {
-        let news = News::from(State { term: 0, revision: 0, arrived: 6 });
+        let news = News::from(State { term: 0, revision: 0, folded: 0, arrived: 6 });
         let (arrived, trouble) = (news.arrived(), news.trouble());
         let syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
         let (told, answers) = channel();
@@ -252,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_synced_is_told_to_nobody_and_is_the_end() {
-        let news = News::from(State { term: 0, revision: 0, arrived: 6 });
+        let news = News::from(State { term: 0, revision: 0, folded: 0, arrived: 6 });
         let (arrived, trouble) = (news.arrived(), news.trouble());
         // Nothing that can be synced.
         let syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();

@@ -1,6 +1,8 @@
 //! The one thread that writes: takes everything that waits, writes it in one transaction, then hands it to
 //! the `syncer`, which answers all.
 //!
+//! Commits of records are folded into their tables later, many at once: see `pending`.
+//!
 //! Work that is refused harms no other: the batch is then written again with a savepoint for each piece.
 //! Nothing is answered before the commit is on disk. If we die before that, nobody was told that it was written, and
 //! senders and dispatch come again; if we die after it and before an answer, a repeat is recognised
@@ -17,6 +19,7 @@ use tokio::sync::mpsc;
 use super::arrivals::Arrivals;
 use super::checkpointer::{Checkpointer, RoomError};
 use super::keys::Keys;
+use super::pending::{Logged, Pending};
 use super::syncer::{Syncer, Written};
 use crate::store::history::changes::Row;
 use crate::store::inbox::Stored;
@@ -32,8 +35,8 @@ pub(super) trait Work: Send {
     /// Writes it. An error undoes this work alone. May be asked again, after all was undone.
     fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()>;
 
-    /// Which runs and firings it changed; asked once it is committed, and told once that is durable.
-    fn changes(&self) -> Option<(u64, Vec<Row>)> {
+    /// The writes that it committed, and as which revision; asked once it is committed.
+    fn logged(&self) -> Option<(u64, Arc<Logged>)> {
         None
     }
 
@@ -102,6 +105,8 @@ pub(super) struct State {
     pub(super) term: u64,
     /// How many commits of records there were.
     pub(super) revision: u64,
+    /// How many of these are in the tables of records and history: see [`Pending`].
+    pub(super) folded: u64,
     /// The newest position of the inbox.
     pub(super) arrived: u64,
 }
@@ -109,13 +114,23 @@ pub(super) struct State {
 impl State {
     /// What the database says.
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let sql = "SELECT term, revision,
+        let sql = "SELECT term, coalesce((SELECT max(revision) FROM pending), revision), revision,
                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0) FROM state";
         connection.query_row(sql, [], |row| {
             let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-            Ok(Self { term: number(0)?, revision: number(1)?, arrived: number(2)? })
+            Ok(Self { term: number(0)?, revision: number(1)?, folded: number(2)?, arrived: number(3)? })
         })
     }
+}
+
+/// What the writer keeps in memory for others to read.
+pub(super) struct Memory {
+    /// The newest keys of the inbox.
+    pub(super) keys: Keys,
+    /// Commits that are not folded yet.
+    pub(super) pending: Pending,
+    /// The newest events of the inbox.
+    pub(super) arrivals: Arrivals,
 }
 
 /// The writer: its connection, and who goes on with what it wrote.
@@ -126,10 +141,11 @@ pub(super) struct Writer {
     checkpointer: Checkpointer,
     connection: Connection,
     state: State,
-    keys: Keys,
-    arrivals: Arrivals,
+    memory: Memory,
     /// A write failed, and what was written could not be read since.
     stale: bool,
+    /// What is pending could not be folded the last time.
+    failing: bool,
     // Closed after the connection: see `Opened::database`.
     _database: Arc<File>,
 }
@@ -142,10 +158,10 @@ impl Writer {
         checkpointer: Checkpointer,
         syncer: Syncer,
         state: State,
-        keys: Keys,
-        arrivals: Arrivals,
+        memory: Memory,
     ) -> Self {
-        Self { syncer, checkpointer, connection, state, keys, arrivals, stale: false, _database: database }
+        let (stale, failing) = (false, false);
+        Self { syncer, checkpointer, connection, state, memory, stale, failing, _database: database }
     }
 
     /// Writes what comes until nobody can send any more, or nothing can be brought to disk any more.
@@ -155,21 +171,29 @@ impl Writer {
             if !self.syncer.hand(written) {
                 return;
             }
+            if self.memory.pending.are_many() {
+                self.fold();
+            }
             self.checkpointer.tend(&self.connection);
         }
+        self.fold();
     }
 
     fn write(&mut self, mut batch: Vec<Box<dyn Work>>) -> Written {
         match self.make_room().and_then(|()| self.commit(&mut batch)) {
             Ok((state, refused)) => {
-                self.state = state;
+                self.enter(state);
+                let mut changes = Vec::new();
                 let written = batch.iter_mut().zip(&refused).filter(|(_, refused)| refused.is_none());
                 for (work, _) in written {
-                    self.arrivals.learn(work.take_arrived());
-                    self.arrivals.remove(&work.take_removed());
+                    self.memory.arrivals.learn(work.take_arrived());
+                    self.memory.arrivals.remove(&work.take_removed());
+                    if let Some((revision, logged)) = work.logged() {
+                        let rows: Vec<Row> = logged.writes().iter().filter_map(Row::of).collect();
+                        changes.extend((!rows.is_empty()).then_some((revision, rows)));
+                        self.memory.pending.learn(revision, logged);
+                    }
                 }
-                let logged = batch.iter().zip(&refused).filter(|(_, refused)| refused.is_none());
-                let changes = logged.filter_map(|(work, _)| work.changes()).collect();
                 if refused.iter().any(Option::is_some) || batch.iter().any(|work| work.checkpoints()) {
                     self.checkpointer.copy(&self.connection);
                 }
@@ -181,13 +205,71 @@ impl Writer {
                     Failure::NotWritten(_) => None,
                     Failure::Unknown(_) => State::load(&self.connection).ok(),
                 };
-                self.state = found.unwrap_or(self.state);
-                self.arrivals.forget(self.state.arrived);
+                self.recover(found);
                 // Wins room in a log that is full.
                 self.checkpointer.copy(&self.connection);
                 Written::Failed { failure, found, batch }
             }
         }
+    }
+
+    /// Brings what is pending to the tables, in a transaction of its own, which no write waits for that is
+    /// answered by then.
+    fn fold(&mut self) {
+        if self.memory.pending.is_empty() {
+            return;
+        }
+        let folded = self.refresh().and_then(|()| {
+            self.stale = true;
+            let mut state = self.state;
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            self.memory.pending.fold(&transaction, &mut state)?;
+            transaction.commit()?;
+            self.stale = false;
+            Ok(state)
+        });
+        match folded {
+            Ok(state) => {
+                self.enter(state);
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the last commits are folded again");
+                }
+            }
+            Err(error) => {
+                let found = State::load(&self.connection).ok();
+                self.recover(found);
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(why = explain(&error), "the last commits can't be folded");
+                }
+            }
+        }
+    }
+
+    /// All up to here is committed.
+    fn enter(&mut self, state: State) {
+        if state.folded != self.state.folded {
+            self.memory.pending.forget(state.folded);
+        }
+        self.state = state;
+    }
+
+    /// After a write that failed: what there really is, if that can be told.
+    fn recover(&mut self, found: Option<State>) {
+        self.state = found.unwrap_or(self.state);
+        self.memory.arrivals.forget(self.state.arrived);
+        if let Err(error) = self.refresh() {
+            tracing::debug!(%error, "what was written can't be read");
+        }
+    }
+
+    /// Reads again what memory may have wrong.
+    fn refresh(&mut self) -> rusqlite::Result<()> {
+        if self.stale {
+            self.memory.keys.reload(&self.connection)?;
+            self.memory.pending.reload(&self.connection)?;
+            self.stale = false;
+        }
+        Ok(())
     }
 
     fn make_room(&mut self) -> Result<(), Failure> {
@@ -200,10 +282,7 @@ impl Writer {
 
     /// One transaction; what was refused stands at the place of its work.
     fn commit(&mut self, batch: &mut [Box<dyn Work>]) -> Result<(State, Vec<Option<Failure>>), Failure> {
-        if self.stale {
-            self.keys.reload(&self.connection).map_err(|error| not_written(&error))?;
-            self.stale = false;
-        }
+        self.refresh().map_err(|error| not_written(&error))?;
         // Until all of it is committed.
         self.stale = true;
         let mut state = self.state;
@@ -212,17 +291,18 @@ impl Writer {
         if batch.iter_mut().any(|work| work.carry_out(&transaction, &mut state).is_err()) {
             // A full disk may have ended it already.
             drop(transaction);
-            self.keys.reload(&self.connection).map_err(|error| not_written(&error))?;
+            self.memory.keys.reload(&self.connection).map_err(|error| not_written(&error))?;
             state = self.state;
             transaction = begin(&mut self.connection)?;
             for (work, refused) in batch.iter_mut().zip(&mut refused) {
-                *refused = apart(&mut transaction, &mut **work, &mut state, &self.keys)?;
+                *refused = apart(&mut transaction, &mut **work, &mut state, &self.memory.keys)?;
             }
         }
-        let spilt = self.keys.spill(&transaction, state.arrived).map_err(|error| not_written(&error))?;
+        let spilt =
+            self.memory.keys.spill(&transaction, state.arrived).map_err(|error| not_written(&error))?;
         transaction.commit().map_err(|error| Failure::Unknown(explain(&error)))?;
         if spilt {
-            self.keys.spilt();
+            self.memory.keys.spilt();
         }
         self.stale = false;
         Ok((state, refused))
