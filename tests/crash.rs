@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -91,24 +91,6 @@ fn serve(home: &Home) -> Server {
     home.serve(&["--max-running", "8"], &[("LOAD_TOKEN", "sesame")])
 }
 
-/// Waits until no accepted run is open, as long as there is progress.
-async fn come_to_rest(server: &Server) -> Vec<Value> {
-    let (mut before, mut since) = (0, Instant::now());
-    loop {
-        let runs = server.all_runs().await;
-        let ended = runs.iter().filter(|run| run["outcome"].is_string()).count();
-        if ended == runs.len() {
-            return runs;
-        }
-        if ended != before {
-            (before, since) = (ended, Instant::now());
-        }
-        let stands = since.elapsed() > STANDSTILL;
-        assert!(!stands, "{ended} of {} ended, the others never do:\n{}", runs.len(), server.said());
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
 fn check(answered: &BTreeSet<u64>, runs: &[Value], tally: &str) {
     let mut by_id: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
     for run in runs {
@@ -156,7 +138,8 @@ async fn every_answered_delivery_has_one_run_over_many_kills() {
     while let Some(ended) = senders.join_next().await {
         ended.unwrap();
     }
-    let runs = come_to_rest(&server).await;
+    let ended = |run: &Value| run["outcome"].is_string();
+    let runs = server.at_rest(STANDSTILL, ended, |run| usize::from(ended(run))).await;
     let answered = ledger.answered.lock().unwrap().clone();
     assert!(answered.len() > kills, "the load was too thin: {}", answered.len());
     check(&answered, &runs, &std::fs::read_to_string(tally).unwrap());

@@ -245,6 +245,40 @@ impl Server {
         }
     }
 
+    /// Waits until every run has ended and no other is to come, and gives them all. It fails once the sum of the steps
+    /// that they have gone has not changed for `standstill`.
+    pub async fn at_rest(
+        &self,
+        standstill: Duration,
+        ended: impl Fn(&Value) -> bool,
+        steps: impl Fn(&Value) -> usize,
+    ) -> Vec<Value> {
+        let (mut before, mut since) = (0, Instant::now());
+        loop {
+            let runs = self.all_runs().await;
+            // What was accepted last may not be decided yet.
+            if runs.iter().all(&ended)
+                && self.get("/api/v1/runs?limit=1").await["items"].get(0) == runs.first()
+            {
+                return runs;
+            }
+            let gone: usize = runs.iter().map(&steps).sum();
+            if gone != before {
+                (before, since) = (gone, Instant::now());
+            }
+            let open: Vec<_> = runs.iter().filter(|run| !ended(run)).collect();
+            assert!(
+                since.elapsed() < standstill,
+                "{} of {} stay open, after {gone} steps of all: {:#?}\n{}",
+                open.len(),
+                runs.len(),
+                &open[..open.len().min(3)],
+                self.said()
+            );
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     /// A figure of `/proc/PID/status`, for instance `VmRSS` in KiB.
     pub fn figure(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

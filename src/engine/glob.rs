@@ -70,8 +70,81 @@ impl Glob {
         if text.starts_with(&self.beginning) { self.walked(text) } else { 0 }
     }
 
+    /// Whether it matches; none where to tell that can cost more than one question may, or than is `left`, of which it
+    /// takes what it can cost.
+    fn ask(&self, text: &str, left: &mut u64) -> Option<bool> {
+        let cost = self.cost(text);
+        if cost > BUDGET || cost > *left {
+            return None;
+        }
+        *left -= cost;
+        Some(self.is_match(text))
+    }
+
     fn walked(&self, text: &str) -> u64 {
         self.per_byte.saturating_mul(text.len() as u64)
+    }
+}
+
+/// Texts, each plain or a glob, any of which may match.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AnyOf {
+    texts: Vec<String>,
+    /// Of these all that are more than plain texts, which are compared as such: often they are many, and ten thousand
+    /// triggers may each ask.
+    compiled: Vec<Glob>,
+}
+
+impl PartialEq for AnyOf {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts == other.texts
+    }
+}
+
+impl Eq for AnyOf {}
+
+impl AnyOf {
+    /// Adds one, and says what it holds of memory compiled, bytes; none for a plain text. An error says what is wrong
+    /// with it.
+    pub(super) fn add(&mut self, text: &str) -> Result<Option<usize>, String> {
+        let glob = if is_plain(text) { None } else { Some(Glob::compile(text)?) };
+        let size = glob.as_ref().map(Glob::size);
+        self.texts.push(text.to_owned());
+        self.compiled.extend(glob);
+        Ok(size)
+    }
+
+    /// As they are written.
+    pub(super) fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// What they hold of memory, bytes; plain texts not counted.
+    pub(super) fn size(&self) -> usize {
+        self.compiled.iter().map(Glob::size).sum()
+    }
+
+    /// Whether one of them matches; none, where there are none.
+    pub(super) fn is_match(&self, text: &str) -> bool {
+        let mut left = u64::MAX;
+        self.ask(text, &mut left) == Some(true)
+    }
+
+    /// The same, where all that is asked may cost no more than is `left`, of which it takes what this can cost. None,
+    /// where none matches that could be asked, and one could not.
+    pub(super) fn ask(&self, text: &str, left: &mut u64) -> Option<bool> {
+        if self.texts.iter().any(|own| own == text && is_plain(own)) {
+            return Some(true);
+        }
+        let mut told = Some(false);
+        for glob in &self.compiled {
+            match glob.ask(text, left) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => told = None,
+            }
+        }
+        told
     }
 }
 
@@ -137,5 +210,46 @@ mod tests {
         assert_eq!([glob.is_match(&name), glob.is_match(&text)], [true, false]);
         assert!(glob.cost(&name) <= BUDGET && glob.cost(&text) > BUDGET);
         assert_eq!(glob.cost(&text[1..]), 0);
+    }
+
+    fn any_of(texts: &[&str]) -> AnyOf {
+        let mut any = AnyOf::default();
+        for text in texts {
+            any.add(text).unwrap();
+        }
+        any
+    }
+
+    #[test]
+    fn any_of_several_matches_and_only_globs_are_counted() {
+        let any = any_of(&["a/b", "c/*", "{d}"]);
+        let matched = ["a/b", "c/x", "d", "c/*", "a/x", "{d}", ""].map(|text| any.is_match(text));
+        assert_eq!(matched, [true, true, true, true, false, false, false]);
+        assert!(!AnyOf::default().is_match(""), "there are none");
+        assert_eq!(any.texts(), ["a/b", "c/*", "{d}"]);
+        assert_eq!(any_of(&["a/b", "c"]).size(), 0);
+        let mut more = any;
+        let before = more.size();
+        assert_eq!(more.add("e"), Ok(None));
+        let added = more.add("e*").unwrap().unwrap();
+        assert!(added >= LEAST && more.size() == before + added, "{added} more than {before}");
+        assert!(more.add("[").is_err() && more.texts().len() == 5, "what is none is not added");
+    }
+
+    #[test]
+    fn what_several_may_cost_is_shared_and_a_match_needs_no_more_of_it() {
+        let any = any_of(&["a/**/x", "a/**/y", "a/plain"]);
+        let text = "a/bbbb/y";
+        let cost = |glob: &str| Glob::compile(glob).unwrap().cost(text);
+        let both = cost("a/**/x") + cost("a/**/y");
+        let ask = |text: &str, mut left: u64| (any.ask(text, &mut left), left);
+        assert_eq!(ask(text, both + 1), (Some(true), 1));
+        assert_eq!(ask(text, both - 1), (None, cost("a/**/y") - 1), "the second can't be asked any more");
+        assert_eq!(ask("a/bbbb/z", both), (Some(false), 0));
+        assert_eq!(ask("b", 0), (Some(false), 0), "its beginning tells");
+        assert_eq!(ask("a/plain", 0), (Some(true), 0));
+        let long = format!("a/{}", "b".repeat(25 << 20));
+        assert_eq!(ask(&long, u64::MAX), (None, u64::MAX), "one question may not cost that much");
+        assert!(!any.is_match(&long));
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::ids::RunId;
@@ -14,6 +15,8 @@ use crate::engine::render::Manifest;
 
 /// What manifests and params may have of memory that are on their way, KiB.
 const ROOM: usize = 2_048;
+/// What a value has of memory besides its texts and what is in it, bytes; as JSON it takes less.
+const EACH: usize = 32;
 
 /// See above.
 pub struct Ordered {
@@ -71,11 +74,22 @@ impl Room {
             return None;
         };
         // Both may be as long as what an event says.
-        let params: usize = run.params.values().map(|value| value.to_string().len()).sum();
+        let params: usize = run.params.iter().map(|(name, value)| name.len() + held(value)).sum();
         let wanted = u32::try_from((manifest.text().len() + params).div_ceil(1 << 10)).ok()?;
         let room = Arc::clone(&self.0).try_acquire_many_owned(wanted).ok()?;
         Some(Fresh { run: run.clone(), manifest: manifest.clone(), _room: room })
     }
+}
+
+/// About what a param has of memory, bytes; it is asked for each Job, so nothing is written for it.
+fn held(value: &Value) -> usize {
+    let inside: usize = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(held).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + held(value)).sum(),
+    };
+    EACH + inside
 }
 
 #[cfg(test)]
@@ -167,5 +181,43 @@ pub(super) mod tests {
         assert!(small.is_some());
         drop((first, small));
         assert!(room.fresh(&large(ROOM), &own).is_some());
+    }
+
+    #[test]
+    fn params_have_of_the_room_what_they_hold() {
+        let (own, room) = (id('a'), Room::default());
+        let large = |kib: usize| {
+            let (key, Some(Record::Run(mut run))) = run(&own) else { panic!("no run") };
+            run.params.insert("texts".to_owned(), json!([{"first": "x".repeat(kib << 10)}]));
+            written([(key, Some(Record::Run(run))), manifest(&own)])
+        };
+        assert!(room.fresh(&large(ROOM), &own).is_none(), "too large for all of it");
+        let first = room.fresh(&large(ROOM - 1), &own);
+        assert!(first.is_some());
+        assert!(room.fresh(&large(0), &own).is_none());
+        drop(first);
+        assert!(room.fresh(&large(0), &own).is_some());
+    }
+
+    #[test]
+    fn what_a_param_holds_is_no_less_than_its_json_but_for_what_is_escaped() {
+        for value in [
+            json!(null),
+            json!(false),
+            json!(u64::MAX),
+            json!(f64::MIN),
+            json!(""),
+            json!("é".repeat(1_000)),
+            json!([]),
+            json!([[1, [2]], [], vec![f64::MIN; 100], ["a", "b"]]),
+            json!({}),
+            json!({"": {"a name that is long": [true, {"x": f64::MIN, "y": null}]}}),
+        ] {
+            let (json, held) = (value.to_string().len(), held(&value));
+            assert!((json..=EACH * json).contains(&held), "{held} for {json}: {value}");
+        }
+        assert_eq!(held(&json!("x".repeat(1_000))), EACH + 1_000);
+        let escaped = json!("\"\n\\".repeat(1_000));
+        assert!(2 * held(&escaped) >= escaped.to_string().len(), "{}", held(&escaped));
     }
 }

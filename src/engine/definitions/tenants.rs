@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::clause::{Globs, Labels};
 use super::load::LoadedDocument;
 use crate::engine::address::{Address, Pattern};
+use crate::engine::glob::is_plain;
 use crate::engine::nats::subject::Subject;
 use crate::engine::watch::Kind;
 
@@ -182,6 +183,5 @@ impl Tenant<'_> {
 /// have no `/`, at which `*` stops.
 fn covers(granted: &Globs, glob: &str) -> bool {
     let mut texts = granted.texts().iter();
-    texts.any(|text| text == glob || text == "*" || text == "**")
-        || (Globs::is_literal(glob) && granted.matches(glob))
+    texts.any(|text| text == glob || text == "*" || text == "**") || (is_plain(glob) && granted.matches(glob))
 }

@@ -2,24 +2,17 @@
 
 use super::position::List;
 use crate::engine::definitions::config::AllowConfig;
-use crate::engine::glob::{Glob, is_plain};
+use crate::engine::glob::AnyOf;
 
 /// The compiled lists.
 #[derive(Debug)]
 pub(super) struct Allow {
-    images: Globs,
-    service_accounts: Globs,
-    secrets: Globs,
-    config_maps: Globs,
-    namespaces: Globs,
+    images: AnyOf,
+    service_accounts: AnyOf,
+    secrets: AnyOf,
+    config_maps: AnyOf,
+    namespaces: AnyOf,
     size: usize,
-}
-
-#[derive(Debug)]
-struct Globs {
-    texts: Vec<String>,
-    /// Of these all that are more than plain texts, which are compared as such: often they are many.
-    compiled: Vec<Glob>,
 }
 
 impl Allow {
@@ -44,7 +37,7 @@ impl Allow {
         self.size
     }
 
-    fn list(&self, list: List) -> &Globs {
+    fn list(&self, list: List) -> &AnyOf {
         match list {
             List::Images => &self.images,
             List::ServiceAccounts => &self.service_accounts,
@@ -56,17 +49,16 @@ impl Allow {
 
     /// Whether the list allows anything at all.
     pub(super) fn is_empty(&self, list: List) -> bool {
-        self.list(list).texts.is_empty()
+        self.list(list).texts().is_empty()
     }
 
     /// Checks a rendered value.
     pub(super) fn check(&self, list: List, value: &str) -> Result<(), String> {
         let globs = self.list(list);
-        let is_it = |text: &String| text == value && is_plain(text);
-        if globs.texts.iter().any(is_it) || globs.compiled.iter().any(|glob| glob.is_match(value)) {
+        if globs.is_match(value) {
             return Ok(());
         }
-        Err(format!("{value:?} is not allowed: allow.{} has {}", list.name(), globs.texts.join(", ")))
+        Err(format!("{value:?} is not allowed: allow.{} has {}", list.name(), globs.texts().join(", ")))
     }
 }
 
@@ -76,22 +68,15 @@ fn globs(
     most: usize,
     size: &mut usize,
     problems: &mut Vec<(String, String)>,
-) -> Globs {
-    let mut compiled = Vec::new();
+) -> AnyOf {
+    let mut any = AnyOf::default();
     for (index, text) in texts.iter().enumerate() {
         if *size > most {
             break;
         }
-        if is_plain(text) {
-            *size += text.len();
-        } else {
-            match Glob::compile(text) {
-                Ok(glob) => {
-                    *size += glob.size();
-                    compiled.push(glob);
-                }
-                Err(message) => problems.push((format!("{name}[{index}]"), message)),
-            }
+        match any.add(text) {
+            Ok(held) => *size += held.unwrap_or(text.len()),
+            Err(message) => problems.push((format!("{name}[{index}]"), message)),
         }
         if *size > most {
             let message = format!(
@@ -101,7 +86,7 @@ fn globs(
             problems.push((format!("{name}[{index}]"), message));
         }
     }
-    Globs { texts: texts.to_vec(), compiled }
+    any
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use crate::sources::append_all;
 use crate::store::inbox::Inbox;
 use crate::store::records::{Records, RecordsError};
 
-/// How much is taken at once, where it is there at once.
+/// How much is taken at once at most: what is there, and what comes before [`TOGETHER`] is over.
 const AT_ONCE: usize = 64;
 /// As many records are noted in one step: all of a kind may be gone at once.
 const MOST_NOTED: usize = 500;

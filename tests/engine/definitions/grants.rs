@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::sources::world;
 
-fn account() -> ServiceAccount {
-    ServiceAccount { namespace: "kickoff".to_owned(), name: "kickoff".to_owned() }
+fn account(namespace: &str, name: &str) -> ServiceAccount {
+    ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
 fn source(api_version: &str, kind: &str, more: &Value) -> Value {
@@ -25,11 +25,17 @@ fn sources() -> Value {
     ]})
 }
 
+/// What a server of these namespaces, or of all where there are none, needs for a trigger.
+fn needed(trigger: &Value, namespaces: &[&str]) -> String {
+    let snapshot = world("Deny", trigger);
+    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+    let namespaces: Vec<String> = namespaces.iter().map(|name| (*name).to_owned()).collect();
+    roles(&snapshot, &namespaces, &account("kickoff", "kickoff"))
+}
+
 #[test]
 fn a_server_of_all_namespaces_has_one_role() {
-    let snapshot = world("Deny", &sources());
-    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
-    insta::assert_snapshot!(roles(&snapshot, &[], &account()), @r#"
+    insta::assert_snapshot!(needed(&sources(), &[]), @r#"
     apiVersion: rbac.authorization.k8s.io/v1
     kind: ClusterRole
     metadata:
@@ -69,8 +75,7 @@ fn a_server_of_all_namespaces_has_one_role() {
 
 #[test]
 fn a_server_of_some_namespaces_has_a_role_in_each() {
-    let snapshot = world("Deny", &sources());
-    let text = roles(&snapshot, &["shop-eu".to_owned(), "bank".to_owned()], &account());
+    let text = needed(&sources(), &["shop-eu", "bank"]);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "# Nodes are in no namespace: a server of only some namespaces does not see them.");
     let found = |wanted: &str| lines.iter().filter(|line| line.trim() == wanted).count();
@@ -78,19 +83,19 @@ fn a_server_of_some_namespaces_has_a_role_in_each() {
     assert_eq!((found("resources: [deployments]"), found("resources: [widgets]")), (1, 2), "{text}");
     assert_eq!((found("namespace: \"shop-eu\""), found("namespace: \"bank\"")), (2, 2), "{text}");
     assert_eq!((found("resources: [nodes]"), found("kind: ClusterRole")), (0, 0), "{text}");
-    assert_eq!(Grants::of(&snapshot, Some("bank")).watched.len(), 2);
+    assert_eq!(Grants::of(&world("Deny", &sources()), Some("bank")).watched.len(), 2);
 }
 
 #[test]
 fn who_watches_nothing_needs_nothing() {
-    let snapshot = world("Deny", &json!({"sources": [{"schedule": {"cron": "0 0 * * *"}}]}));
-    assert_eq!(roles(&snapshot, &[], &account()), "# No trigger watches anything here.\n");
+    let nightly = json!({"sources": [{"schedule": {"cron": "0 0 * * *"}}]});
+    assert_eq!(needed(&nightly, &[]), "# No trigger watches anything here.\n");
 }
 
 #[test]
 fn of_another_server_its_own_lease_may_be_read_and_nothing_else() {
     let others = ["ci/nightly", "ci/kickoff", "ci/nightly"].map(|text| Instance::parse(text).unwrap());
-    insta::assert_snapshot!(instance_roles(&others, &account()), @r#"
+    insta::assert_snapshot!(instance_roles(&others, &account("kickoff", "kickoff")), @r#"
     apiVersion: rbac.authorization.k8s.io/v1
     kind: Role
     metadata:
@@ -122,8 +127,7 @@ fn of_another_server_its_own_lease_may_be_read_and_nothing_else() {
 fn several_servers_may_read_leases_in_one_namespace() {
     let others = [Instance::parse("ci/nightly").unwrap()];
     let names = |namespace: &str, name: &str| {
-        let account = ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() };
-        let text = instance_roles(&others, &account);
+        let text = instance_roles(&others, &account(namespace, name));
         let named = text.lines().filter_map(|line| line.trim().strip_prefix("name: kickoff-other-instances"));
         named.map(str::to_owned).collect::<Vec<_>>()
     };

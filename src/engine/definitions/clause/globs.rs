@@ -1,7 +1,7 @@
 //! Globs of clauses: any of a list may match.
 
 use super::cut;
-use crate::engine::glob::{Glob, is_plain};
+use crate::engine::glob::{AnyOf, is_plain};
 use crate::engine::pattern::BUDGET;
 
 /// Most that comparing all names of an event with the globs of a clause may cost, in nanoseconds of a usual machine.
@@ -9,11 +9,8 @@ use crate::engine::pattern::BUDGET;
 const MOST: u64 = 40 * BUDGET;
 
 /// Globs, any of which may match; `*` stops at `/`, `**` does not.
-#[derive(Debug, Clone, Default)]
-pub struct Globs {
-    texts: Vec<String>,
-    patterns: Vec<Pattern>,
-}
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Globs(AnyOf);
 
 /// What asking several texts came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,106 +23,61 @@ pub(super) enum Found<'a> {
     Unasked,
 }
 
-/// Ten thousand triggers may each ask: a plain text is compared as one.
-#[derive(Debug, Clone)]
-enum Pattern {
-    Plain(String),
-    Glob(Glob),
-}
-
-impl PartialEq for Globs {
-    fn eq(&self, other: &Self) -> bool {
-        self.texts == other.texts
-    }
-}
-
-impl Eq for Globs {}
-
 impl Globs {
     /// Compiles; every problem as (position, message).
     pub fn compile(texts: &[String]) -> Result<Self, Vec<(usize, String)>> {
-        let (mut problems, mut patterns) = (Vec::new(), Vec::new());
+        let (mut problems, mut any) = (Vec::new(), AnyOf::default());
         for (at, text) in texts.iter().enumerate() {
             if text.is_empty() {
                 problems.push((at, "is empty".to_owned()));
-                continue;
-            }
-            if is_plain(text) {
-                patterns.push(Pattern::Plain(text.clone()));
-                continue;
-            }
-            match Glob::compile(text) {
-                Ok(glob) => patterns.push(Pattern::Glob(glob)),
-                Err(message) => problems.push((at, message)),
+            } else if let Err(message) = any.add(text) {
+                problems.push((at, message));
             }
         }
-        if problems.is_empty() { Ok(Self { texts: texts.to_vec(), patterns }) } else { Err(problems) }
+        if problems.is_empty() { Ok(Self(any)) } else { Err(problems) }
     }
 
     /// As they are written.
     pub fn texts(&self) -> &[String] {
-        &self.texts
+        self.0.texts()
     }
 
     /// What they hold of memory, bytes; plain texts not counted.
     pub(in crate::engine::definitions) fn size(&self) -> usize {
-        let of = |pattern: &Pattern| match pattern {
-            Pattern::Plain(_) => 0,
-            Pattern::Glob(glob) => glob.size(),
-        };
-        self.patterns.iter().map(of).sum()
+        self.0.size()
     }
 
     /// The texts, where each matches only itself.
     pub fn literals(&self) -> Option<&[String]> {
-        (!self.texts.is_empty() && self.texts.iter().all(|text| is_plain(text))).then_some(&self.texts[..])
-    }
-
-    /// Whether a text matches itself alone.
-    pub(in crate::engine::definitions) fn is_literal(text: &str) -> bool {
-        is_plain(text)
+        let texts = self.texts();
+        (!texts.is_empty() && texts.iter().all(|text| is_plain(text))).then_some(texts)
     }
 
     pub(super) fn any(&self) -> bool {
-        self.texts.is_empty()
+        self.texts().is_empty()
     }
 
     /// Whether one of them matches; none, where there are none.
     pub(in crate::engine::definitions) fn matches(&self, text: &str) -> bool {
-        self.patterns.iter().any(|pattern| match pattern {
-            Pattern::Plain(plain) => plain == text,
-            Pattern::Glob(glob) => glob.is_match(text),
-        })
+        self.0.is_match(text)
     }
 
     /// The first of these texts that one of them matches. Each is asked as long as that can't take too long, one alone
     /// or all together; it is a bound, the same on each machine.
     pub(super) fn find<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Found<'a> {
-        let (mut spent, mut found) = (0_u64, Found::Nothing);
+        let (mut left, mut found) = (MOST, Found::Nothing);
         for text in texts {
-            for pattern in &self.patterns {
-                let matches = match pattern {
-                    Pattern::Plain(plain) => plain == text,
-                    Pattern::Glob(glob) => {
-                        let cost = glob.cost(text);
-                        if cost > BUDGET || spent.saturating_add(cost) > MOST {
-                            found = Found::Unasked;
-                            continue;
-                        }
-                        spent += cost;
-                        glob.is_match(text)
-                    }
-                };
-                if matches {
-                    return Found::Match(text);
-                }
+            match self.0.ask(text, &mut left) {
+                Some(true) => return Found::Match(text),
+                Some(false) => {}
+                None => found = Found::Unasked,
             }
         }
         found
     }
 
     pub(super) fn wanted(&self) -> String {
-        self.texts.join(" or ")
+        self.texts().join(" or ")
     }
 }
 
