@@ -275,7 +275,8 @@ impl Server {
                 &open[..open.len().min(3)],
                 self.said()
             );
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            // To list thousands takes its part of the machine, on which they are to end.
+            tokio::time::sleep(Duration::from_millis(500 + runs.len() as u64)).await;
         }
     }
 

@@ -18,6 +18,7 @@ pub(in crate::store) mod pending;
 pub(in crate::store) mod readers;
 mod records;
 mod syncer;
+mod transaction;
 mod writer;
 
 use std::path::Path;
@@ -116,9 +117,10 @@ impl SqliteStore {
         let pending = Pending::load(&opened.connection).map_err(damaged)?;
         let page_size = page_size(&opened.connection).map_err(damaged)?;
         let no_thread = |source| OpenError::Folder { folder: dir.to_owned(), source };
-        let (database, copier) = (opened.database, opened.copier);
+        let (database, copier, mut connection) = (opened.database, opened.copier, opened.connection);
         let checkpointer = Checkpointer::start(copier, Arc::clone(&database), options.log);
         let checkpointer = checkpointer.map_err(no_thread)?;
+        checkpointer.follow(&mut connection).map_err(damaged)?;
         let news = News::from(state);
         let (arrived, trouble) = (news.arrived(), news.trouble());
         let readers = Readers::new(path, Arc::clone(&database));
@@ -127,7 +129,7 @@ impl SqliteStore {
         let arrivals = Arrivals::after(state.arrived);
         let arriving = arrivals.reader();
         let writer = Writer::new(
-            opened.connection,
+            connection,
             database,
             checkpointer,
             syncer,
@@ -137,7 +139,6 @@ impl SqliteStore {
         let thread = WriterThread::start(writer, options.queue).map_err(no_thread)?;
         let folded = Folded::new(readers.clone(), pending.clone(), &thread.queue);
         let history = History::new(folded.clone(), revision, recent);
-        let (folder, lock) = (opened.folder, opened.lock);
         let inner = Inner {
             options,
             thread,
@@ -149,9 +150,9 @@ impl SqliteStore {
             arrived,
             trouble,
             history,
-            folder,
+            folder: opened.folder,
             page_size,
-            _lock: lock,
+            _lock: opened.lock,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

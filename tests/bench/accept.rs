@@ -64,7 +64,7 @@ impl Inbox for Nothing {
 }
 
 /// An inbox that writes what comes to a file, syncs it, and knows nothing of it afterwards: the least that being
-/// durable costs, whatever the store. One thread writes and syncs all that waits.
+/// durable costs, whatever the store. One thread writes all that waits, another one syncs it and answers meanwhile.
 struct Log(mpsc::Sender<Waiting>);
 
 type Waiting = (Vec<Event>, oneshot::Sender<()>);
@@ -73,6 +73,16 @@ impl Log {
     fn new(folder: &Path) -> Self {
         let (queue, mut waiting) = mpsc::channel::<Waiting>(1024);
         let mut file = File::create(folder.join("log")).unwrap();
+        let log = file.try_clone().unwrap();
+        let (written, batches) = std::sync::mpsc::sync_channel::<Vec<Waiting>>(0);
+        std::thread::spawn(move || {
+            while let Ok(batch) = batches.recv() {
+                log.sync_data().unwrap();
+                for (_, told) in batch {
+                    told.send(()).unwrap();
+                }
+            }
+        });
         std::thread::spawn(move || {
             let mut text = Vec::new();
             while let Some(first) = waiting.blocking_recv() {
@@ -86,10 +96,7 @@ impl Log {
                     text.extend_from_slice(&event.body);
                 }
                 file.write_all(&text).unwrap();
-                file.sync_data().unwrap();
-                for (_, told) in batch {
-                    told.send(()).unwrap();
-                }
+                written.send(batch).unwrap();
             }
         });
         Self(queue)

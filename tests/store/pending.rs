@@ -96,9 +96,8 @@ fn story(id: &str, position: u64) -> Vec<Vec<Write>> {
 async fn however_many_are_folded_at_once_the_tables_are_the_same() {
     let mut random = fastrand::Rng::with_seed(11);
     for round in 0..30 {
-        let mut stories: Vec<_> =
-            ["a", "b", "c", "d"].iter().zip(1..).map(|(id, at)| story(id, at)).collect();
-        for story in &mut stories {
+        let mut left: Vec<_> = ["a", "b", "c", "d"].iter().zip(1..).map(|(id, at)| story(id, at)).collect();
+        for story in &mut left {
             story.truncate(random.usize(1..=story.len()));
             story.reverse();
         }
@@ -109,8 +108,8 @@ async fn however_many_are_folded_at_once_the_tables_are_the_same() {
             fences.push(store.lead("test").await.unwrap());
         }
         loop {
-            random.shuffle(&mut stories);
-            let Some(writes) = stories.iter_mut().find_map(Vec::pop) else { break };
+            random.shuffle(&mut left);
+            let Some(writes) = left.iter_mut().find_map(Vec::pop) else { break };
             for (store, fence) in stores.iter().zip(&fences) {
                 store.commit(fence, writes.clone().into()).await.unwrap();
             }

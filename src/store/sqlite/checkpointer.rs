@@ -14,13 +14,16 @@
 //! open makes anew from the log, and copies again. `SQLite` before 3.51.3 could damage a database where a
 //! checkpoint began while another connection started the log anew; ours is bundled, and compares salts.
 
+use std::ffi::c_int;
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 
 /// What a frame of the log has beside its page (`SQLite` file format, 4.1), bytes.
 const FRAME_HEADER: u64 = 24;
@@ -60,6 +63,8 @@ impl Default for LogSizes {
 pub(super) struct Checkpointer {
     sizes: LogSizes,
     frame: u64,
+    /// How many pages the log had after the last commit.
+    pages: Arc<AtomicU64>,
     tried: Tried,
     /// Nothing is written before the log was started anew.
     full: bool,
@@ -78,12 +83,29 @@ impl Checkpointer {
         let (wanted, asked) = sync_channel(1);
         let thread = std::thread::Builder::new().name("store-copier".to_owned());
         let handle = Some(thread.spawn(move || copier.run(&asked))?);
-        Ok(Self { sizes, frame, tried: Tried::default(), full: false, turn, wanted: Some(wanted), handle })
+        let (pages, tried, wanted) = (Arc::default(), Tried::default(), Some(wanted));
+        Ok(Self { sizes, frame, pages, tried, full: false, turn, wanted, handle })
+    }
+
+    /// Counts what the connection of the writer adds to the log.
+    pub(super) fn follow(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+        let pages = Arc::clone(&self.pages);
+        connection.wal_hook(Some(move |_: &mut Wal, count: c_int| {
+            pages.store(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))
     }
 
     /// What has to be done about the log after a batch, which is answered already.
     pub(super) fn tend(&mut self, connection: &Connection) {
-        let length = match Length::of(connection, self.frame) {
+        let all = self.pages.load(Ordering::Relaxed) * self.frame;
+        // To ask how much is copied takes as long as a small commit.
+        let length = if all < self.sizes.copied {
+            Ok(Length { all, copied: 0 })
+        } else {
+            Length::of(connection, self.frame)
+        };
+        let length = match length {
             Ok(length) => length,
             Err(error) => {
                 tracing::debug!(%error, "the length of the log of writes can't be read");

@@ -3,7 +3,8 @@
 //! Records and history are two dozen b-trees, and a commit touches most of them: to write a page of each, twice, is
 //! most of what a commit costs, and whoever waits for it waits for that. So a commit is one row of `pending`, which
 //! is all that makes it durable; and many are brought to the other tables together, in one transaction that also
-//! deletes them here. What a later commit has written anew by then is left out.
+//! deletes them here. What a later commit has written anew by then is left out. A batch that is large goes to the
+//! other tables at once.
 //!
 //! That is done before anybody reads records or history, so nobody sees a table that is behind ([`Folded`]); before
 //! there are too many; and before the store is closed. A record that is asked for by its key is found here.
@@ -29,9 +30,12 @@ use crate::store::history::fold;
 
 /// From so many writes on they are folded, or so many bytes of them.
 const WRITES: usize = 512;
-const BYTES: usize = 1 << 20;
+const BYTES: usize = 512 << 10;
 /// Times as many are refused.
 const FULL: usize = 4;
+/// A batch of so many writes goes to all tables at once: it gains less by being folded with others than it costs to
+/// write it once more.
+const MANY: usize = 128;
 
 /// The writes of one commit, and their text.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ impl Logged {
             text.push(b',');
             let from = text.len();
             serde_json::to_writer(&mut text, &write.value).map_err(failed)?;
-            let value = write.value.is_some().then(|| from..text.len());
+            let value = write.value.is_some().then_some(from..text.len());
             text.push(b']');
             rows.push(Row { key, value });
         }
@@ -91,12 +95,6 @@ impl Logged {
 
     pub(super) fn writes(&self) -> &[Write] {
         &self.writes
-    }
-
-    /// Its row, which makes it durable with the transaction.
-    pub(super) fn insert(&self, connection: &Connection, revision: u64) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO pending (revision, writes) VALUES (?1, ?2)";
-        connection.prepare_cached(sql)?.execute((number(revision), &self.text)).map(|_| ())
     }
 
     fn each(&self) -> impl DoubleEndedIterator<Item = (&Write, &str, Option<&str>)> {
@@ -157,6 +155,11 @@ impl Pending {
         Ok(())
     }
 
+    /// Whether a batch of so many writes goes to all tables at once.
+    pub(super) fn is_many(writes: usize) -> bool {
+        writes >= MANY
+    }
+
     /// It is committed.
     pub(super) fn learn(&self, revision: u64, logged: Arc<Logged>) {
         self.lock().push(revision, logged);
@@ -205,10 +208,30 @@ impl Pending {
         Ok(())
     }
 
-    /// Before another commit: where there are too many, they have to be folded first.
-    pub(super) fn make_room(&self, connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
-        let full = self.lock().are_many(FULL);
-        if full { self.fold(connection, state) } else { Ok(()) }
+    /// Writes a commit, and gives it the next revision.
+    pub(super) fn write(
+        &self,
+        connection: &Connection,
+        state: &mut State,
+        logged: &Logged,
+    ) -> rusqlite::Result<u64> {
+        let revision = state.revision + 1;
+        if state.at_once || self.lock().are_many(FULL) {
+            self.fold(connection, state)?;
+        }
+        if state.at_once {
+            for (write, key, value) in logged.each() {
+                put(connection, key, value)?;
+                fold::apply(connection, write, value)?;
+            }
+            connection.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(revision)])?;
+            state.folded = revision;
+        } else {
+            let sql = "INSERT INTO pending (revision, writes) VALUES (?1, ?2)";
+            connection.prepare_cached(sql)?.execute((number(revision), &logged.text))?;
+        }
+        state.revision = revision;
+        Ok(revision)
     }
 
     fn lock(&self) -> MutexGuard<'_, Commits> {

@@ -170,10 +170,7 @@ impl Work for Commit {
             self.revision = Err(CommitError::Fenced(state.term));
             return Ok(());
         }
-        self.pending.make_room(connection, state)?;
-        state.revision += 1;
-        self.revision = Ok(state.revision);
-        self.logged.insert(connection, state.revision)?;
+        self.revision = Ok(self.pending.write(connection, state, &self.logged)?);
         self.removed.clear();
         for write in self.logged.writes() {
             if let (Key::Event(event), None) = (&write.key, &write.value)
@@ -185,6 +182,10 @@ impl Work for Commit {
             }
         }
         Ok(())
+    }
+
+    fn writes(&self) -> usize {
+        self.logged.writes().len()
     }
 
     fn take_removed(&mut self) -> BTreeSet<u64> {

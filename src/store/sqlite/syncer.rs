@@ -19,7 +19,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use tokio::sync::watch;
@@ -166,6 +166,15 @@ impl Syncer {
         Ok(Self { batches: Some(batches), handle: Some(handle) })
     }
 
+    /// Hands a batch over if the one before it is on disk; gives it back if not, or if the thread has ended.
+    pub(super) fn offer(&self, written: Written) -> Option<Written> {
+        let Some(batches) = &self.batches else { return Some(written) };
+        match batches.try_send(written) {
+            Ok(()) => None,
+            Err(TrySendError::Full(written) | TrySendError::Disconnected(written)) => Some(written),
+        }
+    }
+
     /// Hands a batch over, as soon as the one before it is on disk. False: the thread has ended, and the
     /// batch is answered.
     pub(super) fn hand(&self, written: Written) -> bool {
@@ -232,7 +241,7 @@ mod tests {
         let work = || Box::new(Told(told.clone())) as Box<dyn Work>;
         let waiting = outcomes.into_iter().map(|outcome| (work(), outcome)).collect();
         Written::Logged {
-            state: State { term: 0, revision: 0, folded: 0, arrived },
+            state: State { term: 0, revision: 0, folded: 0, at_once: false, arrived },
             changes: Vec::new(),
             waiting,
         }
@@ -244,7 +253,7 @@ mod tests {
 
     #[test]
     fn what_is_on_disk_is_told_and_answered() {
-        let news = News::from(State { term: 0, revision: 0, folded: 0, arrived: 6 });
+        let news = News::from(State { term: 0, revision: 0, folded: 0, at_once: false, arrived: 6 });
         let (arrived, trouble) = (news.arrived(), news.trouble());
         let syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
         let (told, answers) = channel();
@@ -256,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_synced_is_told_to_nobody_and_is_the_end() {
-        let news = News::from(State { term: 0, revision: 0, folded: 0, arrived: 6 });
+        let news = News::from(State { term: 0, revision: 0, folded: 0, at_once: false, arrived: 6 });
         let (arrived, trouble) = (news.arrived(), news.trouble());
         // Nothing that can be synced.
         let syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();

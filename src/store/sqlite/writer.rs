@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
 
 use super::arrivals::Arrivals;
@@ -21,6 +21,7 @@ use super::checkpointer::{Checkpointer, RoomError};
 use super::keys::Keys;
 use super::pending::{Logged, Pending};
 use super::syncer::{Syncer, Written};
+use super::transaction::Transaction;
 use crate::store::history::changes::Row;
 use crate::store::inbox::Stored;
 
@@ -34,6 +35,11 @@ pub(super) trait Work: Send {
 
     /// Writes it. An error undoes this work alone. May be asked again, after all was undone.
     fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()>;
+
+    /// How many records it writes.
+    fn writes(&self) -> usize {
+        0
+    }
 
     /// The writes that it committed, and as which revision; asked once it is committed.
     fn logged(&self) -> Option<(u64, Arc<Logged>)> {
@@ -107,6 +113,8 @@ pub(super) struct State {
     pub(super) revision: u64,
     /// How many of these are in the tables of records and history: see [`Pending`].
     pub(super) folded: u64,
+    /// Whether commits go to these tables at once.
+    pub(super) at_once: bool,
     /// The newest position of the inbox.
     pub(super) arrived: u64,
 }
@@ -118,7 +126,13 @@ impl State {
                    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0) FROM state";
         connection.query_row(sql, [], |row| {
             let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-            Ok(Self { term: number(0)?, revision: number(1)?, folded: number(2)?, arrived: number(3)? })
+            Ok(Self {
+                term: number(0)?,
+                revision: number(1)?,
+                folded: number(2)?,
+                at_once: false,
+                arrived: number(3)?,
+            })
         })
     }
 }
@@ -131,6 +145,13 @@ pub(super) struct Memory {
     pub(super) pending: Pending,
     /// The newest events of the inbox.
     pub(super) arrivals: Arrivals,
+}
+
+/// What a batch changed in the inbox.
+#[derive(Default)]
+struct Inbox {
+    arrived: Vec<Stored>,
+    removed: BTreeSet<u64>,
 }
 
 /// The writer: its connection, and who goes on with what it wrote.
@@ -160,15 +181,27 @@ impl Writer {
         state: State,
         memory: Memory,
     ) -> Self {
-        let (stale, failing) = (false, false);
-        Self { syncer, checkpointer, connection, state, memory, stale, failing, _database: database }
+        Self {
+            syncer,
+            checkpointer,
+            connection,
+            state,
+            memory,
+            stale: false,
+            failing: false,
+            _database: database,
+        }
     }
 
     /// Writes what comes until nobody can send any more, or nothing can be brought to disk any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
         while let Some(first) = queue.blocking_recv() {
-            let written = self.write(take_waiting(first, &mut queue));
-            if !self.syncer.hand(written) {
+            let (written, inbox) = self.write(take_waiting(first, &mut queue));
+            // Whoever is told of events runs at once, often on this very processor: the disk should be at work by then.
+            let left = self.syncer.offer(written);
+            self.memory.arrivals.learn(inbox.arrived);
+            self.memory.arrivals.remove(&inbox.removed);
+            if left.is_some_and(|written| !self.syncer.hand(written)) {
                 return;
             }
             if self.memory.pending.are_many() {
@@ -179,26 +212,29 @@ impl Writer {
         self.fold();
     }
 
-    fn write(&mut self, mut batch: Vec<Box<dyn Work>>) -> Written {
+    fn write(&mut self, mut batch: Vec<Box<dyn Work>>) -> (Written, Inbox) {
         match self.make_room().and_then(|()| self.commit(&mut batch)) {
             Ok((state, refused)) => {
                 self.enter(state);
-                let mut changes = Vec::new();
+                let (mut changes, mut inbox) = (Vec::new(), Inbox::default());
                 let written = batch.iter_mut().zip(&refused).filter(|(_, refused)| refused.is_none());
                 for (work, _) in written {
-                    self.memory.arrivals.learn(work.take_arrived());
-                    self.memory.arrivals.remove(&work.take_removed());
+                    inbox.arrived.extend(work.take_arrived());
+                    inbox.removed.extend(work.take_removed());
                     if let Some((revision, logged)) = work.logged() {
                         let rows: Vec<Row> = logged.writes().iter().filter_map(Row::of).collect();
                         changes.extend((!rows.is_empty()).then_some((revision, rows)));
-                        self.memory.pending.learn(revision, logged);
+                        if revision > state.folded {
+                            self.memory.pending.learn(revision, logged);
+                        }
                     }
                 }
                 if refused.iter().any(Option::is_some) || batch.iter().any(|work| work.checkpoints()) {
                     self.checkpointer.copy(&self.connection);
                 }
                 let outcomes = refused.into_iter().map(|refused| refused.map_or(Ok(()), Err));
-                Written::Logged { state, changes, waiting: batch.into_iter().zip(outcomes).collect() }
+                let waiting = batch.into_iter().zip(outcomes).collect();
+                (Written::Logged { state, changes, waiting }, inbox)
             }
             Err(failure) => {
                 let found = match failure {
@@ -208,7 +244,7 @@ impl Writer {
                 self.recover(found);
                 // Wins room in a log that is full.
                 self.checkpointer.copy(&self.connection);
-                Written::Failed { failure, found, batch }
+                (Written::Failed { failure, found, batch }, Inbox::default())
             }
         }
     }
@@ -222,7 +258,7 @@ impl Writer {
         let folded = self.refresh().and_then(|()| {
             self.stale = true;
             let mut state = self.state;
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = Transaction::begin(&mut self.connection)?;
             self.memory.pending.fold(&transaction, &mut state)?;
             transaction.commit()?;
             self.stale = false;
@@ -285,14 +321,16 @@ impl Writer {
         self.refresh().map_err(|error| not_written(&error))?;
         // Until all of it is committed.
         self.stale = true;
-        let mut state = self.state;
+        let at_once = Pending::is_many(batch.iter().map(|work| work.writes()).sum());
+        let before = State { at_once, ..self.state };
+        let mut state = before;
         let mut transaction = begin(&mut self.connection)?;
         let mut refused = vec![None; batch.len()];
         if batch.iter_mut().any(|work| work.carry_out(&transaction, &mut state).is_err()) {
             // A full disk may have ended it already.
             drop(transaction);
             self.memory.keys.reload(&self.connection).map_err(|error| not_written(&error))?;
-            state = self.state;
+            state = before;
             transaction = begin(&mut self.connection)?;
             for (work, refused) in batch.iter_mut().zip(&mut refused) {
                 *refused = apart(&mut transaction, &mut **work, &mut state, &self.memory.keys)?;
@@ -310,7 +348,7 @@ impl Writer {
 }
 
 fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Failure> {
-    connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|error| not_written(&error))
+    Transaction::begin(connection).map_err(|error| not_written(&error))
 }
 
 /// Carries out work in a savepoint, and gives why it was refused. An error: the transaction is lost, so
