@@ -1,6 +1,6 @@
 //! From writes to rows.
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension as _, named_params};
 
 use crate::engine::machine::{EventRecord, Firing, Key, Record, Run, Write};
 use crate::engine::verdict::Outcome;
@@ -121,8 +121,10 @@ fn delete_run(connection: &Connection, id: &str) -> rusqlite::Result<()> {
 }
 
 fn delete_event(connection: &Connection, key: &str) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM decisions WHERE position = (SELECT position FROM events WHERE key = ?1)";
-    connection.prepare_cached(sql)?.execute([key])?;
-    connection.prepare_cached("DELETE FROM events WHERE key = ?1")?.execute([key])?;
+    let mut find = connection.prepare_cached("SELECT position FROM events WHERE key = ?1")?;
+    // Most are new.
+    let Some(position) = find.query_row([key], |row| row.get::<_, i64>(0)).optional()? else { return Ok(()) };
+    connection.prepare_cached("DELETE FROM decisions WHERE position = ?1")?.execute([position])?;
+    connection.prepare_cached("DELETE FROM events WHERE position = ?1")?.execute([position])?;
     Ok(())
 }

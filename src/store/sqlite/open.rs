@@ -261,8 +261,8 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     })
 }
 
-/// The page cache stays small, since the system caches the file too, and bodies pass through once. No
-/// commit is synced here: [`open`] syncs what is there then, and after that the syncer what is committed. The
+/// The page cache stays small, since the system caches the file too, and bodies pass through once; it holds what a
+/// large commit changes, or that would be written before its end and read again. No commit is synced here: [`open`] syncs what is there then, and after that the syncer what is committed. The
 /// log of writes is copied by the checkpointer, never within a commit; once it is started anew, its file
 /// keeps up to 16 MiB.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
@@ -270,7 +270,7 @@ fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = NORMAL;
-         PRAGMA cache_size = -2048;
+         PRAGMA cache_size = -4096;
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;
          PRAGMA wal_autocheckpoint = 0;
