@@ -36,7 +36,7 @@ pub use self::checkpointer::LogSizes;
 use self::keys::Keys;
 use self::lock::Lock;
 pub use self::open::OpenError;
-use self::pending::{Folded, Pending};
+use self::pending::{Folded, Pending, Said};
 use self::readers::{ReadError, Readers};
 use self::syncer::{News, Syncer};
 use self::writer::{Memory, Reply, State, Work, Writer};
@@ -281,15 +281,23 @@ impl Records for SqliteStore {
     }
 
     async fn scan(&self, prefix: &str) -> Result<Vec<(Key, Record)>, RecordsError> {
-        if let Some(found) = self.inner.pending.get(prefix) {
-            return Ok(vec![found]);
-        }
-        let prefix = prefix.to_owned();
-        let found = self.inner.folded.with(move |connection| records::scan(connection, &prefix)).await;
-        found.map_err(|error| match error {
+        let unread = |error| match error {
             ReadError::Corrupt { what, message } => RecordsError::Corrupt { key: what, message },
             other => RecordsError::Unavailable(other.to_string()),
-        })
+        };
+        let (key, whole) = (prefix.to_owned(), prefix.to_owned());
+        match self.inner.pending.get(prefix) {
+            Said::There(record) => return Ok(vec![record]),
+            Said::Gone => {}
+            Said::Nothing => {
+                let get = move |connection: &rusqlite::Connection| records::get(connection, &key);
+                if let Some(record) = self.inner.readers.with(get).await.map_err(unread)? {
+                    return Ok(vec![record]);
+                }
+            }
+        }
+        let scan = move |connection: &rusqlite::Connection| records::scan(connection, &whole);
+        self.inner.folded.with(scan).await.map_err(unread)
     }
 }
 

@@ -146,6 +146,11 @@ async fn a_commit_is_one_row_until_somebody_reads() {
     assert_eq!(["pending", "records", "runs"].map(|table| count(dir.path(), table)), [0, 2, 1]);
     store.commit(&fence, [Write::delete(Key::Cursor)].into()).await.unwrap();
     assert_eq!(store.scan("cursor").await.unwrap(), [], "deleted, and not folded yet");
+    assert_eq!(["pending", "records"].map(|table| count(dir.path(), table)), [0, 1]);
+    store.commit(&fence, [cursor(4)].into()).await.unwrap();
+    let other = Key::RunOpen(run_id("a", "0")).to_string();
+    assert_eq!(store.scan(&other).await.unwrap().len(), 1, "of which nothing is pending");
+    assert_eq!(count(dir.path(), "pending"), 1, "nothing had to be folded for it");
 
     let history = store.history();
     store.commit(&fence, [cursor(3), put_run(run("b", 2, 0))].into()).await.unwrap();
@@ -153,10 +158,10 @@ async fn a_commit_is_one_row_until_somebody_reads() {
     drop(store);
     assert_eq!(count(dir.path(), "pending"), 0, "a store that is closed leaves nothing to be done");
     assert!(history.run(&run_id("b", "0")).await.unwrap().is_some());
-    assert_eq!(count(killed.path(), "pending"), 1);
+    assert_eq!(count(killed.path(), "pending"), 2);
     let store = open(killed.path());
     assert!(store.history().run(&run_id("b", "0")).await.unwrap().is_some());
-    assert_eq!(*store.history().changes().borrow(), 4);
+    assert_eq!(*store.history().changes().borrow(), 5);
     assert_eq!(store.scan("cursor").await.unwrap(), [(Key::Cursor, Record::Cursor(3))]);
 }
 

@@ -7,7 +7,7 @@
 //! other tables at once.
 //!
 //! That is done before anybody reads records or history, so nobody sees a table that is behind ([`Folded`]); before
-//! there are too many; and before the store is closed. A record that is asked for by its key is found here.
+//! there are too many; and before the store is closed. A record that is asked for by its key is found without that.
 //!
 //! If we die before a fold is committed, it is done again by the next start, from the table; after it, the rows are
 //! gone with it. A fold that fails, for instance because the disk is full, is tried again: meanwhile commits
@@ -33,8 +33,8 @@ const WRITES: usize = 512;
 const BYTES: usize = 512 << 10;
 /// Times as many are refused.
 const FULL: usize = 4;
-/// A batch of so many writes goes to all tables at once: it gains less by being folded with others than it costs to
-/// write it once more.
+/// A batch of so many writes, or of so many bytes as above, goes to all tables at once: it gains less by being folded
+/// with others than it costs to write it once more.
 const MANY: usize = 128;
 
 /// The writes of one commit, and their text.
@@ -105,6 +105,16 @@ impl Logged {
     }
 }
 
+/// What is pending about a key.
+pub(super) enum Said {
+    /// This was put under it last.
+    There((Key, Record)),
+    /// It was deleted.
+    Gone,
+    /// Nothing: the table is right about it.
+    Nothing,
+}
+
 /// Those of one store. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pending(Arc<Mutex<Commits>>);
@@ -155,9 +165,9 @@ impl Pending {
         Ok(())
     }
 
-    /// Whether a batch of so many writes goes to all tables at once.
-    pub(super) fn is_many(writes: usize) -> bool {
-        writes >= MANY
+    /// Whether a batch of so many writes, of so many bytes, goes to all tables at once.
+    pub(super) fn is_large(writes: usize, bytes: usize) -> bool {
+        writes >= MANY || bytes >= BYTES
     }
 
     /// It is committed.
@@ -184,12 +194,14 @@ impl Pending {
         self.lock().are_many(1)
     }
 
-    /// What was put last under `key`, if it is among these.
-    pub(super) fn get(&self, key: &str) -> Option<(Key, Record)> {
+    /// What these say of `key`.
+    pub(super) fn get(&self, key: &str) -> Said {
         let commits = self.lock();
         let mut newest_first = commits.all.iter().rev().flat_map(|(_, logged)| logged.each().rev());
-        let (write, ..) = newest_first.find(|(_, found, _)| *found == key)?;
-        Some((write.key.clone(), write.value.clone()?))
+        let Some((write, ..)) = newest_first.find(|(_, found, _)| *found == key) else {
+            return Said::Nothing;
+        };
+        write.value.as_ref().map_or(Said::Gone, |record| Said::There((write.key.clone(), record.clone())))
     }
 
     /// Brings those after `state.folded` to the other tables.

@@ -207,12 +207,17 @@ impl Work for Commit {
     }
 }
 
+/// The record of this very key.
+pub(super) fn get(connection: &Connection, key: &str) -> Result<Option<(Key, Record)>, ReadError> {
+    let mut get = connection.prepare_cached("SELECT value FROM records WHERE key = ?1")?;
+    let value = get.query_row([key], |row| row.get::<_, String>(0)).optional()?;
+    value.map(|value| decode(key, &value)).transpose()
+}
+
 /// The record of this very key, or else all whose key starts with `prefix`, in order of keys.
 pub(super) fn scan(connection: &Connection, prefix: &str) -> Result<Vec<(Key, Record)>, ReadError> {
-    let mut get = connection.prepare_cached("SELECT key, value FROM records WHERE key = ?1")?;
-    let pair = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-    if let Some((key, value)) = get.query_row([prefix], pair).optional()? {
-        return Ok(vec![decode(&key, &value)?]);
+    if let Some(found) = get(connection, prefix)? {
+        return Ok(vec![found]);
     }
     let sql = "SELECT key, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key";
     let mut range = connection.prepare_cached(sql)?;

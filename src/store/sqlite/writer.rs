@@ -321,8 +321,10 @@ impl Writer {
         self.refresh().map_err(|error| not_written(&error))?;
         // Until all of it is committed.
         self.stale = true;
-        let at_once = Pending::is_many(batch.iter().map(|work| work.writes()).sum());
-        let before = State { at_once, ..self.state };
+        let commits = batch.iter().filter(|work| work.writes() > 0);
+        let (writes, bytes) =
+            commits.fold((0, 0), |(writes, bytes), work| (writes + work.writes(), bytes + work.bytes()));
+        let before = State { at_once: Pending::is_large(writes, bytes), ..self.state };
         let mut state = before;
         let mut transaction = begin(&mut self.connection)?;
         let mut refused = vec![None; batch.len()];
