@@ -12,6 +12,7 @@ mod lists;
 mod retention;
 mod summary;
 
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -180,7 +181,9 @@ impl History {
     }
 
     async fn one<T: lists::Row>(&self, sql: &'static str, id: &str) -> Result<Option<T>, HistoryError> {
-        Ok(self.all(sql, id).await?.into_iter().next())
+        let wanted = id.to_owned();
+        let read = move |connection: &Connection| Ok(lists::select(connection, sql, [wanted])?.pop());
+        Ok(self.readers.one(|write| T::written(write, id), read).await?)
     }
 
     async fn all<T: lists::Row>(&self, sql: &'static str, id: &str) -> Result<Vec<T>, HistoryError> {

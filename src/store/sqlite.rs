@@ -114,7 +114,12 @@ impl SqliteStore {
         let damaged = |source| OpenError::Damaged { path: path.clone(), source };
         let state = State::load(&opened.connection).map_err(damaged)?;
         let keys = Keys::load(&opened.connection).map_err(damaged)?;
-        let pending = Pending::load(&opened.connection).map_err(damaged)?;
+        let pending = Pending::load(&opened.connection).map_err(|source| match source {
+            rusqlite::Error::FromSqlConversionFailure(_, _, what) => {
+                OpenError::Unknown { path: path.clone(), what: what.to_string() }
+            }
+            source => damaged(source),
+        })?;
         let page_size = page_size(&opened.connection).map_err(damaged)?;
         let no_thread = |source| OpenError::Folder { folder: dir.to_owned(), source };
         let (database, copier, mut connection) = (opened.database, opened.copier, opened.connection);
@@ -281,24 +286,29 @@ impl Records for SqliteStore {
     }
 
     async fn scan(&self, prefix: &str) -> Result<Vec<(Key, Record)>, RecordsError> {
-        let unread = |error| match error {
+        let prefix = prefix.to_owned();
+        let found = if is_whole(&prefix) {
+            let found = match self.inner.pending.get(&prefix) {
+                Said::There(record) => Ok(Some(record)),
+                Said::Gone => Ok(None),
+                Said::Nothing => {
+                    self.inner.readers.with(move |connection| records::get(connection, &prefix)).await
+                }
+            };
+            found.map(|found| found.into_iter().collect())
+        } else {
+            self.inner.folded.with(move |connection| records::scan(connection, &prefix)).await
+        };
+        found.map_err(|error| match error {
             ReadError::Corrupt { what, message } => RecordsError::Corrupt { key: what, message },
             other => RecordsError::Unavailable(other.to_string()),
-        };
-        let (key, whole) = (prefix.to_owned(), prefix.to_owned());
-        match self.inner.pending.get(prefix) {
-            Said::There(record) => return Ok(vec![record]),
-            Said::Gone => {}
-            Said::Nothing => {
-                let get = move |connection: &rusqlite::Connection| records::get(connection, &key);
-                if let Some(record) = self.inner.readers.with(get).await.map_err(unread)? {
-                    return Ok(vec![record]);
-                }
-            }
-        }
-        let scan = move |connection: &rusqlite::Connection| records::scan(connection, &whole);
-        self.inner.folded.with(scan).await.map_err(unread)
+        })
     }
+}
+
+/// Whether it is a key, and not the beginning of several.
+fn is_whole(prefix: &str) -> bool {
+    !prefix.ends_with('/') && Key::parse(prefix).is_some()
 }
 
 /// Bytes of a page: what it was made with, whatever we make today.

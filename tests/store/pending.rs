@@ -2,18 +2,21 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use futures::FutureExt as _;
 use kickoff::engine::machine::{DecisionKind, Firing, FiringState, Key, Record, Run, RunState, Write};
 use kickoff::engine::render::Manifest;
 use kickoff::engine::verdict::Outcome;
+use kickoff::store::history::{Page, RunFilter};
 use kickoff::store::inbox::{Appended, Inbox as _};
 use kickoff::store::records::{CommitError, Records as _};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::{
-    cursor, event, event_record, firing, firing_id, key, open, put_event, put_firing, put_run, run, run_id,
-    settled,
+    Stall, cursor, event, event_record, firing, firing_id, key, open, put_event, put_firing, put_run, run,
+    run_id, settled,
 };
 
 /// Another connection to the database, which only looks.
@@ -135,34 +138,67 @@ async fn however_many_are_folded_at_once_the_tables_are_the_same() {
 async fn a_commit_is_one_row_until_somebody_reads() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let fence = store.lead("test").await.unwrap();
-    let writes = [cursor(1), put_run(run("a", 1, 0))];
-    store.commit(&fence, writes.into()).await.unwrap();
+    let (history, fence) = (store.history(), store.lead("test").await.unwrap());
+    let rows = || ["pending", "records", "runs"].map(|table| count(dir.path(), table));
+    let (first, second) = (run_id("a", "0"), run_id("b", "0"));
+    store.commit(&fence, [cursor(1), put_run(run("a", 1, 0))].into()).await.unwrap();
     store.commit(&fence, [cursor(2)].into()).await.unwrap();
-    assert_eq!(store.scan("cursor").await.unwrap(), [(Key::Cursor, Record::Cursor(2))], "by its key");
-    assert_eq!(["pending", "records", "runs"].map(|table| count(dir.path(), table)), [2, 0, 0]);
+    assert_eq!(store.scan("cursor").await.unwrap(), [(Key::Cursor, Record::Cursor(2))]);
+    assert!(history.run(&first).await.unwrap().is_some());
+    assert_eq!(rows(), [2, 0, 0], "what is asked for by its key needs no table");
 
-    assert!(store.history().run(&run_id("a", "0")).await.unwrap().is_some());
-    assert_eq!(["pending", "records", "runs"].map(|table| count(dir.path(), table)), [0, 2, 1]);
-    store.commit(&fence, [Write::delete(Key::Cursor)].into()).await.unwrap();
-    assert_eq!(store.scan("cursor").await.unwrap(), [], "deleted, and not folded yet");
-    assert_eq!(["pending", "records"].map(|table| count(dir.path(), table)), [0, 1]);
-    store.commit(&fence, [cursor(4)].into()).await.unwrap();
-    let other = Key::RunOpen(run_id("a", "0")).to_string();
-    assert_eq!(store.scan(&other).await.unwrap().len(), 1, "of which nothing is pending");
-    assert_eq!(count(dir.path(), "pending"), 1, "nothing had to be folded for it");
+    assert_eq!(store.scan("run/").await.unwrap().len(), 1);
+    assert_eq!(rows(), [0, 2, 1]);
+    let running = Run { state: RunState::Running, ..run("a", 1, 0) };
+    let writes = [Write::delete(Key::Cursor), put_run(running.clone())];
+    store.commit(&fence, writes.into()).await.unwrap();
+    assert_eq!(store.scan("cursor").await.unwrap(), []);
+    assert_eq!(history.run(&first).await.unwrap(), Some(running));
+    assert_eq!(history.run(&second).await.unwrap(), None);
+    let over = put_run(settled(run("a", 1, 0), Outcome::Passed, 7));
+    store.commit(&fence, [Write::delete(Key::RunOpen(first.clone())), over].into()).await.unwrap();
+    store.commit(&fence, [Write::delete(Key::RunDone(first.clone()))].into()).await.unwrap();
+    assert_eq!(history.run(&first).await.unwrap(), None);
+    assert_eq!(rows(), [3, 2, 1], "nothing had to be folded for it");
 
-    let history = store.history();
     store.commit(&fence, [cursor(3), put_run(run("b", 2, 0))].into()).await.unwrap();
     let killed = image(dir.path());
     drop(store);
-    assert_eq!(count(dir.path(), "pending"), 0, "a store that is closed leaves nothing to be done");
-    assert!(history.run(&run_id("b", "0")).await.unwrap().is_some());
-    assert_eq!(count(killed.path(), "pending"), 2);
+    assert_eq!(rows(), [0, 2, 1], "a store that is closed leaves nothing to be done");
+    assert!(history.run(&second).await.unwrap().is_some());
+    assert_eq!(count(killed.path(), "pending"), 4);
     let store = open(killed.path());
-    assert!(store.history().run(&run_id("b", "0")).await.unwrap().is_some());
-    assert_eq!(*store.history().changes().borrow(), 5);
+    assert!(store.history().run(&second).await.unwrap().is_some());
+    assert_eq!(*store.history().changes().borrow(), 6);
     assert_eq!(store.scan("cursor").await.unwrap(), [(Key::Cursor, Record::Cursor(3))]);
+    assert_eq!(store.scan("run/").await.unwrap().len(), 1);
+}
+
+/// A reader may be one who is not looked after while its owner waits for something else, as dispatch does.
+#[tokio::test]
+async fn a_read_that_is_not_waited_for_holds_up_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let fence = store.lead("test").await.unwrap();
+    store.commit(&fence, [cursor(1)].into()).await.unwrap();
+    let stall = Stall::of(dir.path());
+    // The writer is at the first; all that follows is one batch, and the read is its first.
+    let first = store.commit(&fence, [cursor(2)].into());
+    let (mut first, mut read) = (Box::pin(first), store.scan("run/"));
+    assert!(first.as_mut().now_or_never().is_none());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(read.as_mut().now_or_never().is_none());
+    let commit = store.commit(&fence, [cursor(3)].into());
+    let append = store.append(vec![event("a")]);
+    let all = async { futures::join!(first, commit, append) };
+    let mut all = Box::pin(all);
+    assert!(all.as_mut().now_or_never().is_none());
+    stall.end();
+    let (first, commit, append) =
+        tokio::time::timeout(Duration::from_secs(20), all).await.expect("nobody holds them up");
+    assert_eq!((first.unwrap(), commit.unwrap()), (2, 3));
+    assert_eq!(append.unwrap(), [Appended::New]);
+    assert_eq!(read.await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -187,8 +223,21 @@ async fn what_can_not_be_folded_holds_up_commits_once_it_is_much_and_nothing_els
     let refuse =
         "CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'refused by the test'); END";
     beside(dir.path()).execute_batch(refuse).unwrap();
+    let (history, first) = (store.history(), run_id("first", "0"));
     store.commit(&fence, [put_run(run("first", 1, 0))].into()).await.unwrap();
-    assert_eq!(store.history().run(&run_id("first", "0")).await.unwrap(), None, "what is there is read");
+    assert!(history.run(&first).await.unwrap().is_some(), "by its key");
+    let page = || Page { limit: 1, cursor: None };
+    let refused = [
+        store.scan("run/").await.unwrap_err().to_string(),
+        history.runs(RunFilter::default(), page()).await.unwrap_err().to_string(),
+    ];
+    for refused in refused {
+        assert!(
+            refused.contains("what was committed last can't be folded: refused by the test"),
+            "{refused}"
+        );
+    }
+    assert_eq!(*store.trouble().borrow(), None, "everything can be written");
 
     let of = |position: u64| -> Vec<Write> {
         (0..100).map(|place| put_run(run(&position.to_string(), position, place))).collect()
@@ -211,9 +260,12 @@ async fn what_can_not_be_folded_holds_up_commits_once_it_is_much_and_nothing_els
     assert_eq!(store.scan(&last.to_string()).await.unwrap().len(), 1, "by its key");
 
     beside(dir.path()).execute_batch("DROP TRIGGER refuse").unwrap();
-    store.commit(&fence, of(committed + 1).into()).await.unwrap();
-    let history = store.history();
-    assert!(history.run(&run_id("first", "0")).await.unwrap().is_some());
+    // It is not tried again at once.
+    while store.commit(&fence, of(committed + 1).into()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(history.runs(RunFilter::default(), page()).await.unwrap().items.len(), 1);
+    assert!(history.run(&first).await.unwrap().is_some());
     assert_eq!(history.runs_of_firing(&firing_id(&(committed + 1).to_string())).await.unwrap().len(), 100);
     assert_eq!(count(dir.path(), "runs"), 1 + 100 * committed);
 }

@@ -43,7 +43,7 @@ async fn what_was_committed_is_found_by_key_and_by_prefix() {
         ("run/done/", vec![]),
         ("revision/", vec!["revision/aa", "revision/aab", "revision/b"]),
         ("revision/aa", vec!["revision/aa"]),
-        ("revision/a", vec!["revision/aa", "revision/aab"]),
+        ("revision/a", vec![]),
         ("", vec!["cursor", "revision/aa", "revision/aab", "revision/b", &open_run]),
     ] {
         assert_eq!(keys(&store, prefix).await, expected, "{prefix:?}");

@@ -7,19 +7,23 @@ use rusqlite::{Connection, Params, params_from_iter};
 
 use super::{Cursor, EventFilter, FiringFilter, Listed, Page, RunFilter};
 use crate::engine::ids::EventKey;
-use crate::engine::machine::{DecisionKind, EventRecord, Firing, Record, Run};
+use crate::engine::machine::{DecisionKind, EventRecord, Firing, Key, Record, Run, Write};
 use crate::store::sqlite::number;
+use crate::store::sqlite::pending::Said;
 use crate::store::sqlite::readers::ReadError;
 
 const MAX_LIMIT: u32 = 500;
 
 /// A kind of row.
-pub(super) trait Row: Sized + Send + 'static {
+pub(super) trait Row: Sized + Clone + Send + 'static {
     /// Of what, in messages.
     const KIND: &str;
 
     /// The row, where `record` is of its kind.
     fn of(record: Record) -> Option<Self>;
+
+    /// What a write says of the row `id`.
+    fn written<'write>(write: &'write Write, id: &str) -> Said<&'write Self>;
 }
 
 impl Row for Run {
@@ -27,6 +31,14 @@ impl Row for Run {
 
     fn of(record: Record) -> Option<Self> {
         if let Record::Run(run) = record { Some(*run) } else { None }
+    }
+
+    fn written<'write>(write: &'write Write, id: &str) -> Said<&'write Self> {
+        match (&write.key, &write.value) {
+            (_, Some(Record::Run(run))) if run.id.as_str() == id => Said::There(run),
+            (Key::RunDone(done), None) if done.as_str() == id => Said::Gone,
+            _ => Said::Nothing,
+        }
     }
 }
 
@@ -36,6 +48,14 @@ impl Row for Firing {
     fn of(record: Record) -> Option<Self> {
         if let Record::Firing(firing) = record { Some(*firing) } else { None }
     }
+
+    fn written<'write>(write: &'write Write, id: &str) -> Said<&'write Self> {
+        match (&write.key, &write.value) {
+            (_, Some(Record::Firing(firing))) if firing.id.as_str() == id => Said::There(firing),
+            (Key::FiringDone(done), None) if done.as_str() == id => Said::Gone,
+            _ => Said::Nothing,
+        }
+    }
 }
 
 impl Row for EventRecord {
@@ -43,6 +63,14 @@ impl Row for EventRecord {
 
     fn of(record: Record) -> Option<Self> {
         if let Record::Event(event) = record { Some(*event) } else { None }
+    }
+
+    fn written<'write>(write: &'write Write, id: &str) -> Said<&'write Self> {
+        match (&write.key, &write.value) {
+            (_, Some(Record::Event(event))) if event.attributes.key.as_str() == id => Said::There(event),
+            (Key::Event(key), None) if key.as_str() == id => Said::Gone,
+            _ => Said::Nothing,
+        }
     }
 }
 

@@ -69,6 +69,14 @@ pub enum OpenError {
         /// Its schema.
         found: i32,
     },
+    /// It has commits that this version does not know.
+    #[error("the database {} has what this version can't read: use a newer kickoff ({what})", path.display())]
+    Unknown {
+        /// The database.
+        path: PathBuf,
+        /// Which commit, and why.
+        what: String,
+    },
     /// Something else wrote it.
     #[error(
         "{} is not a database of kickoff: move it away, or give kickoff a folder of its own",
@@ -262,9 +270,9 @@ fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
 }
 
 /// The page cache stays small, since the system caches the file too, and bodies pass through once; it holds what a
-/// large commit changes, or that would be written before its end and read again. No commit is synced here: [`open`] syncs what is there then, and after that the syncer what is committed. The
-/// log of writes is copied by the checkpointer, never within a commit; once it is started anew, its file
-/// keeps up to 16 MiB.
+/// large commit changes, or that would be written before its end and read again. No commit is synced here: [`open`]
+/// syncs what is there then, and after that the syncer what is committed. The log of writes is copied by the
+/// checkpointer, never within a commit; once it is started anew, its file keeps up to 16 MiB.
 fn settings(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.execute_batch(

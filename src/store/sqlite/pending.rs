@@ -6,8 +6,9 @@
 //! deletes them here. What a later commit has written anew by then is left out. A batch that is large goes to the
 //! other tables at once.
 //!
-//! That is done before anybody reads records or history, so nobody sees a table that is behind ([`Folded`]); before
-//! there are too many; and before the store is closed. A record that is asked for by its key is found without that.
+//! That is done before anybody reads records or history: a read waits for it, and fails where it does ([`Folded`]), so
+//! nobody decides by tables that are behind; before there are too many; and before the store is closed. What is asked
+//! for by its key is found without that.
 //!
 //! If we die before a fold is committed, it is done again by the next start, from the table; after it, the rows are
 //! gone with it. A fold that fails, for instance because the disk is full, is tried again: meanwhile commits
@@ -17,14 +18,14 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::Connection;
 use rusqlite::types::Type;
+use rusqlite::{Connection, ffi};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use super::number;
 use super::readers::{ReadError, Readers};
-use super::writer::{Failure, Reply, Rest, State, Work};
+use super::writer::{Failure, Rest, State, Work};
 use crate::engine::machine::{Key, Record, Write};
 use crate::store::history::fold;
 
@@ -105,10 +106,10 @@ impl Logged {
     }
 }
 
-/// What is pending about a key.
-pub(super) enum Said {
-    /// This was put under it last.
-    There((Key, Record)),
+/// What is pending about a record or a row.
+pub(in crate::store) enum Said<T> {
+    /// It is this.
+    There(T),
     /// It was deleted.
     Gone,
     /// Nothing: the table is right about it.
@@ -125,6 +126,8 @@ struct Commits {
     all: Vec<(u64, Arc<Logged>)>,
     writes: usize,
     bytes: usize,
+    /// Why they could not be folded the last time.
+    failure: Option<String>,
 }
 
 impl Commits {
@@ -161,8 +164,15 @@ impl Pending {
             })?;
             found.push(revision, Arc::new(logged));
         }
-        *self.lock() = found;
+        let mut commits = self.lock();
+        found.failure = commits.failure.take();
+        *commits = found;
         Ok(())
+    }
+
+    /// How the last try to fold them ended.
+    pub(super) fn note(&self, failure: Option<String>) {
+        self.lock().failure = failure;
     }
 
     /// Whether a batch of so many writes, of so many bytes, goes to all tables at once.
@@ -178,8 +188,9 @@ impl Pending {
     /// All up to the revision `folded` are in the other tables.
     pub(super) fn forget(&self, folded: u64) {
         let mut commits = self.lock();
-        let left = std::mem::take(&mut *commits).all.into_iter();
-        for (revision, logged) in left.filter(|(revision, _)| *revision > folded) {
+        let all = std::mem::take(&mut commits.all).into_iter();
+        (commits.writes, commits.bytes) = (0, 0);
+        for (revision, logged) in all.filter(|(revision, _)| *revision > folded) {
             commits.push(revision, logged);
         }
     }
@@ -189,19 +200,45 @@ impl Pending {
         self.lock().all.is_empty()
     }
 
-    /// Whether it is time to fold them.
+    /// Whether they are to be folded.
     pub(super) fn are_many(&self) -> bool {
         self.lock().are_many(1)
     }
 
     /// What these say of `key`.
-    pub(super) fn get(&self, key: &str) -> Said {
+    pub(super) fn get(&self, key: &str) -> Said<(Key, Record)> {
         let commits = self.lock();
         let mut newest_first = commits.all.iter().rev().flat_map(|(_, logged)| logged.each().rev());
         let Some((write, ..)) = newest_first.find(|(_, found, _)| *found == key) else {
             return Said::Nothing;
         };
         write.value.as_ref().map_or(Said::Gone, |record| Said::There((write.key.clone(), record.clone())))
+    }
+
+    /// What the newest write says that `about` finds to say something.
+    fn newest<T: Clone>(&self, about: impl Fn(&Write) -> Said<&T>) -> Said<T> {
+        let commits = self.lock();
+        for write in commits.all.iter().rev().flat_map(|(_, logged)| logged.writes.iter().rev()) {
+            match about(write) {
+                Said::There(row) => return Said::There(row.clone()),
+                Said::Gone => return Said::Gone,
+                Said::Nothing => {}
+            }
+        }
+        Said::Nothing
+    }
+
+    /// Why those up to the revision `wanted` are not folded, if they are not.
+    fn behind(&self, wanted: u64) -> Option<String> {
+        let commits = self.lock();
+        let oldest = commits.all.first().map(|(revision, _)| *revision)?;
+        let why = commits.failure.as_deref().unwrap_or("the store is closed");
+        (oldest <= wanted).then(|| why.to_owned())
+    }
+
+    /// The newest of them.
+    fn revision(&self) -> Option<u64> {
+        self.lock().all.last().map(|(revision, _)| *revision)
     }
 
     /// Brings those after `state.folded` to the other tables.
@@ -228,9 +265,7 @@ impl Pending {
         logged: &Logged,
     ) -> rusqlite::Result<u64> {
         let revision = state.revision + 1;
-        if state.at_once || self.lock().are_many(FULL) {
-            self.fold(connection, state)?;
-        }
+        self.refuse_too_many()?;
         if state.at_once {
             for (write, key, value) in logged.each() {
                 put(connection, key, value)?;
@@ -244,6 +279,17 @@ impl Pending {
         }
         state.revision = revision;
         Ok(revision)
+    }
+
+    fn refuse_too_many(&self) -> rusqlite::Result<()> {
+        let commits = self.lock();
+        match &commits.failure {
+            Some(why) if commits.are_many(FULL) => {
+                let why = format!("the last commits can't be folded: {why}");
+                Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_ERROR), Some(why)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Commits> {
@@ -275,27 +321,27 @@ fn put(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Res
     Ok(())
 }
 
-/// Folds what is pending, for one who wants to read.
-struct Settle {
-    pending: Pending,
-    reply: oneshot::Sender<Reply<Result<(), String>>>,
-}
+/// Asks the writer to fold what is pending, for one who wants to read. Its answer carries those of no others: whoever
+/// reads may be one who is not looked after while something else is waited for.
+struct Settle(oneshot::Sender<()>);
 
 impl Work for Settle {
     fn bytes(&self) -> usize {
         0
     }
 
-    fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
-        self.pending.fold(connection, state)
+    fn carry_out(&mut self, _: &Connection, _: &mut State) -> rusqlite::Result<()> {
+        Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
-        let answer = outcome.map_err(|failure| match failure {
-            Failure::NotWritten(why) | Failure::Unknown(why) => why,
-        });
+    fn settles(&self) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, _: Result<(), Failure>, rest: Rest) {
+        drop(rest);
         // Who asked may have gone.
-        self.reply.send((answer, rest)).ok();
+        self.0.send(()).ok();
     }
 }
 
@@ -313,24 +359,41 @@ impl Folded {
         Self { readers, pending, queue: queue.downgrade() }
     }
 
-    /// Runs `read` on a blocking thread, once what is pending is folded. Where that fails, it reads what is there.
+    /// Runs `read` on a blocking thread, once what is pending is folded.
     pub(in crate::store) async fn with<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        if !self.pending.is_empty()
-            && let Some(Err(why)) = self.settle().await
-        {
-            tracing::warn!(%why, "what is read may be behind: the last commits can't be folded");
+        if let Some(wanted) = self.pending.revision() {
+            self.settle().await;
+            if let Some(why) = self.pending.behind(wanted) {
+                return Err(ReadError::Behind(why));
+            }
         }
         self.readers.with(read).await
     }
 
-    /// `None` where the store is closed: it has folded all by then.
-    async fn settle(&self) -> Option<Result<(), String>> {
-        let (reply, answer) = oneshot::channel();
-        let work = Settle { pending: self.pending.clone(), reply };
-        self.queue.upgrade()?.send(Box::new(work)).await.ok()?;
-        answer.await.ok().map(|(answer, _rest)| answer)
+    /// One row, for which nothing is folded: what `about` finds in a write that is pending, or else what `read` finds.
+    pub(in crate::store) async fn one<T: Clone + Send + 'static>(
+        &self,
+        about: impl Fn(&Write) -> Said<&T>,
+        read: impl FnOnce(&Connection) -> Result<Option<T>, ReadError> + Send + 'static,
+    ) -> Result<Option<T>, ReadError> {
+        match self.pending.newest(about) {
+            Said::There(row) => Ok(Some(row)),
+            Said::Gone => Ok(None),
+            Said::Nothing => self.readers.with(read).await,
+        }
+    }
+
+    /// Nobody is there to do it where the store is closed.
+    async fn settle(&self) {
+        let (told, settled) = oneshot::channel();
+        let Some(queue) = self.queue.upgrade() else { return };
+        if queue.send(Box::new(Settle(told))).await.is_ok() {
+            // Or the store would wait for this one to be closed.
+            drop(queue);
+            settled.await.ok();
+        }
     }
 }

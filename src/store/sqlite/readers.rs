@@ -1,7 +1,7 @@
 //! Connections that only read, shared by inbox, records and history.
 //!
-//! Reads run on blocking threads, a few at a time, and see what was committed last without waiting for
-//! the writer (WAL); of records and history, what was folded last: see `pending`. A connection that failed is not used again.
+//! Reads run on blocking threads, a few at a time, and see what was committed last without waiting for the writer
+//! (WAL); of records and history, what was folded last: see `pending`. A connection that failed is not used again.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -29,6 +29,9 @@ pub(in crate::store) enum ReadError {
         /// What is wrong with it.
         message: String,
     },
+    /// What was committed last is not in the tables, which would be read as they were.
+    #[error("what was committed last can't be folded: {0}")]
+    Behind(String),
     /// The process is ending, or the read died.
     #[error("the read did not end: {0}")]
     Stopped(String),

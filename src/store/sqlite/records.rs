@@ -214,11 +214,8 @@ pub(super) fn get(connection: &Connection, key: &str) -> Result<Option<(Key, Rec
     value.map(|value| decode(key, &value)).transpose()
 }
 
-/// The record of this very key, or else all whose key starts with `prefix`, in order of keys.
+/// All whose key starts with `prefix`, in order of keys.
 pub(super) fn scan(connection: &Connection, prefix: &str) -> Result<Vec<(Key, Record)>, ReadError> {
-    if let Some(found) = get(connection, prefix)? {
-        return Ok(vec![found]);
-    }
     let sql = "SELECT key, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key";
     let mut range = connection.prepare_cached(sql)?;
     let end = format!("{prefix}{}", char::MAX);

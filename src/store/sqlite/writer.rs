@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc;
@@ -27,6 +28,8 @@ use crate::store::inbox::Stored;
 
 const BATCH_WORKS: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
+/// How soon what could not be folded is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Something to write, with the one who waits for it.
 pub(super) trait Work: Send {
@@ -39,6 +42,11 @@ pub(super) trait Work: Send {
     /// How many records it writes.
     fn writes(&self) -> usize {
         0
+    }
+
+    /// Whether what is pending is to be folded before it is answered.
+    fn settles(&self) -> bool {
+        false
     }
 
     /// The writes that it committed, and as which revision; asked once it is committed.
@@ -165,8 +173,8 @@ pub(super) struct Writer {
     memory: Memory,
     /// A write failed, and what was written could not be read since.
     stale: bool,
-    /// What is pending could not be folded the last time.
-    failing: bool,
+    /// When what is pending could not be folded the last time.
+    failed: Option<Instant>,
     // Closed after the connection: see `Opened::database`.
     _database: Arc<File>,
 }
@@ -188,7 +196,7 @@ impl Writer {
             state,
             memory,
             stale: false,
-            failing: false,
+            failed: None,
             _database: database,
         }
     }
@@ -249,36 +257,44 @@ impl Writer {
         }
     }
 
-    /// Brings what is pending to the tables, in a transaction of its own, which no write waits for that is
-    /// answered by then.
+    /// Brings what is pending to the tables, in a transaction of its own, so that no write is refused with it; not
+    /// again at once where it failed.
     fn fold(&mut self) {
-        if self.memory.pending.is_empty() {
+        if self.memory.pending.is_empty() || self.failed.is_some_and(|at| at.elapsed() < AGAIN) {
             return;
         }
-        let folded = self.refresh().and_then(|()| {
-            self.stale = true;
-            let mut state = self.state;
-            let transaction = Transaction::begin(&mut self.connection)?;
-            self.memory.pending.fold(&transaction, &mut state)?;
-            transaction.commit()?;
-            self.stale = false;
-            Ok(state)
-        });
-        match folded {
+        match self.try_fold() {
             Ok(state) => {
                 self.enter(state);
-                if std::mem::take(&mut self.failing) {
+                self.memory.pending.note(None);
+                if self.failed.take().is_some() {
                     tracing::info!("the last commits are folded again");
                 }
             }
             Err(error) => {
-                let found = State::load(&self.connection).ok();
-                self.recover(found);
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::error!(why = explain(&error), "the last commits can't be folded");
+                let why = explain(&error);
+                if self.failed.replace(Instant::now()).is_none() {
+                    tracing::error!(%why, "the last commits can't be folded");
+                }
+                self.memory.pending.note(Some(why));
+                if self.stale {
+                    let found = State::load(&self.connection).ok();
+                    self.recover(found);
                 }
             }
         }
+    }
+
+    fn try_fold(&mut self) -> rusqlite::Result<State> {
+        self.refresh()?;
+        let mut state = self.state;
+        let transaction = Transaction::begin(&mut self.connection)?;
+        self.memory.pending.fold(&transaction, &mut state)?;
+        // Until it is known whether it is committed.
+        self.stale = true;
+        transaction.commit()?;
+        self.stale = false;
+        Ok(state)
     }
 
     /// All up to here is committed.
@@ -292,15 +308,16 @@ impl Writer {
     /// After a write that failed: what there really is, if that can be told.
     fn recover(&mut self, found: Option<State>) {
         self.state = found.unwrap_or(self.state);
-        self.memory.arrivals.forget(self.state.arrived);
         if let Err(error) = self.refresh() {
             tracing::debug!(%error, "what was written can't be read");
         }
+        self.memory.arrivals.forget(self.state.arrived);
     }
 
     /// Reads again what memory may have wrong.
     fn refresh(&mut self) -> rusqlite::Result<()> {
         if self.stale {
+            self.state = State::load(&self.connection)?;
             self.memory.keys.reload(&self.connection)?;
             self.memory.pending.reload(&self.connection)?;
             self.stale = false;
@@ -318,13 +335,17 @@ impl Writer {
 
     /// One transaction; what was refused stands at the place of its work.
     fn commit(&mut self, batch: &mut [Box<dyn Work>]) -> Result<(State, Vec<Option<Failure>>), Failure> {
+        let commits = || batch.iter().filter(|work| work.writes() > 0);
+        let (writes, bytes) =
+            (commits().map(|work| work.writes()).sum(), commits().map(|work| work.bytes()).sum());
+        let large = Pending::is_large(writes, bytes);
+        if large || batch.iter().any(|work| work.settles()) {
+            self.fold();
+        }
         self.refresh().map_err(|error| not_written(&error))?;
         // Until all of it is committed.
         self.stale = true;
-        let commits = batch.iter().filter(|work| work.writes() > 0);
-        let (writes, bytes) =
-            commits.fold((0, 0), |(writes, bytes), work| (writes + work.writes(), bytes + work.bytes()));
-        let before = State { at_once: Pending::is_large(writes, bytes), ..self.state };
+        let before = State { at_once: large && self.memory.pending.is_empty(), ..self.state };
         let mut state = before;
         let mut transaction = begin(&mut self.connection)?;
         let mut refused = vec![None; batch.len()];
