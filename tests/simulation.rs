@@ -48,6 +48,9 @@ fn every_history_adds_up() {
                         if seed >= histories() {
                             return None;
                         }
+                        if seed > 0 && seed.is_multiple_of(1_000) {
+                            println!("{seed} histories were begun");
+                        }
                         let outcome = std::panic::catch_unwind(|| run(seed, false));
                         let broken = match outcome {
                             Ok(Ok(())) => continue,
