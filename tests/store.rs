@@ -42,12 +42,23 @@ fn open(dir: &Path) -> SqliteStore {
     SqliteStore::open(dir, options()).unwrap()
 }
 
+/// Another connection to the database.
+fn beside(dir: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(dir.join("kickoff.db")).unwrap()
+}
+
+/// From now on the database refuses what a trigger is told of: `when` says to what it belongs, and when it holds.
+fn refuse(dir: &Path, when: &str) {
+    let sql = format!("CREATE TRIGGER refuse {when} BEGIN SELECT RAISE(ABORT, 'refused by the test'); END");
+    beside(dir).execute_batch(&sql).unwrap();
+}
+
 /// Another program that has locked the database: the writer stands still until this is dropped.
 struct Stall(rusqlite::Connection);
 
 impl Stall {
     fn of(dir: &Path) -> Self {
-        let connection = rusqlite::Connection::open(dir.join("kickoff.db")).unwrap();
+        let connection = beside(dir);
         connection.busy_timeout(Duration::from_secs(5)).unwrap();
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         Self(connection)

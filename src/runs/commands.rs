@@ -101,8 +101,9 @@ async fn either<const N: usize>(
     keys: [Key; N],
 ) -> Result<Option<Record>, RecordsError> {
     for key in keys {
-        if let Some((_, record)) = records.scan(&key.to_string()).await?.pop() {
-            return Ok(Some(record));
+        let found = records.find(&key).await?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)

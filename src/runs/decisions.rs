@@ -115,8 +115,7 @@ pub async fn documents(
     revision: &str,
     known: &mut BTreeMap<String, Document>,
 ) -> Result<Option<Vec<Document>>, RecordsError> {
-    let get = async |key: Key| Ok(records.scan(&key.to_string()).await?.pop().map(|(_, record)| record));
-    let Some(Record::Revision(hashes)) = get(Key::Revision(revision.to_owned())).await? else {
+    let Some(Record::Revision(hashes)) = records.find(&Key::Revision(revision.to_owned())).await? else {
         return Ok(None);
     };
     let mut documents = Vec::with_capacity(hashes.len());
@@ -125,7 +124,7 @@ pub async fn documents(
             documents.push(document.clone());
             continue;
         }
-        let Some(Record::Document(document)) = get(Key::Document(hash.clone())).await? else {
+        let Some(Record::Document(document)) = records.find(&Key::Document(hash.clone())).await? else {
             return Ok(None);
         };
         known.insert(hash, (*document).clone());

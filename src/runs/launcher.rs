@@ -222,12 +222,13 @@ impl Launcher {
     }
 
     async fn read_spec(&self, job: &JobId) -> Result<Option<JobSpec>, CreateError> {
-        let Some(Record::Run(run)) = self.get(Key::RunOpen(job.run.clone())).await? else { return Ok(None) };
+        let key = Key::RunOpen(job.run.clone());
+        let Some(Record::Run(run)) = self.records.find(&key).await? else { return Ok(None) };
         if !waits(job, &run) {
             return Ok(None);
         }
         let key = Key::Manifest(job.run.clone());
-        let Some(Record::Manifest(manifest)) = self.get(key).await? else { return Ok(None) };
+        let Some(Record::Manifest(manifest)) = self.records.find(&key).await? else { return Ok(None) };
         self.spec(job, &run, &manifest)
     }
 
@@ -247,11 +248,6 @@ impl Launcher {
             timeout_ms: run.timeout_ms,
             name,
         }))
-    }
-
-    async fn get(&self, key: Key) -> Result<Option<Record>, RecordsError> {
-        let mut found = self.records.scan(&key.to_string()).await?;
-        Ok(found.pop().map(|(_, record)| record))
     }
 
     async fn delete(&self, job: JobRef, why: &str, limits: &Limits) -> Option<Input> {

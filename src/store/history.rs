@@ -2,8 +2,8 @@
 //!
 //! Owns the tables `events`, `decisions`, `firings` and `runs`. It decides nothing: a row is the
 //! record as it was committed last, and it goes when the settled record is deleted. Fold and records are one
-//! transaction, so a crash leaves both or neither; what is committed and not folded yet is folded before
-//! anybody reads.
+//! transaction, so a crash leaves both or neither. What is committed and not folded yet is folded before a list is
+//! read; a single row is found without that.
 
 pub mod changes;
 mod cursor;
@@ -97,16 +97,25 @@ pub struct Listed<T> {
 
 /// Why history could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the history can't be read: {0}")]
-pub struct HistoryError(pub String);
+pub enum HistoryError {
+    /// Not now.
+    #[error("the history can't be read: {0}")]
+    Unavailable(String),
+    /// A row that this version can't read.
+    #[error("the history can't be read: {0}")]
+    Corrupt(String),
+}
 
 impl From<ReadError> for HistoryError {
     fn from(error: ReadError) -> Self {
-        Self(error.to_string())
+        match error {
+            corrupt @ ReadError::Corrupt { .. } => Self::Corrupt(corrupt.to_string()),
+            other => Self::Unavailable(other.to_string()),
+        }
     }
 }
 
-/// Reads history. Cheap to clone; reads wait for the writer only where commits are not folded yet.
+/// Reads history. Cheap to clone; only lists wait for the writer, where commits are not folded yet.
 #[derive(Debug, Clone)]
 pub struct History {
     readers: Folded,
@@ -183,7 +192,7 @@ impl History {
     async fn one<T: lists::Row>(&self, sql: &'static str, id: &str) -> Result<Option<T>, HistoryError> {
         let wanted = id.to_owned();
         let read = move |connection: &Connection| Ok(lists::select(connection, sql, [wanted])?.pop());
-        Ok(self.readers.one(|write| T::written(write, id), read).await?)
+        Ok(self.readers.one(|write| lists::written(write, id), read).await?)
     }
 
     async fn all<T: lists::Row>(&self, sql: &'static str, id: &str) -> Result<Vec<T>, HistoryError> {

@@ -16,7 +16,10 @@ pub trait Records: Send + Sync {
     /// scan, decide again.
     async fn commit(&self, fence: &Fence, writes: Arc<[Write]>) -> Result<u64, CommitError>;
 
-    /// Everything whose stored key starts with `prefix`, which ends in `/` or within an id; a whole key is a get.
+    /// The record under this very key.
+    async fn find(&self, key: &Key) -> Result<Option<Record>, RecordsError>;
+
+    /// Everything whose stored key starts with `prefix`; a whole key is a get.
     async fn scan(&self, prefix: &str) -> Result<Vec<(Key, Record)>, RecordsError>;
 }
 

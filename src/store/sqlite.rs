@@ -1,9 +1,9 @@
 //! Inbox, records and history in one `SQLite` database in the data folder.
 //!
-//! Owns `kickoff.db` and `kickoff.lock`. One thread writes (`writer`), commits first as they are and then many of them
-//! into the tables that are read (`pending`), one brings what it wrote to disk and
-//! answers (`syncer`), and one copies it from the log into the database (`checkpointer`); everything else
-//! only reads. What was answered survives the loss of power.
+//! Owns `kickoff.db` and `kickoff.lock`. One thread writes (`writer`): commits first as they are, and then many of
+//! them into the tables that are read (`pending`). One brings what it wrote to disk and answers (`syncer`), and one
+//! copies it from the log into the database (`checkpointer`); everything else only reads. What was answered
+//! survives the loss of power.
 //!
 //! If we die at any point, `SQLite` finds the last complete commit again when the folder is opened;
 //! the lock goes with the process.
@@ -19,6 +19,7 @@ pub(in crate::store) mod readers;
 mod records;
 mod syncer;
 mod transaction;
+mod work;
 mod writer;
 
 use std::path::Path;
@@ -36,10 +37,11 @@ pub use self::checkpointer::LogSizes;
 use self::keys::Keys;
 use self::lock::Lock;
 pub use self::open::OpenError;
-use self::pending::{Folded, Pending, Said};
+use self::pending::{Folded, Pending};
 use self::readers::{ReadError, Readers};
 use self::syncer::{News, Syncer};
-use self::writer::{Memory, Reply, State, Work, Writer};
+use self::work::{Reply, State, Work};
+use self::writer::{Memory, Writer};
 use super::history::History;
 use super::inbox::{Appended, Inbox, InboxError, Stored};
 use super::records::{CommitError, Fence, Records, RecordsError};
@@ -285,30 +287,29 @@ impl Records for SqliteStore {
         committed.unwrap_or_else(|| Err(CommitError::Unknown(WRITER_GONE.to_owned())))
     }
 
+    async fn find(&self, key: &Key) -> Result<Option<Record>, RecordsError> {
+        let text = key.to_string();
+        let read = move |connection: &rusqlite::Connection| {
+            Ok(records::get(connection, &text)?.map(|(_, record)| record))
+        };
+        let found = self.inner.folded.one(|write| records::written(write, key), read).await;
+        found.map_err(RecordsError::from)
+    }
+
     async fn scan(&self, prefix: &str) -> Result<Vec<(Key, Record)>, RecordsError> {
         let prefix = prefix.to_owned();
-        let found = if is_whole(&prefix) {
-            let found = match self.inner.pending.get(&prefix) {
-                Said::There(record) => Ok(Some(record)),
-                Said::Gone => Ok(None),
-                Said::Nothing => {
-                    self.inner.readers.with(move |connection| records::get(connection, &prefix)).await
-                }
-            };
-            found.map(|found| found.into_iter().collect())
-        } else {
-            self.inner.folded.with(move |connection| records::scan(connection, &prefix)).await
-        };
-        found.map_err(|error| match error {
-            ReadError::Corrupt { what, message } => RecordsError::Corrupt { key: what, message },
-            other => RecordsError::Unavailable(other.to_string()),
-        })
+        let found = self.inner.folded.with(move |connection| records::scan(connection, &prefix)).await;
+        found.map_err(RecordsError::from)
     }
 }
 
-/// Whether it is a key, and not the beginning of several.
-fn is_whole(prefix: &str) -> bool {
-    !prefix.ends_with('/') && Key::parse(prefix).is_some()
+impl From<ReadError> for RecordsError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Corrupt { what, message } => Self::Corrupt { key: what, message },
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
 }
 
 /// Bytes of a page: what it was made with, whatever we make today.
@@ -323,7 +324,7 @@ pub(in crate::store) fn number(unsigned: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::writer::{Failure, Rest};
+    use super::work::{Failure, Rest};
     use super::*;
 
     /// Work that kills who carries it out.

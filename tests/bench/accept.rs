@@ -113,12 +113,12 @@ impl Inbox for Log {
         Ok(appended)
     }
 
-    fn read(&self, _: u64) -> BoxStream<'static, Result<Stored, InboxError>> {
-        Box::pin(futures::stream::pending())
+    fn read(&self, position: u64) -> BoxStream<'static, Result<Stored, InboxError>> {
+        Nothing.read(position)
     }
 
-    async fn get(&self, _: &EventKey) -> Result<Option<Event>, InboxError> {
-        Ok(None)
+    async fn get(&self, key: &EventKey) -> Result<Option<Event>, InboxError> {
+        Nothing.get(key).await
     }
 }
 

@@ -12,7 +12,7 @@ use kickoff::store::inbox::Inbox as _;
 use kickoff::store::records::Records as _;
 use kickoff::store::sqlite::{LogSizes, Options, SqliteStore};
 
-use super::{attributes, cursor, event, event_record, key, open, options, put_event};
+use super::{attributes, beside, cursor, event, event_record, key, open, options, put_event};
 
 /// Where the child keeps its data: set for the child only.
 const FOLDER: &str = "KICKOFF_TEST_STORE_FOLDER";
@@ -162,7 +162,7 @@ async fn a_log_that_is_being_copied_survives_kill_9() {
         assert!(found.body == noise(id).body, "{id} is not what it was");
     }
     drop(store);
-    let database = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+    let database = beside(dir.path());
     let whole: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(whole, "ok");
 }

@@ -11,7 +11,7 @@ use kickoff::store::inbox::{Appended, Inbox as _, InboxError};
 use kickoff::store::records::Records as _;
 use kickoff::store::sqlite::{Options, SqliteStore};
 
-use super::{Stall, attributes, cursor, event, event_record, key, open, options, put_event};
+use super::{Stall, attributes, beside, cursor, event, event_record, key, open, options, put_event};
 
 async fn ids(store: &SqliteStore, position: u64, count: usize) -> Vec<String> {
     let stream = store.read(position).take(count);
@@ -198,7 +198,7 @@ async fn what_is_not_known_to_be_on_disk_is_not_read() {
     let store = open(dir.path());
     store.append(vec![event("a")]).await.unwrap();
     // Like what the writer wrote and nothing has synced yet.
-    let other = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+    let other = beside(dir.path());
     let (id, attributes) = (key("b"), serde_json::to_string(&event("b").attributes).unwrap());
     let sql = "INSERT INTO inbox (key, attributes, body) VALUES (?1, ?2, x'')";
     other.execute(sql, (id.as_str(), attributes)).unwrap();
@@ -223,7 +223,7 @@ async fn a_key_is_known_in_memory_in_the_table_and_after_a_restart() {
     let store = open(dir.path());
     let events = |range: std::ops::Range<u32>| range.map(|id| event(&id.to_string())).collect::<Vec<_>>();
     let in_table = |expected: u32| {
-        let database = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+        let database = beside(dir.path());
         let count = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
         assert_eq!(database.query_row("SELECT count(*) FROM inbox_keys", [], count).unwrap(), expected);
     };
@@ -257,7 +257,7 @@ async fn a_packed_body_that_is_damaged_is_told_and_takes_no_memory() {
     let store = open(dir.path());
     let event = Event { attributes: attributes("a"), body: Bytes::from("x".repeat(1_000)) };
     store.append(vec![event]).await.unwrap();
-    let database = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+    let database = beside(dir.path());
     for (damaged, told) in [
         (vec![0xff; 20], "a packed body of 4294967295 bytes"),
         (vec![1, 2], "a packed body of 0 bytes"),

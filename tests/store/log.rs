@@ -10,7 +10,7 @@ use kickoff::store::inbox::{Appended, Inbox as _, InboxError};
 use kickoff::store::sqlite::{LogSizes, Options, SqliteStore};
 
 use super::open::Tmpfs;
-use super::{attributes, event, open, options};
+use super::{attributes, beside, event, open, options};
 
 const SIZES: LogSizes = LogSizes { copied: 256 << 10, behind: 1 << 20, most: 4 << 20 };
 /// More than one batch of what a test appends at once, and what the log grows before a try.
@@ -34,7 +34,7 @@ fn size(dir: &Path, file: &str) -> u64 {
 
 /// One who reads, and does not end before this is dropped.
 fn long_read(dir: &Path) -> rusqlite::Connection {
-    let reader = rusqlite::Connection::open(dir.join("kickoff.db")).unwrap();
+    let reader = beside(dir);
     reader.execute_batch("BEGIN; SELECT count(*) FROM inbox;").unwrap();
     reader
 }
@@ -103,7 +103,7 @@ async fn one_who_reads_and_does_not_end_holds_it_back_up_to_its_bound() {
 
 /// How much of the log is in use.
 fn frames(dir: &Path) -> u64 {
-    let other = rusqlite::Connection::open(dir.join("kickoff.db")).unwrap();
+    let other = beside(dir);
     other.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1)).unwrap().cast_unsigned()
 }
 

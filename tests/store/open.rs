@@ -8,7 +8,7 @@ use kickoff::store::history::{EventFilter, FiringFilter, Page};
 use kickoff::store::inbox::{Appended, Inbox as _};
 use kickoff::store::sqlite::{OpenError, SqliteStore};
 
-use super::{event, event_record, firing, firing_id, key, open, options, put_event, put_firing};
+use super::{beside, event, event_record, firing, firing_id, key, open, options, put_event, put_firing};
 
 /// A file system in memory, gone with this value.
 pub struct Tmpfs {
@@ -216,7 +216,7 @@ fn a_folder_that_is_a_file_is_refused() {
 async fn an_older_schema_is_brought_to_ours_with_its_rows() {
     let dir = tempfile::tempdir().unwrap();
     {
-        let old = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+        let old = beside(dir.path());
         old.execute_batch(include_str!("../../src/store/sqlite/schema.sql")).unwrap();
         old.execute_batch(include_str!("../../src/store/history/schema.sql")).unwrap();
         old.pragma_update(None, "application_id", 0x4b69_636b).unwrap();

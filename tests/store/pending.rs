@@ -11,18 +11,12 @@ use kickoff::engine::verdict::Outcome;
 use kickoff::store::history::{Page, RunFilter};
 use kickoff::store::inbox::{Appended, Inbox as _};
 use kickoff::store::records::{CommitError, Records as _};
-use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::{
-    Stall, cursor, event, event_record, firing, firing_id, key, open, put_event, put_firing, put_run, run,
-    run_id, settled,
+    Stall, beside, cursor, event, event_record, firing, firing_id, key, open, put_event, put_firing, put_run,
+    refuse, run, run_id, settled,
 };
-
-/// Another connection to the database, which only looks.
-fn beside(dir: &Path) -> Connection {
-    Connection::open(dir.join("kickoff.db")).unwrap()
-}
 
 fn count(dir: &Path, table: &str) -> u64 {
     let sql = format!("SELECT count(*) FROM {table}");
@@ -143,7 +137,7 @@ async fn a_commit_is_one_row_until_somebody_reads() {
     let (first, second) = (run_id("a", "0"), run_id("b", "0"));
     store.commit(&fence, [cursor(1), put_run(run("a", 1, 0))].into()).await.unwrap();
     store.commit(&fence, [cursor(2)].into()).await.unwrap();
-    assert_eq!(store.scan("cursor").await.unwrap(), [(Key::Cursor, Record::Cursor(2))]);
+    assert_eq!(store.find(&Key::Cursor).await.unwrap(), Some(Record::Cursor(2)));
     assert!(history.run(&first).await.unwrap().is_some());
     assert_eq!(rows(), [2, 0, 0], "what is asked for by its key needs no table");
 
@@ -152,7 +146,7 @@ async fn a_commit_is_one_row_until_somebody_reads() {
     let running = Run { state: RunState::Running, ..run("a", 1, 0) };
     let writes = [Write::delete(Key::Cursor), put_run(running.clone())];
     store.commit(&fence, writes.into()).await.unwrap();
-    assert_eq!(store.scan("cursor").await.unwrap(), []);
+    assert_eq!(store.find(&Key::Cursor).await.unwrap(), None);
     assert_eq!(history.run(&first).await.unwrap(), Some(running));
     assert_eq!(history.run(&second).await.unwrap(), None);
     let over = put_run(settled(run("a", 1, 0), Outcome::Passed, 7));
@@ -170,7 +164,7 @@ async fn a_commit_is_one_row_until_somebody_reads() {
     let store = open(killed.path());
     assert!(store.history().run(&second).await.unwrap().is_some());
     assert_eq!(*store.history().changes().borrow(), 6);
-    assert_eq!(store.scan("cursor").await.unwrap(), [(Key::Cursor, Record::Cursor(3))]);
+    assert_eq!(store.find(&Key::Cursor).await.unwrap(), Some(Record::Cursor(3)));
     assert_eq!(store.scan("run/").await.unwrap().len(), 1);
 }
 
@@ -220,9 +214,7 @@ async fn what_can_not_be_folded_holds_up_commits_once_it_is_much_and_nothing_els
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let fence = store.lead("test").await.unwrap();
-    let refuse =
-        "CREATE TRIGGER refuse BEFORE INSERT ON runs BEGIN SELECT RAISE(ABORT, 'refused by the test'); END";
-    beside(dir.path()).execute_batch(refuse).unwrap();
+    refuse(dir.path(), "BEFORE INSERT ON runs");
     let (history, first) = (store.history(), run_id("first", "0"));
     store.commit(&fence, [put_run(run("first", 1, 0))].into()).await.unwrap();
     assert!(history.run(&first).await.unwrap().is_some(), "by its key");
@@ -257,7 +249,7 @@ async fn what_can_not_be_folded_holds_up_commits_once_it_is_much_and_nothing_els
     );
     assert_eq!(store.append(vec![event("a")]).await.unwrap(), [Appended::New]);
     let last = Key::RunOpen(run_id(&committed.to_string(), "99"));
-    assert_eq!(store.scan(&last.to_string()).await.unwrap().len(), 1, "by its key");
+    assert!(store.find(&last).await.unwrap().is_some(), "by its key");
 
     beside(dir.path()).execute_batch("DROP TRIGGER refuse").unwrap();
     // It is not tried again at once.

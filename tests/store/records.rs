@@ -8,7 +8,7 @@ use kickoff::store::inbox::{Appended, Inbox as _};
 use kickoff::store::records::{CommitError, Records as _, RecordsError};
 use kickoff::store::sqlite::SqliteStore;
 
-use super::{Stall, cursor, event, event_record, open, put_event, put_run, run, run_id};
+use super::{Stall, beside, cursor, event, event_record, open, put_event, put_run, refuse, run, run_id};
 
 async fn keys(store: &SqliteStore, prefix: &str) -> Vec<String> {
     store.scan(prefix).await.unwrap().into_iter().map(|(key, _)| key.to_string()).collect()
@@ -20,12 +20,7 @@ fn revision(hash: &str) -> Write {
 
 /// From now on the database refuses commits that write this text.
 fn refuse_commits_with(dir: &std::path::Path, text: &str) {
-    let other = rusqlite::Connection::open(dir.join("kickoff.db")).unwrap();
-    let sql = format!(
-        "CREATE TRIGGER refuse AFTER INSERT ON pending WHEN instr(NEW.writes, '{text}')
-         BEGIN SELECT RAISE(ABORT, 'refused by the test'); END"
-    );
-    other.execute_batch(&sql).unwrap();
+    refuse(dir, &format!("AFTER INSERT ON pending WHEN instr(NEW.writes, '{text}')"));
 }
 
 #[tokio::test]
@@ -43,7 +38,7 @@ async fn what_was_committed_is_found_by_key_and_by_prefix() {
         ("run/done/", vec![]),
         ("revision/", vec!["revision/aa", "revision/aab", "revision/b"]),
         ("revision/aa", vec!["revision/aa"]),
-        ("revision/a", vec![]),
+        ("revision/a", vec!["revision/aa", "revision/aab"]),
         ("", vec!["cursor", "revision/aa", "revision/aab", "revision/b", &open_run]),
     ] {
         assert_eq!(keys(&store, prefix).await, expected, "{prefix:?}");
@@ -56,6 +51,15 @@ async fn what_was_committed_is_found_by_key_and_by_prefix() {
     assert_eq!(keys(&store, "revision/").await, ["revision/aa", "revision/aab"]);
     let found = store.scan(&open_run).await.unwrap();
     assert_eq!(found, [(Key::RunOpen(run_id("a", "0")), Record::Run(Box::new(run("a", 1, 0))))]);
+    for (key, expected) in [
+        (Key::Cursor, Some(Record::Cursor(8))),
+        (Key::RunOpen(run_id("a", "0")), Some(Record::Run(Box::new(run("a", 1, 0))))),
+        (Key::Revision("a".to_owned()), None),
+        (Key::Revision("b".to_owned()), None),
+        (Key::Revision("aa".to_owned()), Some(Record::Revision(vec![]))),
+    ] {
+        assert_eq!(store.find(&key).await.unwrap(), expected, "{key}");
+    }
 }
 
 #[tokio::test]
@@ -133,7 +137,7 @@ async fn a_record_that_can_t_be_understood_is_named() {
     let fence = store.lead("test").await.unwrap();
     store.commit(&fence, [cursor(1), put_event(event_record("a", 1, &[], 0))].into()).await.unwrap();
     assert_eq!(keys(&store, "").await.len(), 2, "read, and so folded");
-    let other = rusqlite::Connection::open(dir.path().join("kickoff.db")).unwrap();
+    let other = beside(dir.path());
     other.execute("UPDATE records SET value = '{\"kind\": \"future\"}' WHERE key = 'cursor'", []).unwrap();
     let found = store.scan("cursor").await;
     assert!(matches!(&found, Err(RecordsError::Corrupt { key, .. }) if key == "cursor"), "{found:?}");

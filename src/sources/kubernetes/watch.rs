@@ -205,23 +205,27 @@ impl Watch {
         }
         let mut known = Vec::new();
         for prefix in View::prefixes(&self.watched.kind) {
-            known.extend(self.scan(&prefix).await);
+            known.extend(self.read(|| self.records.scan(&prefix)).await);
         }
         known
     }
 
     /// Up to which position of the inbox everything is decided.
     async fn decided(&self) -> u64 {
-        match self.scan(&Key::Cursor.to_string()).await.first() {
-            Some((_, Record::Cursor(position))) => *position,
+        match self.read(|| self.records.find(&Key::Cursor)).await {
+            Some(Record::Cursor(position)) => position,
             _ => 0,
         }
     }
 
-    async fn scan(&self, prefix: &str) -> Vec<(Key, Record)> {
+    /// What `ask` finds, once it can be read.
+    async fn read<T, F>(&self, ask: impl Fn() -> F) -> T
+    where
+        F: Future<Output = Result<T, RecordsError>>,
+    {
         loop {
-            match self.records.scan(prefix).await {
-                Ok(records) => return records,
+            match ask().await {
+                Ok(found) => return found,
                 // Dispatch ends the process over it.
                 Err(error @ RecordsError::Corrupt { .. }) => {
                     warn!(%error, watched = %self.watched, "the marks can't be read");

@@ -61,9 +61,14 @@ impl Recent {
         Self(Arc::new(Mutex::new(Known { after: revision, newest: revision, changes: VecDeque::new() })))
     }
 
-    /// Takes in durable commits, up to the revision `newest`.
+    /// Takes in durable commits, which are all up to the revision `newest`. Where one before them was not taken in,
+    /// because nobody could tell whether it happened, nothing is known of what was before.
     pub(in crate::store) fn learn(&self, commits: Vec<(u64, Vec<Row>)>, newest: u64) {
         let mut known = self.lock();
+        let before = commits.first().map_or(newest, |(first, _)| first.saturating_sub(1));
+        if known.newest != before {
+            *known = Known { after: before, newest: before, changes: VecDeque::new() };
+        }
         known.newest = newest;
         for (revision, rows) in commits {
             let rows: BTreeSet<Row> = rows.into_iter().collect();
@@ -74,11 +79,6 @@ impl Recent {
                 known.after = revision;
             }
         }
-    }
-
-    /// A commit may have happened of which nothing is known.
-    pub(in crate::store) fn forget(&self, newest: u64) {
-        *self.lock() = Known { after: newest, newest, changes: VecDeque::new() };
     }
 
     /// What changed after `revision`. One from a future that never was is not known either.
@@ -144,7 +144,11 @@ mod tests {
     fn after_a_doubtful_commit_nothing_before_is_known() {
         let recent = Recent::from(0);
         recent.learn(vec![(1, vec![row('a')])], 1);
-        recent.forget(2);
+        recent.learn(vec![], 1);
+        assert_eq!(recent.since(0), Since::Rows(vec![(1, row('a'))]), "it did not happen");
+        recent.learn(vec![], 2);
         assert_eq!((recent.since(1), recent.since(2)), (Since::Unknown(2), Since::Rows(vec![])));
+        recent.learn(vec![(4, vec![row('b')])], 4);
+        assert_eq!((recent.since(2), recent.since(3)), (Since::Unknown(4), Since::Rows(vec![(4, row('b'))])));
     }
 }

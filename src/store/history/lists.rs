@@ -22,8 +22,23 @@ pub(super) trait Row: Sized + Clone + Send + 'static {
     /// The row, where `record` is of its kind.
     fn of(record: Record) -> Option<Self>;
 
-    /// What a write says of the row `id`.
-    fn written<'write>(write: &'write Write, id: &str) -> Said<&'write Self>;
+    /// The row that a record is, and its id.
+    fn row(record: &Record) -> Option<(&Self, &str)>;
+
+    /// The id of the row that goes with the record under `key`.
+    fn gone(key: &Key) -> Option<&str>;
+}
+
+/// What a write says of the row `id`.
+pub(super) fn written<'write, T: Row>(write: &'write Write, id: &str) -> Said<&'write T> {
+    match &write.value {
+        Some(record) => match T::row(record) {
+            Some((row, of)) if of == id => Said::There(row),
+            _ => Said::Nothing,
+        },
+        None if T::gone(&write.key) == Some(id) => Said::Gone,
+        None => Said::Nothing,
+    }
 }
 
 impl Row for Run {
@@ -33,12 +48,12 @@ impl Row for Run {
         if let Record::Run(run) = record { Some(*run) } else { None }
     }
 
-    fn written<'write>(write: &'write Write, id: &str) -> Said<&'write Self> {
-        match (&write.key, &write.value) {
-            (_, Some(Record::Run(run))) if run.id.as_str() == id => Said::There(run),
-            (Key::RunDone(done), None) if done.as_str() == id => Said::Gone,
-            _ => Said::Nothing,
-        }
+    fn row(record: &Record) -> Option<(&Self, &str)> {
+        if let Record::Run(run) = record { Some((run, run.id.as_str())) } else { None }
+    }
+
+    fn gone(key: &Key) -> Option<&str> {
+        if let Key::RunDone(id) = key { Some(id.as_str()) } else { None }
     }
 }
 
@@ -49,12 +64,12 @@ impl Row for Firing {
         if let Record::Firing(firing) = record { Some(*firing) } else { None }
     }
 
-    fn written<'write>(write: &'write Write, id: &str) -> Said<&'write Self> {
-        match (&write.key, &write.value) {
-            (_, Some(Record::Firing(firing))) if firing.id.as_str() == id => Said::There(firing),
-            (Key::FiringDone(done), None) if done.as_str() == id => Said::Gone,
-            _ => Said::Nothing,
-        }
+    fn row(record: &Record) -> Option<(&Self, &str)> {
+        if let Record::Firing(firing) = record { Some((firing, firing.id.as_str())) } else { None }
+    }
+
+    fn gone(key: &Key) -> Option<&str> {
+        if let Key::FiringDone(id) = key { Some(id.as_str()) } else { None }
     }
 }
 
@@ -65,12 +80,12 @@ impl Row for EventRecord {
         if let Record::Event(event) = record { Some(*event) } else { None }
     }
 
-    fn written<'write>(write: &'write Write, id: &str) -> Said<&'write Self> {
-        match (&write.key, &write.value) {
-            (_, Some(Record::Event(event))) if event.attributes.key.as_str() == id => Said::There(event),
-            (Key::Event(key), None) if key.as_str() == id => Said::Gone,
-            _ => Said::Nothing,
-        }
+    fn row(record: &Record) -> Option<(&Self, &str)> {
+        if let Record::Event(event) = record { Some((event, event.attributes.key.as_str())) } else { None }
+    }
+
+    fn gone(key: &Key) -> Option<&str> {
+        if let Key::Event(key) = key { Some(key.as_str()) } else { None }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use super::arrivals::{Arriving, Found};
 use super::keys::{Keys, raw};
 use super::readers::{ReadError, Readers};
-use super::writer::{Failure, Reply, Rest, State, Work};
+use super::work::{Failure, Reply, Rest, State, Work};
 use crate::engine::event::Event;
 use crate::engine::ids::EventKey;
 use crate::store::inbox::{Appended, InboxError, Stored};
@@ -116,7 +116,7 @@ impl Work for Append {
     fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
         let answer = match outcome {
             Ok(()) => Ok(self.appended),
-            Err(Failure::NotWritten(why) | Failure::Unknown(why)) => Err(InboxError::Unavailable(why)),
+            Err(failure) => Err(InboxError::Unavailable(failure.why().to_owned())),
         };
         // Who asked may have gone; the event is kept all the same.
         self.reply.send((answer, rest)).ok();

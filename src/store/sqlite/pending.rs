@@ -4,11 +4,11 @@
 //! most of what a commit costs, and whoever waits for it waits for that. So a commit is one row of `pending`, which
 //! is all that makes it durable; and many are brought to the other tables together, in one transaction that also
 //! deletes them here. What a later commit has written anew by then is left out. A batch that is large goes to the
-//! other tables at once.
+//! other tables at once, unless older ones can't be folded.
 //!
-//! That is done before anybody reads records or history: a read waits for it, and fails where it does ([`Folded`]), so
-//! nobody decides by tables that are behind; before there are too many; and before the store is closed. What is asked
-//! for by its key is found without that.
+//! That is done before anybody reads lists of records or of history: such a read waits for it, and fails where it does
+//! ([`Folded`]), so nobody decides by tables that are behind; before there are too many; and before the store is
+//! closed. What is asked for by its key is found without that.
 //!
 //! If we die before a fold is committed, it is done again by the next start, from the table; after it, the rows are
 //! gone with it. A fold that fails, for instance because the disk is full, is tried again: meanwhile commits
@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::number;
 use super::readers::{ReadError, Readers};
-use super::writer::{Failure, Rest, State, Work};
+use super::work::{Failure, Rest, State, Work};
 use crate::engine::machine::{Key, Record, Write};
 use crate::store::history::fold;
 
@@ -37,6 +37,8 @@ const FULL: usize = 4;
 /// A batch of so many writes, or of so many bytes as above, goes to all tables at once: it gains less by being folded
 /// with others than it costs to write it once more.
 const MANY: usize = 128;
+/// Why nothing is folded any more.
+const ENDED: &str = "the store has ended";
 
 /// The writes of one commit, and their text.
 #[derive(Debug)]
@@ -170,9 +172,9 @@ impl Pending {
         Ok(())
     }
 
-    /// How the last try to fold them ended.
-    pub(super) fn note(&self, failure: Option<String>) {
-        self.lock().failure = failure;
+    /// They could not be folded.
+    pub(super) fn fail(&self, why: String) {
+        self.lock().failure = Some(why);
     }
 
     /// Whether a batch of so many writes, of so many bytes, goes to all tables at once.
@@ -185,14 +187,9 @@ impl Pending {
         self.lock().push(revision, logged);
     }
 
-    /// All up to the revision `folded` are in the other tables.
-    pub(super) fn forget(&self, folded: u64) {
-        let mut commits = self.lock();
-        let all = std::mem::take(&mut commits.all).into_iter();
-        (commits.writes, commits.bytes) = (0, 0);
-        for (revision, logged) in all.filter(|(revision, _)| *revision > folded) {
-            commits.push(revision, logged);
-        }
+    /// All of them are in the other tables.
+    pub(super) fn clear(&self) {
+        *self.lock() = Commits::default();
     }
 
     /// Whether there is none.
@@ -203,16 +200,6 @@ impl Pending {
     /// Whether they are to be folded.
     pub(super) fn are_many(&self) -> bool {
         self.lock().are_many(1)
-    }
-
-    /// What these say of `key`.
-    pub(super) fn get(&self, key: &str) -> Said<(Key, Record)> {
-        let commits = self.lock();
-        let mut newest_first = commits.all.iter().rev().flat_map(|(_, logged)| logged.each().rev());
-        let Some((write, ..)) = newest_first.find(|(_, found, _)| *found == key) else {
-            return Said::Nothing;
-        };
-        write.value.as_ref().map_or(Said::Gone, |record| Said::There((write.key.clone(), record.clone())))
     }
 
     /// What the newest write says that `about` finds to say something.
@@ -228,12 +215,14 @@ impl Pending {
         Said::Nothing
     }
 
-    /// Why those up to the revision `wanted` are not folded, if they are not.
-    fn behind(&self, wanted: u64) -> Option<String> {
-        let commits = self.lock();
-        let oldest = commits.all.first().map(|(revision, _)| *revision)?;
-        let why = commits.failure.as_deref().unwrap_or("the store is closed");
-        (oldest <= wanted).then(|| why.to_owned())
+    /// Whether some up to the revision `wanted` are not folded.
+    fn has_before(&self, wanted: u64) -> bool {
+        self.lock().all.first().is_some_and(|(oldest, _)| *oldest <= wanted)
+    }
+
+    /// Why they could not be folded the last time.
+    fn failure(&self) -> Option<String> {
+        self.lock().failure.clone()
     }
 
     /// The newest of them.
@@ -241,19 +230,12 @@ impl Pending {
         self.lock().all.last().map(|(revision, _)| *revision)
     }
 
-    /// Brings those after `state.folded` to the other tables.
-    pub(super) fn fold(&self, connection: &Connection, state: &mut State) -> rusqlite::Result<()> {
-        let folded = state.folded;
-        let commits: Vec<_> =
-            self.lock().all.iter().filter(|(revision, _)| *revision > folded).cloned().collect();
+    /// Brings all of them to the other tables.
+    pub(super) fn fold(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let commits = self.lock().all.clone();
         let Some(newest) = commits.last().map(|(revision, _)| *revision) else { return Ok(()) };
-        for (write, key, value) in standing(&commits) {
-            put(connection, key, value)?;
-            fold::apply(connection, write, value)?;
-        }
-        connection.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(newest)])?;
+        bring(connection, newest, standing(&commits).into_iter())?;
         connection.prepare_cached("DELETE FROM pending WHERE revision <= ?1")?.execute([number(newest)])?;
-        state.folded = newest;
         Ok(())
     }
 
@@ -267,12 +249,7 @@ impl Pending {
         let revision = state.revision + 1;
         self.refuse_too_many()?;
         if state.at_once {
-            for (write, key, value) in logged.each() {
-                put(connection, key, value)?;
-                fold::apply(connection, write, value)?;
-            }
-            connection.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(revision)])?;
-            state.folded = revision;
+            bring(connection, revision, logged.each())?;
         } else {
             let sql = "INSERT INTO pending (revision, writes) VALUES (?1, ?2)";
             connection.prepare_cached(sql)?.execute((number(revision), &logged.text))?;
@@ -310,6 +287,20 @@ fn standing(commits: &[(u64, Arc<Logged>)]) -> Vec<(&Write, &str, Option<&str>)>
     left
 }
 
+/// Brings writes to records and history, which then have all up to `revision`.
+fn bring<'write>(
+    connection: &Connection,
+    revision: u64,
+    writes: impl Iterator<Item = (&'write Write, &'write str, Option<&'write str>)>,
+) -> rusqlite::Result<()> {
+    for (write, key, value) in writes {
+        put(connection, key, value)?;
+        fold::apply(connection, write, value)?;
+    }
+    connection.prepare_cached("UPDATE state SET revision = ?1")?.execute([number(revision)])?;
+    Ok(())
+}
+
 fn put(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Result<()> {
     if let Some(value) = value {
         let sql = "INSERT INTO records (key, value) VALUES (?1, ?2)
@@ -323,7 +314,7 @@ fn put(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Res
 
 /// Asks the writer to fold what is pending, for one who wants to read. Its answer carries those of no others: whoever
 /// reads may be one who is not looked after while something else is waited for.
-struct Settle(oneshot::Sender<()>);
+struct Settle(oneshot::Sender<Result<(), Failure>>);
 
 impl Work for Settle {
     fn bytes(&self) -> usize {
@@ -338,10 +329,10 @@ impl Work for Settle {
         true
     }
 
-    fn answer(self: Box<Self>, _: Result<(), Failure>, rest: Rest) {
+    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
         drop(rest);
         // Who asked may have gone.
-        self.0.send(()).ok();
+        self.0.send(outcome).ok();
     }
 }
 
@@ -365,9 +356,11 @@ impl Folded {
         read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
         if let Some(wanted) = self.pending.revision() {
-            self.settle().await;
-            if let Some(why) = self.pending.behind(wanted) {
-                return Err(ReadError::Behind(why));
+            let settled = self.settle().await;
+            if self.pending.has_before(wanted) {
+                let refused = || settled.err().map(|failure| failure.why().to_owned());
+                let why = self.pending.failure().or_else(refused);
+                return Err(ReadError::Behind(why.unwrap_or_else(|| ENDED.to_owned())));
             }
         }
         self.readers.with(read).await
@@ -386,14 +379,14 @@ impl Folded {
         }
     }
 
-    /// Nobody is there to do it where the store is closed.
-    async fn settle(&self) {
+    /// Asks for what is pending to be folded. Nobody is there to do it where the store has ended.
+    async fn settle(&self) -> Result<(), Failure> {
+        let ended = || Failure::NotWritten(ENDED.to_owned());
         let (told, settled) = oneshot::channel();
-        let Some(queue) = self.queue.upgrade() else { return };
-        if queue.send(Box::new(Settle(told))).await.is_ok() {
-            // Or the store would wait for this one to be closed.
-            drop(queue);
-            settled.await.ok();
-        }
+        let queue = self.queue.upgrade().ok_or_else(ended)?;
+        queue.send(Box::new(Settle(told))).await.map_err(|_| ended())?;
+        // Or the store would wait for this one to be closed.
+        drop(queue);
+        settled.await.map_err(|_| ended())?
     }
 }

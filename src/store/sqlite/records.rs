@@ -1,4 +1,4 @@
-//! The records in SQL: lead, commit, scan.
+//! The records in SQL: lead, commit, get, scan.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 
 use super::keys::Keys;
 use super::number;
-use super::pending::{Logged, Pending};
+use super::pending::{Logged, Pending, Said};
 use super::readers::ReadError;
-use super::writer::{Failure, Reply, Rest, State, Work};
+use super::work::{Failure, Reply, Rest, State, Work};
 use crate::engine::event::Millis;
 use crate::engine::machine::{Key, Record, Write};
 use crate::store::records::{CommitError, Fence, RecordsError};
@@ -53,7 +53,7 @@ impl Work for Lead {
     fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
         let answer = match outcome {
             Ok(()) => Ok(Fence { term: self.term }),
-            Err(Failure::NotWritten(why) | Failure::Unknown(why)) => Err(RecordsError::Unavailable(why)),
+            Err(failure) => Err(RecordsError::Unavailable(failure.why().to_owned())),
         };
         // Who asked may have gone; the term has begun all the same.
         self.reply.send((answer, rest)).ok();
@@ -207,6 +207,14 @@ impl Work for Commit {
     }
 }
 
+/// What a write says of the record under `key`.
+pub(super) fn written<'write>(write: &'write Write, key: &Key) -> Said<&'write Record> {
+    if write.key != *key {
+        return Said::Nothing;
+    }
+    write.value.as_ref().map_or(Said::Gone, Said::There)
+}
+
 /// The record of this very key.
 pub(super) fn get(connection: &Connection, key: &str) -> Result<Option<(Key, Record)>, ReadError> {
     let mut get = connection.prepare_cached("SELECT value FROM records WHERE key = ?1")?;
@@ -214,8 +222,11 @@ pub(super) fn get(connection: &Connection, key: &str) -> Result<Option<(Key, Rec
     value.map(|value| decode(key, &value)).transpose()
 }
 
-/// All whose key starts with `prefix`, in order of keys.
+/// The record of this very key, or else all whose key starts with `prefix`, in order of keys.
 pub(super) fn scan(connection: &Connection, prefix: &str) -> Result<Vec<(Key, Record)>, ReadError> {
+    if let Some(found) = get(connection, prefix)? {
+        return Ok(vec![found]);
+    }
     let sql = "SELECT key, value FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key";
     let mut range = connection.prepare_cached(sql)?;
     let end = format!("{prefix}{}", char::MAX);

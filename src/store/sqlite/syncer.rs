@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-use super::writer::{Failure, Rest, State, Waiting, Work};
+use super::work::{Failure, Rest, State, Waiting, Work};
 use crate::store::history::changes::{Recent, Row};
 
 /// What the writer made of a batch.
@@ -33,7 +33,7 @@ pub(super) enum Written {
     Logged {
         /// What is so after it.
         state: State,
-        /// The rows that its commits change, by their revisions.
+        /// The rows that each of its commits changes, by their revisions.
         changes: Vec<(u64, Vec<Row>)>,
         /// All of it.
         waiting: Vec<Waiting>,
@@ -121,7 +121,7 @@ impl News {
             }
             Written::Failed { failure, found, batch } => {
                 if let Some(state) = found {
-                    self.recent.forget(state.revision);
+                    self.recent.learn(Vec::new(), state.revision);
                     self.publish(state);
                 }
                 self.note(Some(&failure));
@@ -137,9 +137,7 @@ impl News {
 
     /// Logs the change between working and failing.
     fn note(&self, failure: Option<&Failure>) {
-        let why = failure.map(|failure| match failure {
-            Failure::NotWritten(why) | Failure::Unknown(why) => why.clone(),
-        });
+        let why = failure.map(|failure| failure.why().to_owned());
         let failing = self.trouble.borrow().is_some();
         match &why {
             Some(why) if !failing => tracing::error!(%why, "the store can't write"),
@@ -241,7 +239,7 @@ mod tests {
         let work = || Box::new(Told(told.clone())) as Box<dyn Work>;
         let waiting = outcomes.into_iter().map(|outcome| (work(), outcome)).collect();
         Written::Logged {
-            state: State { term: 0, revision: 0, folded: 0, at_once: false, arrived },
+            state: State { term: 0, revision: 0, at_once: false, arrived },
             changes: Vec::new(),
             waiting,
         }
@@ -253,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_is_on_disk_is_told_and_answered() {
-        let news = News::from(State { term: 0, revision: 0, folded: 0, at_once: false, arrived: 6 });
+        let news = News::from(State { term: 0, revision: 0, at_once: false, arrived: 6 });
         let (arrived, trouble) = (news.arrived(), news.trouble());
         let syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
         let (told, answers) = channel();
@@ -265,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_synced_is_told_to_nobody_and_is_the_end() {
-        let news = News::from(State { term: 0, revision: 0, folded: 0, at_once: false, arrived: 6 });
+        let news = News::from(State { term: 0, revision: 0, at_once: false, arrived: 6 });
         let (arrived, trouble) = (news.arrived(), news.trouble());
         // Nothing that can be synced.
         let syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();

@@ -20,9 +20,10 @@ use tokio::sync::mpsc;
 use super::arrivals::Arrivals;
 use super::checkpointer::{Checkpointer, RoomError};
 use super::keys::Keys;
-use super::pending::{Logged, Pending};
+use super::pending::Pending;
 use super::syncer::{Syncer, Written};
 use super::transaction::Transaction;
+use super::work::{Failure, State, Work};
 use crate::store::history::changes::Row;
 use crate::store::inbox::Stored;
 
@@ -30,120 +31,6 @@ const BATCH_WORKS: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
 /// How soon what could not be folded is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Something to write, with the one who waits for it.
-pub(super) trait Work: Send {
-    /// About how many bytes it writes.
-    fn bytes(&self) -> usize;
-
-    /// Writes it. An error undoes this work alone. May be asked again, after all was undone.
-    fn carry_out(&mut self, connection: &Connection, state: &mut State) -> rusqlite::Result<()>;
-
-    /// How many records it writes.
-    fn writes(&self) -> usize {
-        0
-    }
-
-    /// Whether what is pending is to be folded before it is answered.
-    fn settles(&self) -> bool {
-        false
-    }
-
-    /// The writes that it committed, and as which revision; asked once it is committed.
-    fn logged(&self) -> Option<(u64, Arc<Logged>)> {
-        None
-    }
-
-    /// The events that it wrote to the inbox; asked once it is committed.
-    fn take_arrived(&mut self) -> Vec<Stored> {
-        Vec::new()
-    }
-
-    /// Where events were that it took out of the inbox; asked once it is committed.
-    fn take_removed(&mut self) -> BTreeSet<u64> {
-        BTreeSet::new()
-    }
-
-    /// Whether what it wrote should go from the log of writes to the database at once, so that the file
-    /// becomes shorter.
-    fn checkpoints(&self) -> bool {
-        false
-    }
-
-    /// Answers, once it is known whether it is durable; whoever takes the answer drops `rest`.
-    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest);
-}
-
-/// An answer, and whom its taker answers.
-pub(super) type Reply<T> = (T, Rest);
-
-/// What waits for an answer, with its outcome.
-pub(super) type Waiting = (Box<dyn Work>, Result<(), Failure>);
-
-/// All of a batch but the first: answered when this is dropped, by the one who had the first answer. It
-/// runs on a thread of the runtime, where waking another task costs a fraction of what it costs here.
-#[derive(Default)]
-pub(super) struct Rest(Vec<Waiting>);
-
-impl Rest {
-    /// Answers all.
-    pub(super) fn answer(batch: impl Iterator<Item = Waiting>) {
-        let mut batch = batch;
-        if let Some((first, outcome)) = batch.next() {
-            first.answer(outcome, Self(batch.collect()));
-        }
-    }
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        for (work, outcome) in self.0.drain(..) {
-            work.answer(outcome, Self::default());
-        }
-    }
-}
-
-/// Why work is not durable, or may not be.
-#[derive(Debug, Clone)]
-pub(super) enum Failure {
-    /// Nothing of it was written.
-    NotWritten(String),
-    /// The commit itself failed: it may be found after a crash.
-    Unknown(String),
-}
-
-/// What the writer knows without asking the database; it is the only writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct State {
-    /// The newest term.
-    pub(super) term: u64,
-    /// How many commits of records there were.
-    pub(super) revision: u64,
-    /// How many of these are in the tables of records and history: see [`Pending`].
-    pub(super) folded: u64,
-    /// Whether commits go to these tables at once.
-    pub(super) at_once: bool,
-    /// The newest position of the inbox.
-    pub(super) arrived: u64,
-}
-
-impl State {
-    /// What the database says.
-    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let sql = "SELECT term, coalesce((SELECT max(revision) FROM pending), revision), revision,
-                   coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0) FROM state";
-        connection.query_row(sql, [], |row| {
-            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-            Ok(Self {
-                term: number(0)?,
-                revision: number(1)?,
-                folded: number(2)?,
-                at_once: false,
-                arrived: number(3)?,
-            })
-        })
-    }
-}
 
 /// What the writer keeps in memory for others to read.
 pub(super) struct Memory {
@@ -217,22 +104,23 @@ impl Writer {
             }
             self.checkpointer.tend(&self.connection);
         }
+        // The last chance before the next start, however lately it failed.
+        self.failed = None;
         self.fold();
     }
 
     fn write(&mut self, mut batch: Vec<Box<dyn Work>>) -> (Written, Inbox) {
         match self.make_room().and_then(|()| self.commit(&mut batch)) {
             Ok((state, refused)) => {
-                self.enter(state);
+                self.state = state;
                 let (mut changes, mut inbox) = (Vec::new(), Inbox::default());
                 let written = batch.iter_mut().zip(&refused).filter(|(_, refused)| refused.is_none());
                 for (work, _) in written {
                     inbox.arrived.extend(work.take_arrived());
                     inbox.removed.extend(work.take_removed());
                     if let Some((revision, logged)) = work.logged() {
-                        let rows: Vec<Row> = logged.writes().iter().filter_map(Row::of).collect();
-                        changes.extend((!rows.is_empty()).then_some((revision, rows)));
-                        if revision > state.folded {
+                        changes.push((revision, logged.writes().iter().filter_map(Row::of).collect()));
+                        if !state.at_once {
                             self.memory.pending.learn(revision, logged);
                         }
                     }
@@ -245,11 +133,9 @@ impl Writer {
                 (Written::Logged { state, changes, waiting }, inbox)
             }
             Err(failure) => {
-                let found = match failure {
-                    Failure::NotWritten(_) => None,
-                    Failure::Unknown(_) => State::load(&self.connection).ok(),
-                };
-                self.recover(found);
+                self.recover();
+                let is_known = matches!(failure, Failure::Unknown(_)) && !self.stale;
+                let found = is_known.then_some(self.state);
                 // Wins room in a log that is full.
                 self.checkpointer.copy(&self.connection);
                 (Written::Failed { failure, found, batch }, Inbox::default())
@@ -264,9 +150,8 @@ impl Writer {
             return;
         }
         match self.try_fold() {
-            Ok(state) => {
-                self.enter(state);
-                self.memory.pending.note(None);
+            Ok(()) => {
+                self.memory.pending.clear();
                 if self.failed.take().is_some() {
                     tracing::info!("the last commits are folded again");
                 }
@@ -276,42 +161,28 @@ impl Writer {
                 if self.failed.replace(Instant::now()).is_none() {
                     tracing::error!(%why, "the last commits can't be folded");
                 }
-                self.memory.pending.note(Some(why));
-                if self.stale {
-                    let found = State::load(&self.connection).ok();
-                    self.recover(found);
-                }
+                self.memory.pending.fail(why);
+                self.recover();
             }
         }
     }
 
-    fn try_fold(&mut self) -> rusqlite::Result<State> {
+    fn try_fold(&mut self) -> rusqlite::Result<()> {
         self.refresh()?;
-        let mut state = self.state;
         let transaction = Transaction::begin(&mut self.connection)?;
-        self.memory.pending.fold(&transaction, &mut state)?;
+        self.memory.pending.fold(&transaction)?;
         // Until it is known whether it is committed.
         self.stale = true;
         transaction.commit()?;
         self.stale = false;
-        Ok(state)
+        Ok(())
     }
 
-    /// All up to here is committed.
-    fn enter(&mut self, state: State) {
-        if state.folded != self.state.folded {
-            self.memory.pending.forget(state.folded);
-        }
-        self.state = state;
-    }
-
-    /// After a write that failed: what there really is, if that can be told.
-    fn recover(&mut self, found: Option<State>) {
-        self.state = found.unwrap_or(self.state);
+    /// After a write that failed: what there really is, if that can be told; or else before the next one.
+    fn recover(&mut self) {
         if let Err(error) = self.refresh() {
             tracing::debug!(%error, "what was written can't be read");
         }
-        self.memory.arrivals.forget(self.state.arrived);
     }
 
     /// Reads again what memory may have wrong.
@@ -320,6 +191,7 @@ impl Writer {
             self.state = State::load(&self.connection)?;
             self.memory.keys.reload(&self.connection)?;
             self.memory.pending.reload(&self.connection)?;
+            self.memory.arrivals.forget(self.state.arrived);
             self.stale = false;
         }
         Ok(())
