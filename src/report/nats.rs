@@ -83,7 +83,7 @@ impl Reporter {
     pub async fn run(self, mut numbers: mpsc::Receiver<u64>, cancel: CancellationToken) {
         let mut waiting: BTreeSet<u64> = BTreeSet::new();
         let mut streams = Streams::default();
-        let mut parked = self.parked_before().await;
+        let Some(mut parked) = cancel.run_until_cancelled(self.parked_before()).await else { return };
         self.tell(None, &parked);
         loop {
             // After a commit that failed, all that is outstanding is ordered again.
@@ -121,12 +121,12 @@ impl Reporter {
 
     /// Those that are set aside since before the start.
     async fn parked_before(&self) -> BTreeSet<u64> {
-        match self.records.scan(Key::PARKED).await {
-            Ok(records) => Parked::among(records).map(|(number, _)| number).collect(),
-            Err(error) => {
-                warn!(%error, "it is not known which results are parked");
-                BTreeSet::new()
+        loop {
+            match self.records.scan(Key::PARKED).await {
+                Ok(records) => return Parked::among(records).map(|(number, _)| number).collect(),
+                Err(error) => warn!(%error, "can't read which results are parked, trying again"),
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -185,8 +185,7 @@ impl Reporter {
         streams: &mut Streams,
     ) -> Result<(), SendError> {
         if report.is_none() {
-            let key = Key::Report(number).to_string();
-            let Some((_, Record::Report(read))) = self.records.scan(&key).await?.pop() else {
+            let Some(Record::Report(read)) = self.records.find(&Key::Report(number)).await? else {
                 // It was published before, and its record is gone.
                 return Ok(());
             };

@@ -1,5 +1,6 @@
 //! What a Job said is kept, whatever becomes of its pods, of the node's files, of the API server and of us.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,7 +19,11 @@ fn running(run: &Value) -> bool {
 }
 
 fn numbers(upto: usize) -> String {
-    (1..=upto).map(|number| format!("{number:<1023}\n")).collect()
+    let mut text = String::new();
+    for number in 1..=upto {
+        writeln!(text, "{number:<1023}").unwrap();
+    }
+    text
 }
 
 /// Waits until some of what the run says is in the server's folder.

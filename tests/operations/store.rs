@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{DEFINITIONS, TOKEN, deliver, get, until};
 use crate::store::Tmpfs;
-use crate::support::{Home, kickoff};
+use crate::support::{Home, client, kickoff};
 
 fn filler(code: Option<u8>) -> String {
     let code = code.map_or_else(String::new, |code| format!(r#""code": {code}, "#));
@@ -162,6 +162,40 @@ async fn a_folder_that_becomes_read_only_while_running_answers_503_and_recovers_
     let runs = server.runs_of(&running, crate::support::all_ended).await;
     assert_eq!((&runs[0]["outcome"], &runs[0]["exitCode"]), (&"Failed".into(), &3.into()));
     assert_eq!(deliver(&server, "refused", "{}", &[]).await.0, 202, "it was not stored before");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[tokio::test]
+async fn lists_that_would_be_behind_say_when_to_come_again() {
+    let home = Home::new(DEFINITIONS);
+    let server = home.serve(&[], &[("LOAD_TOKEN", TOKEN)]);
+    let database = rusqlite::Connection::open(home.data().join("kickoff.db")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE INSERT ON events
+             BEGIN SELECT RAISE(ABORT, 'refused by the test'); END",
+        )
+        .unwrap();
+    assert_eq!(deliver(&server, "1", "{}", &[]).await.0, 202);
+    let list = || client().get(format!("{}/api/v1/events", server.url)).send();
+    let behind = until("the event is decided", async || {
+        let answer = list().await.unwrap();
+        (answer.status() != 200).then_some(answer)
+    })
+    .await;
+    assert_eq!((behind.status().as_u16(), &behind.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    let told = behind.text().await.unwrap();
+    assert!(told.contains("the history can't be read; the server's log says why"), "{told}");
+    assert_eq!(get(&server, "/readyz", "*/*").await.0, 200, "it takes and decides everything");
+
+    database.execute_batch("DROP TRIGGER refuse").unwrap();
+    let listed = until("it is folded", async || {
+        let answer = list().await.unwrap();
+        (answer.status() == 200).then_some(answer)
+    })
+    .await;
+    let listed: serde_json::Value = listed.json().await.unwrap();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed:#}");
     assert_eq!(server.stop(), Some(0));
 }
 

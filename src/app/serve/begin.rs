@@ -25,6 +25,9 @@ use crate::web::auth::Auth;
 const PREDECESSOR: Duration = Duration::from_secs(30);
 /// How often is looked whether it has.
 const PREDECESSOR_LOOK: Duration = Duration::from_millis(50);
+/// How often the records are asked, and the pause between: what can't be folded is tried again meanwhile.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Opens the data folder, once whoever has it lets go of it: a predecessor that is still stopping, or
 /// one that was killed and left a child between its fork and its exec.
@@ -70,14 +73,18 @@ async fn load(
     namespace: &str,
 ) -> Result<Arc<Snapshot>, ServeError> {
     let snapshot = loader.load_read(read).await?;
-    match before::find(&snapshot, &store.history(), store, namespace).await {
-        Ok(None) => Ok(snapshot),
-        Ok(Some(before)) => Ok(loader.load_after(before).await?),
-        Err(error) => {
-            warn!(%error, "definitions that are bad now are not known to have been good");
-            Ok(snapshot)
+    for left in (0..TRIES).rev() {
+        match before::find(&snapshot, &store.history(), store, namespace).await {
+            Ok(None) => return Ok(snapshot),
+            Ok(Some(before)) => return Ok(loader.load_after(before).await?),
+            Err(error) if left > 0 => {
+                warn!(%error, "can't read which definitions were good, trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => warn!(%error, "definitions that are bad now are not known to have been good"),
         }
     }
+    Ok(snapshot)
 }
 
 /// NATS, where one is named. It may be away.

@@ -54,10 +54,10 @@ pub(super) enum ApiError {
         "the command is stored as event {0}, but not decided yet: ask again with the same Idempotency-Key"
     )]
     Undecided(String),
-    /// The history could not be read (500).
+    /// The history could not be read (500, or 503 where it may be later).
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// The records could not be read (500).
+    /// The records could not be read (500, or 503 where they may be later).
     #[error(transparent)]
     Records(#[from] RecordsError),
     /// Filtered decisions could not be worked out (500).
@@ -83,7 +83,10 @@ impl ApiError {
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Inbox(InboxError::Behind) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Inbox(InboxError::Unavailable(_)) | Self::Undecided(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Inbox(InboxError::Unavailable(_))
+            | Self::History(HistoryError::Unavailable(_))
+            | Self::Records(RecordsError::Unavailable(_))
+            | Self::Undecided(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::History(_) | Self::Records(_) | Self::Decisions(_) | Self::Log(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
