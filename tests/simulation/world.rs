@@ -9,12 +9,14 @@ use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::{Attributes, Event, Ingress, Millis};
 use kickoff::engine::ids::{EventKey, FiringId, ObjectName, RunId};
 use kickoff::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Probe, Record, Results,
-    RunState, Settled, Step,
+    Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Probe, Record, Results, Step,
 };
 use kickoff::engine::manual::{Command, Original, Replay, Subject, Target};
 use kickoff::engine::verdict::{Ended, Finished};
 
+mod launcher;
+
+use self::launcher::Ordered;
 use super::checks;
 use super::definitions::EDITIONS;
 use super::gates::Gates;
@@ -55,7 +57,7 @@ pub struct World {
     // The process.
     machine: Machine,
     /// Orders by run, each lane in order.
-    lanes: BTreeMap<String, VecDeque<Order>>,
+    lanes: BTreeMap<String, VecDeque<Ordered>>,
     facts: Vec<Input>,
     /// What is to be asked, and when.
     probes: BTreeMap<FiringId, (Millis, Probe)>,
@@ -129,7 +131,7 @@ impl World {
                 37 => self.delete_by_hand(),
                 38..=41 => self.list(),
                 42..=54 => self.pass(),
-                55..=70 => self.carry_out(),
+                55..=70 => self.carry_out()?,
                 71..=76 => self.ask(),
                 _ => self.step()?,
             }
@@ -145,7 +147,7 @@ impl World {
             let due = self.probes.values().any(|(at, _)| *at <= self.now);
             let open = !self.lanes.is_empty() || !self.facts.is_empty() || self.reader < self.inbox.len();
             if open || due {
-                self.carry_out();
+                self.carry_out()?;
                 self.ask();
                 self.step()?;
                 continue;
@@ -292,7 +294,7 @@ impl World {
         }
         self.reader = usize::try_from(self.machine.cursor()).expect("a small world");
         let orders = self.machine.outstanding();
-        self.give(orders);
+        self.give(orders, false);
     }
 
     /// Start-up: the fold over the records, the orders not known to be done, a list by the executor.
@@ -302,28 +304,6 @@ impl World {
         self.facts = vec![Input::Definitions];
         self.fold();
         self.list();
-    }
-
-    fn give(&mut self, orders: Vec<Order>) {
-        for order in orders {
-            self.tell(|| format!("  order {order:?}"));
-            if let Order::Probe(probe) = order {
-                // As who asks does: a later order takes the place of an earlier one.
-                self.probes.insert(probe.firing.clone(), (self.now + probe.pause_ms, *probe));
-                continue;
-            }
-            let lane = match &order {
-                Order::Create(job)
-                | Order::Collect(job)
-                | Order::Clean(job)
-                | Order::Delete { job, .. }
-                | Order::Look { job, .. } => job.run.to_string(),
-                Order::Append(event) => event.attributes.key.to_string(),
-                Order::Report(_) => "reports".to_owned(),
-                Order::Probe(probe) => probe.firing.to_string(),
-            };
-            self.lanes.entry(lane).or_default().push_back(order);
-        }
     }
 
     /// Steps the machine through a few inputs and commits, or dies, or fails, on the way.
@@ -369,7 +349,7 @@ impl World {
             self.fold_again(taken, "may have failed");
             return Ok(());
         }
-        self.give(batch.orders);
+        self.give(batch.orders, true);
         if self.rng.u32(0..20) == 0 {
             checks::memory_is_the_fold(&self.machine, &self.records)?;
         }
@@ -453,24 +433,6 @@ impl World {
         self.facts.push(Input::Listed(self.jobs.keys().cloned().collect()));
     }
 
-    /// The launcher: the next order of some run.
-    fn carry_out(&mut self) {
-        let lanes: Vec<String> = self.lanes.keys().cloned().collect();
-        let Some(name) = self.rng.choice(&lanes) else { return };
-        let Some(lane) = self.lanes.get_mut(name) else { return };
-        let order = lane.pop_front();
-        if lane.is_empty() {
-            self.lanes.remove(name);
-        }
-        let Some(order) = order else { return };
-        let fact = self.obey(order);
-        if !self.quiet && self.rng.u32(0..30) == 0 {
-            self.die("after an order, before its answer");
-            return;
-        }
-        self.facts.extend(fact);
-    }
-
     /// Asks what a gate asks whose time has come.
     fn ask(&mut self) {
         let due = self.probes.iter().filter(|(_, (at, _))| *at <= self.now);
@@ -491,84 +453,6 @@ impl World {
         }
         self.facts.push(fact);
     }
-
-    fn obey(&mut self, order: Order) -> Option<Input> {
-        match order {
-            Order::Create(job) => self.create(job),
-            Order::Delete { job, uid, .. } => match self.jobs.get_mut(&job) {
-                Some(found) if running(found) && uid.as_ref().is_none_or(|uid| *uid == found.uid) => {
-                    found.ended = Ended::Deleted;
-                    found.finishes_at = found.finishes_at.min(self.now + 5_000);
-                    None
-                }
-                Some(_) => None,
-                None => Some(gone(job, uid)),
-            },
-            Order::Look { job, uid, .. } => match self.jobs.get(&job) {
-                Some(found) => Some(seen(&job, found)),
-                None => Some(gone(job, uid)),
-            },
-            Order::Collect(job) => {
-                let settled =
-                    if self.jobs.contains_key(&job) { Settled::Stored } else { Settled::Unavailable };
-                Some(Input::Settled { job, settled })
-            }
-            Order::Clean(job) => {
-                if self.jobs.get(&job).is_some_and(|found| !running(found)) {
-                    self.jobs.remove(&job);
-                }
-                None
-            }
-            Order::Append(event) => {
-                let key = event.attributes.key.clone();
-                self.append(*event);
-                Some(Input::Delivered(key))
-            }
-            // It is in no lane.
-            Order::Probe(_) => None,
-            Order::Report(number) => {
-                // As the reporter does: what is not there any more was published.
-                if let Some(Record::Report(report)) = self.records.get(&Key::Report(number)) {
-                    self.bus.push(report.id.clone());
-                }
-                Some(Input::Published(number))
-            }
-        }
-    }
-
-    fn create(&mut self, job: JobId) -> Option<Input> {
-        // As the launcher does: only what is durably launching is created.
-        let launching = match self.records.get(&Key::RunOpen(job.run.clone())) {
-            Some(Record::Run(run)) => run.attempt == job.attempt && run.state == RunState::Launching,
-            _ => false,
-        };
-        if !launching {
-            return None;
-        }
-        if self.rng.u32(0..20) == 0 && !self.jobs.contains_key(&job) {
-            self.refused.insert(job.clone());
-            let refused =
-                Created::Refused { reason: "unsupported".to_owned(), message: "on purpose".to_owned() };
-            return Some(Input::Created { job, result: refused });
-        }
-        if !self.jobs.contains_key(&job) {
-            *self.created.entry(job.clone()).or_default() += 1;
-            let uid = format!("uid-{job}-{}", self.created[&job]);
-            let ended = match self.rng.u32(0..6) {
-                0 => Ended::Exited(1),
-                1 => Ended::Exited(77),
-                2 => Ended::TimedOut,
-                3 => Ended::Broken { reason: "lost".to_owned(), message: "on purpose".to_owned() },
-                _ => Ended::Exited(0),
-            };
-            let finishes_at = self.now + self.rng.i64(0..300_000);
-            let made = Job { uid, state: JobState::Running { started_at: self.now }, finishes_at, ended };
-            self.facts.push(seen(&job, &made));
-            self.jobs.insert(job.clone(), made);
-        }
-        let uid = self.jobs[&job].uid.clone();
-        Some(Input::Created { job, result: Created::Submitted { uid } })
-    }
 }
 
 fn run_id(record: &Record) -> Option<RunId> {
@@ -581,8 +465,4 @@ pub fn running(job: &Job) -> bool {
 
 fn seen(id: &JobId, job: &Job) -> Input {
     Input::Seen(JobSeen::new(id.clone(), job.uid.clone(), job.state.clone()))
-}
-
-fn gone(job: JobId, uid: Option<String>) -> Input {
-    Input::Seen(JobSeen::new(job, uid.unwrap_or_default(), JobState::Gone))
 }
