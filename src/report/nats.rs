@@ -83,9 +83,14 @@ impl Reporter {
     pub async fn run(self, mut numbers: mpsc::Receiver<u64>, cancel: CancellationToken) {
         let mut waiting: BTreeSet<u64> = BTreeSet::new();
         let mut streams = Streams::default();
-        let Some(mut parked) = cancel.run_until_cancelled(self.parked_before()).await else { return };
+        let (mut parked, mut are_known) = (BTreeSet::new(), false);
         self.tell(None, &parked);
         loop {
+            if !are_known && let Some(before) = self.parked_before().await {
+                parked.extend(before);
+                are_known = true;
+                self.tell(None, &parked);
+            }
             // After a commit that failed, all that is outstanding is ordered again.
             while let Ok(number) = numbers.try_recv() {
                 waiting.insert(number);
@@ -97,6 +102,7 @@ impl Reporter {
                         Some(number) => drop(waiting.insert(number)),
                         None => return,
                     },
+                    () = tokio::time::sleep(LONGEST_PAUSE), if !are_known => {}
                 }
                 continue;
             };
@@ -119,14 +125,14 @@ impl Reporter {
         }
     }
 
-    /// Those that are set aside since before the start.
-    async fn parked_before(&self) -> BTreeSet<u64> {
-        loop {
-            match self.records.scan(Key::PARKED).await {
-                Ok(records) => return Parked::among(records).map(|(number, _)| number).collect(),
-                Err(error) => warn!(%error, "can't read which results are parked, trying again"),
+    /// Those that are set aside since before the start, once that can be read.
+    async fn parked_before(&self) -> Option<BTreeSet<u64>> {
+        match self.records.scan(Key::PARKED).await {
+            Ok(records) => Some(Parked::among(records).map(|(number, _)| number).collect()),
+            Err(error) => {
+                warn!(%error, "it is not known yet which results are parked");
+                None
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 

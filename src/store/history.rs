@@ -12,7 +12,7 @@ mod lists;
 mod retention;
 mod summary;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -101,7 +101,7 @@ pub enum HistoryError {
     /// Not now.
     #[error("the history can't be read: {0}")]
     Unavailable(String),
-    /// A row that this version can't read.
+    /// A row that this version can't read, or a database that is damaged.
     #[error("the history can't be read: {0}")]
     Corrupt(String),
 }
@@ -110,9 +110,16 @@ impl From<ReadError> for HistoryError {
     fn from(error: ReadError) -> Self {
         match error {
             corrupt @ ReadError::Corrupt { .. } => Self::Corrupt(corrupt.to_string()),
+            ReadError::Database(error) if !passes(&error) => Self::Corrupt(error.to_string()),
             other => Self::Unavailable(other.to_string()),
         }
     }
+}
+
+/// Whether it may be otherwise later: not where the file or a row of it is damaged.
+fn passes(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    code.is_some_and(|code| !matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Reads history. Cheap to clone; only lists wait for the writer, where commits are not folded yet.

@@ -77,6 +77,9 @@ async fn a_commit_on_a_full_disk_never_counts_as_done_and_the_next_term_goes_on(
     };
     assert!(matches!(refused, CommitError::Unknown(_) | CommitError::Unavailable(_)), "{refused}");
     assert_eq!(store.find(&Key::Cursor).await.unwrap(), Some(Record::Cursor(last)));
+    assert!(store.trouble().borrow().is_some(), "it can't write");
+    store.scan("run/").await.unwrap_err();
+    assert!(store.trouble().borrow().is_some(), "who only wants to read has not written anything");
 
     std::fs::remove_file(&ballast).unwrap();
     let next = store.lead("test").await.unwrap();

@@ -33,6 +33,16 @@ pub enum BeforeError {
     Stopped(#[from] tokio::task::JoinError),
 }
 
+impl BeforeError {
+    /// Whether they can perhaps be asked later.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::History(HistoryError::Unavailable(_)) | Self::Records(RecordsError::Unavailable(_))
+        )
+    }
+}
+
 /// What is looked for.
 #[derive(Default)]
 struct Wanted {

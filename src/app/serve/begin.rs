@@ -77,7 +77,7 @@ async fn load(
         match before::find(&snapshot, &store.history(), store, namespace).await {
             Ok(None) => return Ok(snapshot),
             Ok(Some(before)) => return Ok(loader.load_after(before).await?),
-            Err(error) if left > 0 => {
+            Err(error) if left > 0 && error.may_pass() => {
                 warn!(%error, "can't read which definitions were good, trying again");
                 tokio::time::sleep(PAUSE).await;
             }

@@ -39,7 +39,7 @@ pub struct LogSizes {
     pub behind: u64,
     /// From here on nothing is written, until it could be started anew: something reads the database
     /// and does not end, or the database can't be written. It becomes longer by one batch at most, which is
-    /// 8 MiB and one piece of work.
+    /// 8 MiB and one piece of work, and by what is folded with it.
     pub most: u64,
 }
 

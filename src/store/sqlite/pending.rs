@@ -4,7 +4,7 @@
 //! most of what a commit costs, and whoever waits for it waits for that. So a commit is one row of `pending`, which
 //! is all that makes it durable; and many are brought to the other tables together, in one transaction that also
 //! deletes them here. What a later commit has written anew by then is left out. A batch that is large goes to the
-//! other tables at once, unless older ones can't be folded.
+//! other tables at once, unless they can't be written.
 //!
 //! That is done before anybody reads lists of records or of history: such a read waits for it, and fails where it does
 //! ([`Folded`]), so nobody decides by tables that are behind; before there are too many; and before the store is

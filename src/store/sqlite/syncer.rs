@@ -116,7 +116,10 @@ impl News {
             Written::Logged { state, changes, waiting } => {
                 self.recent.learn(changes, state.revision);
                 self.publish(state);
-                self.note(waiting.iter().find_map(|(_, outcome)| outcome.as_ref().err()));
+                // Who only asks for a fold writes nothing, so that nothing failed says nothing about writing.
+                if waiting.iter().any(|(work, outcome)| !work.settles() || outcome.is_err()) {
+                    self.note(waiting.iter().find_map(|(_, outcome)| outcome.as_ref().err()));
+                }
                 Rest::answer(waiting.into_iter());
             }
             Written::Failed { failure, found, batch } => {

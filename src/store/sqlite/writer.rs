@@ -163,6 +163,8 @@ impl Writer {
                 }
                 self.memory.pending.fail(why);
                 self.recover();
+                // Wins room in a log that is full.
+                self.checkpointer.copy(&self.connection);
             }
         }
     }
@@ -225,7 +227,8 @@ impl Writer {
             // A full disk may have ended it already.
             drop(transaction);
             self.memory.keys.reload(&self.connection).map_err(|error| not_written(&error))?;
-            state = before;
+            // Where the other tables take nothing, `pending` may.
+            state = State { at_once: false, ..before };
             transaction = begin(&mut self.connection)?;
             for (work, refused) in batch.iter_mut().zip(&mut refused) {
                 *refused = apart(&mut transaction, &mut **work, &mut state, &self.memory.keys)?;

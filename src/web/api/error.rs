@@ -60,7 +60,7 @@ pub(super) enum ApiError {
     /// The records could not be read (500, or 503 where they may be later).
     #[error(transparent)]
     Records(#[from] RecordsError),
-    /// Filtered decisions could not be worked out (500).
+    /// Filtered decisions could not be worked out (500, or 503 where they may be later).
     #[error(transparent)]
     Decisions(#[from] DecisionsError),
     /// A log could not be read (500).
@@ -86,6 +86,9 @@ impl ApiError {
             Self::Inbox(InboxError::Unavailable(_))
             | Self::History(HistoryError::Unavailable(_))
             | Self::Records(RecordsError::Unavailable(_))
+            | Self::Decisions(
+                DecisionsError::Records(RecordsError::Unavailable(_)) | DecisionsError::Inbox(_),
+            )
             | Self::Undecided(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::History(_) | Self::Records(_) | Self::Decisions(_) | Self::Log(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR

@@ -38,7 +38,9 @@ impl World {
             let lane = self.lanes.entry(lane).or_default();
             if matches!(order, Order::Delete { .. }) {
                 // What is under way is told that it is not wanted any more.
-                lane.iter_mut().for_each(|ordered| ordered.is_fresh = false);
+                for ordered in lane.iter_mut() {
+                    ordered.is_fresh = false;
+                }
             }
             // Of those that wait only the order is kept.
             let is_fresh = at_once && lane.is_empty();
