@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -176,9 +177,12 @@ impl Dispatch {
                     inputs.extend(self.at_once(&mut events, room));
                 }
             }
-            match self.commit(fence, &mut batch).await {
-                Ok(written) => {
-                    held.extend(batch.orders.into_iter().map(|order| Ordered::new(order, &written, &room)));
+            match self.commit(fence, &mut batch, &room).await {
+                Ok((written, orders)) => {
+                    held.extend(orders);
+                    // Who waits for a Job does not wait for what is told of it.
+                    self.hand_on(&mut held)?;
+                    self.observer.committed(&written);
                     resting = pace.committed(tokio::time::Instant::now());
                 }
                 Err(CommitError::Fenced(term)) => return Err(DispatchError::Fenced(term)),
@@ -293,19 +297,49 @@ impl Dispatch {
         }
     }
 
-    /// Gives what was written.
-    async fn commit(&mut self, fence: &Fence, batch: &mut Batch) -> Result<Arc<[Write]>, CommitError> {
+    /// Gives as many orders to the launcher as it takes at once.
+    fn hand_on(&self, held: &mut VecDeque<Ordered>) -> Result<(), DispatchError> {
+        while !held.is_empty() {
+            match self.orders.try_reserve() {
+                Ok(permit) => {
+                    if let Some(order) = held.pop_front() {
+                        permit.send(order);
+                    }
+                }
+                Err(TrySendError::Full(())) => break,
+                Err(TrySendError::Closed(())) => return Err(DispatchError::Abandoned),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives what was written, and what was ordered with it.
+    async fn commit(
+        &mut self,
+        fence: &Fence,
+        batch: &mut Batch,
+        room: &Room,
+    ) -> Result<(Arc<[Write]>, Vec<Ordered>), CommitError> {
+        let orders = std::mem::take(&mut batch.orders).into_iter();
         if batch.writes.is_empty() {
-            return Ok(Arc::default());
+            return Ok((Arc::default(), orders.map(Ordered::from).collect()));
         }
         let writes: Arc<[Write]> =
             std::mem::take(&mut batch.writes).into_iter().map(|(key, value)| Write { key, value }).collect();
-        let began = Instant::now();
-        match self.records.commit(fence, Arc::clone(&writes)).await {
-            Ok(_) => {
-                self.observer.metrics().committed(began.elapsed());
-                self.observer.committed(&writes);
-                Ok(writes)
+        let commit = async {
+            let began = Instant::now();
+            let committed = self.records.commit(fence, Arc::clone(&writes)).await;
+            committed.map(|_| began.elapsed())
+        };
+        // While the disk is at work: the commit is asked for first.
+        let instance = &self.config.instance;
+        let prepare =
+            async { orders.map(|order| Ordered::new(order, &writes, room, instance)).collect::<Vec<_>>() };
+        let (committed, orders) = futures::join!(commit, prepare);
+        match committed {
+            Ok(took) => {
+                self.observer.metrics().committed(took);
+                Ok((writes, orders))
             }
             Err(failed) => {
                 self.observer.metrics().commit_failed();

@@ -1,12 +1,10 @@
 //! Where Jobs run: the port that launcher, tracker and collector use.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use serde_json::Value;
 
-use crate::engine::machine::{JobId, JobSeen, JobState, Place};
+use crate::engine::machine::{JobId, JobSeen, JobState, Place, Run, RunState};
+use crate::engine::render::{Manifest, stamp};
 pub use crate::store::blobs::LogChunks;
 
 /// Where Jobs run.
@@ -43,9 +41,30 @@ pub struct JobSpec {
     /// Namespace.
     pub namespace: String,
     /// The whole Job, with name, labels and annotations.
-    pub manifest: Arc<Value>,
+    pub manifest: Manifest,
     /// Time-out of this attempt, milliseconds from the start of its first container.
     pub timeout_ms: i64,
+}
+
+impl JobSpec {
+    /// The Job of this attempt; `None` where the run does not wait for it any more. One that was seen meanwhile is
+    /// never made again: it may have been deleted since.
+    pub fn of(
+        job: &JobId,
+        run: &Run,
+        manifest: &Manifest,
+        instance: &str,
+    ) -> Result<Option<Self>, ExecutorError> {
+        if run.attempt != job.attempt || run.state != RunState::Launching {
+            return Ok(None);
+        }
+        let manifest = stamp(manifest, run, instance).map_err(|error| ExecutorError::Permanent {
+            reason: "manifestUnreadable".to_owned(),
+            message: format!("the manifest of run {} can't be read: {error}", run.id),
+        })?;
+        let Place { namespace, name } = run.place(job.attempt);
+        Ok(Some(Self { id: job.clone(), manifest, namespace, timeout_ms: run.timeout_ms, name }))
+    }
 }
 
 /// A Job that exists, or may.

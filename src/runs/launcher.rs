@@ -23,9 +23,8 @@ use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
 use super::ordered::{Fresh, Ordered};
 use crate::engine::event::Event;
 use crate::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, Run, RunState, Settled,
+    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, Settled,
 };
-use crate::engine::render::{Manifest, stamp};
 use crate::store::blobs::Blobs;
 use crate::store::inbox::Inbox;
 use crate::store::records::{Records, RecordsError};
@@ -211,12 +210,9 @@ impl Launcher {
         let _permit = limits.call().await;
         // Where it was cancelled meanwhile, the records say so.
         let fresh = fresh.filter(|_| !unwanted.is_cancelled());
-        let spec = match fresh {
-            Some(fresh) => self.spec(job, &fresh.run, &fresh.manifest)?,
-            None => self.read_spec(job).await?,
-        };
-        match spec {
-            Some(spec) => Ok(Some(self.executor.create(&spec).await?)),
+        let read = if fresh.is_none() { self.read_spec(job).await? } else { None };
+        match fresh.as_ref().map(|fresh| &fresh.spec).or(read.as_ref()) {
+            Some(spec) => Ok(Some(self.executor.create(spec).await?)),
             None => Ok(None),
         }
     }
@@ -224,30 +220,9 @@ impl Launcher {
     async fn read_spec(&self, job: &JobId) -> Result<Option<JobSpec>, CreateError> {
         let key = Key::RunOpen(job.run.clone());
         let Some(Record::Run(run)) = self.records.find(&key).await? else { return Ok(None) };
-        if !waits(job, &run) {
-            return Ok(None);
-        }
         let key = Key::Manifest(job.run.clone());
         let Some(Record::Manifest(manifest)) = self.records.find(&key).await? else { return Ok(None) };
-        self.spec(job, &run, &manifest)
-    }
-
-    fn spec(&self, job: &JobId, run: &Run, manifest: &Manifest) -> Result<Option<JobSpec>, CreateError> {
-        if !waits(job, run) {
-            return Ok(None);
-        }
-        let stamped = stamp(manifest, run, &self.instance).map_err(|error| ExecutorError::Permanent {
-            reason: "manifestUnreadable".to_owned(),
-            message: format!("the manifest of run {} can't be read: {error}", run.id),
-        })?;
-        let Place { namespace, name } = run.place(job.attempt);
-        Ok(Some(JobSpec {
-            id: job.clone(),
-            manifest: Arc::new(stamped),
-            namespace,
-            timeout_ms: run.timeout_ms,
-            name,
-        }))
+        Ok(JobSpec::of(job, &run, &manifest, &self.instance)?)
     }
 
     async fn delete(&self, job: JobRef, why: &str, limits: &Limits) -> Option<Input> {
@@ -325,12 +300,6 @@ impl Launcher {
         }
         Input::Delivered(key)
     }
-}
-
-/// Whether a run still waits for a Job to be made. One that was seen meanwhile is never made again: it may have been
-/// deleted since.
-fn waits(job: &JobId, run: &Run) -> bool {
-    run.attempt == job.attempt && run.state == RunState::Launching
 }
 
 fn seen(job: JobRef, state: JobState) -> Input {

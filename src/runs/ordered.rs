@@ -6,17 +6,13 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::ids::RunId;
-use crate::engine::machine::{Key, Order, Record, Run, Write};
-use crate::engine::render::Manifest;
+use super::executor::JobSpec;
+use crate::engine::machine::{JobId, Key, Order, Record, Write};
 
-/// What manifests and params may have of memory that are on their way, KiB.
+/// What manifests may have of memory that are on their way, KiB.
 const ROOM: usize = 2_048;
-/// What a value has of memory besides its texts and what is in it, bytes; as JSON it takes less.
-const EACH: usize = 32;
 
 /// See above.
 pub struct Ordered {
@@ -24,10 +20,9 @@ pub struct Ordered {
     fresh: Option<Fresh>,
 }
 
-/// A run that waits for its Job and what that is made of, as both were just written.
+/// The Job that is to be created, by what was just written.
 pub(super) struct Fresh {
-    pub(super) run: Box<Run>,
-    pub(super) manifest: Manifest,
+    pub(super) spec: JobSpec,
     _room: OwnedSemaphorePermit,
 }
 
@@ -47,10 +42,10 @@ impl From<Order> for Ordered {
 }
 
 impl Ordered {
-    /// An order with what it needs of `written`, the commit that gave it, which is in order of keys.
-    pub(super) fn new(order: Order, written: &[Write], room: &Room) -> Self {
+    /// An order with what it needs of `written`, the commit that gives it, which is in order of keys.
+    pub(super) fn new(order: Order, written: &[Write], room: &Room, instance: &str) -> Self {
         let fresh = match &order {
-            Order::Create(job) => room.fresh(written, &job.run),
+            Order::Create(job) => room.fresh(written, job, instance),
             _ => None,
         };
         Self { order, fresh }
@@ -62,34 +57,25 @@ impl Ordered {
 }
 
 impl Room {
-    /// A run and its manifest, where both were written and there is room for them.
-    fn fresh(&self, written: &[Write], run: &RunId) -> Option<Fresh> {
+    /// The Job of a run, where run and manifest were written and there is room for it. Why there is none, who reads
+    /// the records finds as well.
+    fn fresh(&self, written: &[Write], job: &JobId, instance: &str) -> Option<Fresh> {
         let find = |wanted: &Key| {
             let at = written.binary_search_by(|write| write.key.cmp(wanted)).ok()?;
             written[at].value.as_ref()
         };
         let (Record::Run(run), Record::Manifest(manifest)) =
-            (find(&Key::RunOpen(run.clone()))?, find(&Key::Manifest(run.clone()))?)
+            (find(&Key::RunOpen(job.run.clone()))?, find(&Key::Manifest(job.run.clone()))?)
         else {
             return None;
         };
-        // Both may be as long as what an event says.
-        let params: usize = run.params.iter().map(|(name, value)| name.len() + held(value)).sum();
-        let wanted = u32::try_from((manifest.text().len() + params).div_ceil(1 << 10)).ok()?;
+        // All of it that may be long.
+        let length = manifest.text().len() + run.event.source.len() + run.event.id.len();
+        let wanted = u32::try_from(length.div_ceil(1 << 10)).ok()?;
         let room = Arc::clone(&self.0).try_acquire_many_owned(wanted).ok()?;
-        Some(Fresh { run: run.clone(), manifest: manifest.clone(), _room: room })
+        let spec = JobSpec::of(job, run, manifest, instance).ok()??;
+        Some(Fresh { spec, _room: room })
     }
-}
-
-/// About what a param has of memory, bytes; it is asked for each Job, so nothing is written for it.
-fn held(value: &Value) -> usize {
-    let inside: usize = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(held).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + held(value)).sum(),
-    };
-    EACH + inside
 }
 
 #[cfg(test)]
@@ -99,7 +85,10 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::machine::JobId;
+    use crate::engine::ids::RunId;
+    use crate::engine::render::Manifest;
+
+    const INSTANCE: &str = "kickoff";
 
     fn id(digit: char) -> RunId {
         RunId::parse(&digit.to_string().repeat(20)).unwrap()
@@ -120,6 +109,10 @@ pub(super) mod tests {
         (Key::Manifest(id.clone()), Some(Record::Manifest(Manifest::of(&json!({"of": id})).unwrap())))
     }
 
+    fn first(run: &RunId) -> JobId {
+        JobId { run: run.clone(), attempt: 1 }
+    }
+
     /// As dispatch commits it.
     pub(in crate::runs) fn written(records: impl IntoIterator<Item = (Key, Option<Record>)>) -> Vec<Write> {
         let in_order: BTreeMap<Key, Option<Record>> = records.into_iter().collect();
@@ -131,7 +124,7 @@ pub(super) mod tests {
         let own = id('a');
         let (written, room) = (written([run(&own), manifest(&own)]), Room::default());
         let job = JobId { run: own, attempt: 1 };
-        let has = |order: Order| Ordered::new(order, &written, &room).into_parts().1.is_some();
+        let has = |order: Order| Ordered::new(order, &written, &room, INSTANCE).into_parts().1.is_some();
         assert!(has(Order::Create(job.clone())));
         for order in [Order::Collect(job.clone()), Order::Clean(job.clone()), Order::Report(1)] {
             assert!(!has(order));
@@ -145,10 +138,12 @@ pub(super) mod tests {
         let runs = [id('c'), id('a'), id('b')];
         let (written, room) = (written(runs.iter().flat_map(|id| [run(id), manifest(id)])), Room::default());
         for id in &runs {
-            let fresh = room.fresh(&written, id).unwrap();
-            assert_eq!((&fresh.run.id, fresh.manifest.job().unwrap()), (id, json!({"of": id})));
+            let fresh = room.fresh(&written, &first(id), INSTANCE).unwrap();
+            assert_eq!((&fresh.spec.id.run, fresh.spec.manifest.job().unwrap()), (id, json!({"of": id})));
         }
-        assert!(room.fresh(&written, &id('d')).is_none(), "it is of another commit");
+        assert!(room.fresh(&written, &first(&id('d')), INSTANCE).is_none(), "it is of another commit");
+        let second = JobId { attempt: 2, ..first(&runs[0]) };
+        assert!(room.fresh(&written, &second, INSTANCE).is_none(), "the run waits for its first attempt");
     }
 
     #[test]
@@ -163,7 +158,7 @@ pub(super) mod tests {
             vec![run(&own), manifest(&id('b'))],
         ] {
             let written = written(half);
-            assert!(room.fresh(&written, &own).is_none(), "{written:?}");
+            assert!(room.fresh(&written, &first(&own), INSTANCE).is_none(), "{written:?}");
         }
     }
 
@@ -174,50 +169,13 @@ pub(super) mod tests {
             let manifest = Manifest::of(&json!({"args": ["x".repeat((kib << 10) - 20)]})).unwrap();
             written([run(&own), (Key::Manifest(own.clone()), Some(Record::Manifest(manifest)))])
         };
-        assert!(room.fresh(&large(ROOM + 1), &own).is_none(), "too large for all of it");
-        let first = room.fresh(&large(ROOM - 1), &own).unwrap();
-        assert!(room.fresh(&large(2), &own).is_none());
-        let small = room.fresh(&large(1), &own);
+        let fresh = |kib: usize| room.fresh(&large(kib), &first(&own), INSTANCE);
+        assert!(fresh(ROOM + 1).is_none(), "too large for all of it");
+        let most = fresh(ROOM - 1).unwrap();
+        assert!(fresh(2).is_none());
+        let small = fresh(1);
         assert!(small.is_some());
-        drop((first, small));
-        assert!(room.fresh(&large(ROOM), &own).is_some());
-    }
-
-    #[test]
-    fn params_have_of_the_room_what_they_hold() {
-        let (own, room) = (id('a'), Room::default());
-        let large = |kib: usize| {
-            let (key, Some(Record::Run(mut run))) = run(&own) else { panic!("no run") };
-            run.params.insert("texts".to_owned(), json!([{"first": "x".repeat(kib << 10)}]));
-            written([(key, Some(Record::Run(run))), manifest(&own)])
-        };
-        assert!(room.fresh(&large(ROOM), &own).is_none(), "too large for all of it");
-        let first = room.fresh(&large(ROOM - 1), &own);
-        assert!(first.is_some());
-        assert!(room.fresh(&large(0), &own).is_none());
-        drop(first);
-        assert!(room.fresh(&large(0), &own).is_some());
-    }
-
-    #[test]
-    fn what_a_param_holds_is_no_less_than_its_json_but_for_what_is_escaped() {
-        for value in [
-            json!(null),
-            json!(false),
-            json!(u64::MAX),
-            json!(f64::MIN),
-            json!(""),
-            json!("é".repeat(1_000)),
-            json!([]),
-            json!([[1, [2]], [], vec![f64::MIN; 100], ["a", "b"]]),
-            json!({}),
-            json!({"": {"a name that is long": [true, {"x": f64::MIN, "y": null}]}}),
-        ] {
-            let (json, held) = (value.to_string().len(), held(&value));
-            assert!((json..=EACH * json).contains(&held), "{held} for {json}: {value}");
-        }
-        assert_eq!(held(&json!("x".repeat(1_000))), EACH + 1_000);
-        let escaped = json!("\"\n\\".repeat(1_000));
-        assert!(2 * held(&escaped) >= escaped.to_string().len(), "{}", held(&escaped));
+        drop((most, small));
+        assert!(fresh(ROOM).is_some());
     }
 }

@@ -2,10 +2,10 @@
 //! missing. Each accepted event still has one Job for each attempt, and one verdict.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kickoff::engine::machine::JobId;
+use kickoff::engine::render::Manifest;
 use kickoff::outside::clock::Clock;
 use kickoff::outside::kubernetes::{Cluster as Place, connect};
 use kickoff::runs::executor::{Created, Executor as _, ExecutorError, JobSpec};
@@ -60,7 +60,7 @@ async fn a_job_is_made_once_and_taken_up_by_its_name_and_labels() {
             id: id.clone(),
             name: name.clone(),
             namespace: namespace.name.clone(),
-            manifest: Arc::new(manifest),
+            manifest: Manifest::of(&manifest).unwrap(),
             timeout_ms: 60_000,
         }
     };
@@ -76,10 +76,10 @@ async fn a_job_is_made_once_and_taken_up_by_its_name_and_labels() {
         "{refused}"
     );
     let mut invalid = spec(&instance);
-    let mut manifest = (*invalid.manifest).clone();
+    let mut manifest = invalid.manifest.job().unwrap();
     manifest["metadata"]["name"] = json!("other");
     manifest["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
-    invalid.manifest = Arc::new(manifest);
+    invalid.manifest = Manifest::of(&manifest).unwrap();
     let refused = executor(&instance).create(&invalid).await.unwrap_err().to_string();
     assert!(
         refused.starts_with("invalid: Job.batch \"other\" is invalid: spec.template.spec.restartPolicy"),
@@ -87,9 +87,9 @@ async fn a_job_is_made_once_and_taken_up_by_its_name_and_labels() {
     );
     let mut nowhere = spec(&instance);
     nowhere.namespace = "there-is-none".to_owned();
-    let mut manifest = (*nowhere.manifest).clone();
+    let mut manifest = nowhere.manifest.job().unwrap();
     manifest["metadata"]["namespace"] = json!("there-is-none");
-    nowhere.manifest = Arc::new(manifest);
+    nowhere.manifest = Manifest::of(&manifest).unwrap();
     let refused = executor(&instance).create(&nowhere).await.unwrap_err().to_string();
     assert_eq!(refused, "namespaceMissing: namespaces \"there-is-none\" not found");
 }

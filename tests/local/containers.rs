@@ -125,10 +125,10 @@ async fn secrets_and_config_maps_are_files() {
     stage.secret("settings", "LEVEL", b"debug");
     let env = json!([{"name": "PW", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]);
     let mut spec = env_job(1, &env, "printf '%s,%s' \"$PW\" \"$S_LEVEL\"");
-    let mut manifest = (*spec.manifest).clone();
+    let mut manifest = spec.manifest.job().unwrap();
     manifest["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
         json!([{"prefix": "S_", "configMapRef": {"name": "settings"}}]);
-    spec.manifest = manifest.into();
+    spec.manifest = kickoff::engine::render::Manifest::of(&manifest).unwrap();
     assert_eq!(stage.run(&spec).await.ended, Ended::Exited(0));
     assert_eq!(stage.log(&spec.id).await, "s3cret $(X)\n,debug");
     let kept = std::fs::read_to_string(stage.folder(&spec.id).join("job.json")).unwrap();

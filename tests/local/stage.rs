@@ -1,12 +1,12 @@
 //! An executor in a folder of its own, and Jobs for it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use kickoff::engine::ids::RunId;
 use kickoff::engine::machine::{JobId, JobSeen, JobState, Place};
+use kickoff::engine::render::Manifest;
 use kickoff::engine::verdict::{Ended, Finished};
 use kickoff::outside::clock::Clock;
 use kickoff::runs::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, Seen};
@@ -138,7 +138,13 @@ pub(crate) fn job(number: u32, pod: &Value) -> JobSpec {
     let name = format!("test-{id}");
     let template = json!({"metadata": {"labels": {"app": "shop"}}, "spec": pod});
     let manifest = json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": template}});
-    JobSpec { id, name, namespace: "default".to_owned(), manifest: Arc::new(manifest), timeout_ms: 15_000 }
+    JobSpec {
+        id,
+        name,
+        namespace: "default".to_owned(),
+        manifest: Manifest::of(&manifest).unwrap(),
+        timeout_ms: 15_000,
+    }
 }
 
 /// A container that runs a shell script; what is the shell's to expand is kept from the executor.

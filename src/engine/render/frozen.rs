@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// A Job as JSON, without a name and without what belongs to an attempt. Cheap to clone, and in memory no more than
-/// its text.
+/// A Job as JSON: of a run without a name and without what belongs to an attempt, or as it is created, with these. Cheap
+/// to clone, and in memory no more than its text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Manifest(Arc<RawValue>);

@@ -21,7 +21,7 @@ pub(in crate::engine) struct Purpose<'a> {
 }
 
 /// The Job of a run's current attempt. An error: the manifest is none.
-pub fn stamp(manifest: &Manifest, run: &Run, instance: &str) -> serde_json::Result<Value> {
+pub fn stamp(manifest: &Manifest, run: &Run, instance: &str) -> serde_json::Result<Manifest> {
     let purpose = Purpose {
         run: &run.id,
         attempt: run.attempt,
@@ -31,7 +31,7 @@ pub fn stamp(manifest: &Manifest, run: &Run, instance: &str) -> serde_json::Resu
         namespace: &run.namespace,
         event: (&run.event.key, &run.event.source, &run.event.id),
     };
-    job(manifest, &purpose, instance)
+    Manifest::of(&job(manifest, &purpose, instance)?)
 }
 
 /// The manifest with name, labels and annotations.

@@ -100,7 +100,11 @@ impl Api {
 
     /// A POST.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
-        let body = serde_json::to_vec(body)?;
+        self.post_text(path, serde_json::to_vec(body)?).await
+    }
+
+    /// The same with JSON as it is.
+    pub async fn post_text<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T, CallError> {
         Ok(serde_json::from_str(&self.text(Method::POST, path, "application/json", body).await?)?)
     }
 

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::Site;
 use super::board::id_of;
 use crate::engine::pod::Job;
+use crate::engine::render::Manifest;
 use crate::outside::kubernetes::api::{CallError, escape, words};
 use crate::runs::executor::{Created, ExecutorError, JobSpec};
 
@@ -40,8 +41,8 @@ pub(super) async fn create(site: &Site, spec: &JobSpec) -> Result<Created, Execu
     }
     let path = format!("/apis/batch/v1/namespaces/{}/jobs", escape(&spec.namespace));
     let held = held_back(&spec.manifest);
-    let manifest = held.as_ref().unwrap_or(&spec.manifest);
-    let created = match site.api.post::<Job>(&format!("{path}?fieldManager=kickoff"), manifest).await {
+    let manifest = held.as_ref().unwrap_or(&spec.manifest).text().as_bytes().to_vec();
+    let created = match site.api.post_text::<Job>(&format!("{path}?fieldManager=kickoff"), manifest).await {
         Ok(job) => Created::New(job.metadata.uid),
         Err(CallError::Said(status)) => match class(&status) {
             Class::Exists => adopt(site, spec, &path).await?,
@@ -64,11 +65,15 @@ fn never(reason: &str, message: String) -> ExecutorError {
 }
 
 /// The manifest of a Job that waits in a queue of Kueue: created suspended, and left alone then.
-fn held_back(manifest: &Value) -> Option<Value> {
-    manifest.get("metadata")?.get("labels")?.get(KUEUE)?;
-    let mut held = manifest.clone();
-    held.get_mut("spec")?.as_object_mut()?.insert("suspend".to_owned(), json!(true));
-    Some(held)
+fn held_back(manifest: &Manifest) -> Option<Manifest> {
+    // Most have it nowhere.
+    if !manifest.text().contains(KUEUE) {
+        return None;
+    }
+    let mut job = manifest.job().ok()?;
+    job.get("metadata")?.get("labels")?.get(KUEUE)?;
+    job.get_mut("spec")?.as_object_mut()?.insert("suspend".to_owned(), json!(true));
+    Manifest::of(&job).ok()
 }
 
 async fn adopt(site: &Site, spec: &JobSpec, path: &str) -> Result<Created, ExecutorError> {
@@ -91,8 +96,9 @@ async fn adopt(site: &Site, spec: &JobSpec, path: &str) -> Result<Created, Execu
     Ok(Created::Adopted(found.metadata.uid))
 }
 
-fn fingerprint(manifest: &Value) -> &str {
-    manifest.pointer(FINGERPRINT).and_then(Value::as_str).unwrap_or_default()
+fn fingerprint(manifest: &Manifest) -> String {
+    let job = manifest.job().unwrap_or_default();
+    job.pointer(FINGERPRINT).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// What an answer to a creation means.
@@ -146,9 +152,11 @@ mod tests {
 
     #[test]
     fn only_a_job_of_a_queue_is_held_back() {
-        let job = |labels: Value| json!({"metadata": {"labels": labels}, "spec": {"template": {}}});
+        let job = |labels: Value| {
+            Manifest::of(&json!({"metadata": {"labels": labels}, "spec": {"template": {}}})).unwrap()
+        };
         assert_eq!(held_back(&job(json!({"a": "b"}))), None);
-        let held = held_back(&job(json!({KUEUE: "tests"}))).unwrap();
+        let held = held_back(&job(json!({KUEUE: "tests"}))).unwrap().job().unwrap();
         assert_eq!(held["spec"], json!({"template": {}, "suspend": true}));
     }
 }

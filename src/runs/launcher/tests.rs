@@ -75,7 +75,7 @@ async fn a_run_that_is_cancelled_while_it_waits_for_its_turn_has_no_job() {
     let room = Room::default();
     let job = |id: &RunId| JobId { run: id.clone(), attempt: 1 };
     for id in &runs {
-        orders.send(Ordered::new(Order::Create(job(id)), &fresh, &room)).await.unwrap();
+        orders.send(Ordered::new(Order::Create(job(id)), &fresh, &room, "test")).await.unwrap();
     }
     let last = job(&runs[IN_FLIGHT]);
     let delete = Order::Delete { job: last.clone(), uid: None, why: "it was cancelled".to_owned() };

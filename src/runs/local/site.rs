@@ -153,8 +153,9 @@ impl Site {
             }
             return Ok(Created::Adopted(job.uid));
         }
-        Plan::of(&spec.manifest, &spec.name, &spec.namespace)
-            .map_err(|message| ExecutorError::Permanent { reason: "unsupported".to_owned(), message })?;
+        let unsupported = |message| ExecutorError::Permanent { reason: "unsupported".to_owned(), message };
+        let manifest = spec.manifest.job().map_err(|error| unsupported(error.to_string()))?;
+        Plan::of(&manifest, &spec.name, &spec.namespace).map_err(unsupported)?;
         let uid = format!("{}-{:x}", spec.id, self.options.clock.now());
         folder.create(&JobFile {
             name: spec.name.clone(),
@@ -163,7 +164,7 @@ impl Site {
             timeout_ms: spec.timeout_ms,
             log_cap: self.options.log_cap,
             secrets: self.options.secrets.as_deref().map(std::path::absolute).transpose()?,
-            manifest: (*spec.manifest).clone(),
+            manifest,
         })?;
         self.launch(&mut shims, &spec.id)?;
         Ok(Created::New(uid))
