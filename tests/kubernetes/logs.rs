@@ -18,10 +18,11 @@ fn running(run: &Value) -> bool {
     run["state"] == "running"
 }
 
-fn numbers(upto: usize) -> String {
+/// The first numbers, each on a line of `width` bytes at least, with the end of the line.
+fn numbers(upto: usize, width: usize) -> String {
     let mut text = String::new();
     for number in 1..=upto {
-        writeln!(text, "{number:<1023}").unwrap();
+        writeln!(text, "{number:<0$}", width - 1).unwrap();
     }
     text
 }
@@ -53,7 +54,7 @@ async fn a_log_that_the_node_has_thrown_away_is_kept() {
     let run = run_of(&server, &event, settled).await;
     let kept = log(&server, &run).await;
     assert_eq!(run["attempts"][0]["log"], "stored", "{run:#}");
-    assert!(kept == numbers(LINES), "{} bytes, {:?}", kept.len(), kept.get(..40));
+    assert!(kept == numbers(LINES, 1_024), "{} bytes, {:?}", kept.len(), kept.get(..40));
     let folder = site.home.data().join(format!("logs/{}", run["id"].as_str().unwrap()));
     let taken: u64 =
         std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
@@ -146,9 +147,9 @@ async fn who_reads_along_gets_every_line_once_though_the_api_server_fails() {
     while let Some(chunk) = along.chunk().await.unwrap() {
         read.extend(chunk);
     }
-    assert_eq!(String::from_utf8(read).unwrap(), numbers(300));
+    assert_eq!(String::from_utf8(read).unwrap(), numbers(300, 1));
     let run = run_of(&server, &event, settled).await;
-    assert_eq!(log(&server, &run).await, numbers(300));
+    assert_eq!(log(&server, &run).await, numbers(300, 1));
     let pod = &run["attempts"][0]["pods"][0];
     assert_eq!(
         (&pod["node"], &pod["exitCode"]),
