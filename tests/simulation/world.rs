@@ -294,7 +294,7 @@ impl World {
         }
         self.reader = usize::try_from(self.machine.cursor()).expect("a small world");
         let orders = self.machine.outstanding();
-        self.give(orders, false);
+        self.give(orders, &BTreeSet::new());
     }
 
     /// Start-up: the fold over the records, the orders not known to be done, a list by the executor.
@@ -335,7 +335,11 @@ impl World {
             self.fold_again(taken, "failed");
             return Ok(());
         }
+        let mut manifests = BTreeSet::new();
         for write in batch.writes {
+            if let (Key::Manifest(run), Some(_)) = (&write.key, &write.value) {
+                manifests.insert(run.clone());
+            }
             match write.value {
                 Some(record) => self.records.insert(write.key, record),
                 None => self.records.remove(&write.key),
@@ -349,7 +353,7 @@ impl World {
             self.fold_again(taken, "may have failed");
             return Ok(());
         }
-        self.give(batch.orders, true);
+        self.give(batch.orders, &manifests);
         if self.rng.u32(0..20) == 0 {
             checks::memory_is_the_fold(&self.machine, &self.records)?;
         }

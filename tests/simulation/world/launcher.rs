@@ -1,6 +1,9 @@
 //! Who carries out orders in the small world, as the launcher does: those of a run one after the other, and a first try
 //! to create a Job by what the commit wrote that ordered it.
 
+use std::collections::BTreeSet;
+
+use kickoff::engine::ids::RunId;
 use kickoff::engine::machine::{
     Created, Input, JobId, JobSeen, JobState, Key, Order, Record, RunState, Settled,
 };
@@ -16,8 +19,8 @@ pub(super) struct Ordered {
 }
 
 impl World {
-    /// Takes orders. Those that come `at_once` after the commit that gave them have with them what it wrote.
-    pub(super) fn give(&mut self, orders: Vec<Order>, at_once: bool) {
+    /// Takes orders, those to create a Job with what the commit wrote that gave them, where it wrote a manifest for it.
+    pub(super) fn give(&mut self, orders: Vec<Order>, written: &BTreeSet<RunId>) {
         for order in orders {
             self.tell(|| format!("  order {order:?}"));
             if let Order::Probe(probe) = order {
@@ -43,7 +46,8 @@ impl World {
                 }
             }
             // Of those that wait only the order is kept.
-            let is_fresh = at_once && lane.is_empty();
+            let is_fresh =
+                lane.is_empty() && matches!(&order, Order::Create(job) if written.contains(&job.run));
             lane.push_back(Ordered { order, is_fresh });
         }
     }
