@@ -17,7 +17,7 @@
 use std::ffi::c_int;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
@@ -63,8 +63,10 @@ impl Default for LogSizes {
 pub(super) struct Checkpointer {
     sizes: LogSizes,
     frame: u64,
-    /// How many pages the log had after the last commit.
+    /// How many pages the log had after the last commit that wrote any.
     pages: Arc<AtomicU64>,
+    /// Whether one wrote any since this was asked.
+    wrote: Arc<AtomicBool>,
     tried: Tried,
     /// Nothing is written before the log was started anew.
     full: bool,
@@ -83,17 +85,24 @@ impl Checkpointer {
         let (wanted, asked) = sync_channel(1);
         let thread = std::thread::Builder::new().name("store-copier".to_owned());
         let handle = Some(thread.spawn(move || copier.run(&asked))?);
-        let (pages, tried, wanted) = (Arc::default(), Tried::default(), Some(wanted));
-        Ok(Self { sizes, frame, pages, tried, full: false, turn, wanted, handle })
+        let (pages, wrote, tried) = (Arc::default(), Arc::default(), Tried::default());
+        Ok(Self { sizes, frame, pages, wrote, tried, full: false, turn, wanted: Some(wanted), handle })
     }
 
     /// Counts what the connection of the writer adds to the log.
     pub(super) fn follow(&self, connection: &mut Connection) -> rusqlite::Result<()> {
-        let pages = Arc::clone(&self.pages);
+        let (pages, wrote) = (Arc::clone(&self.pages), Arc::clone(&self.wrote));
         connection.wal_hook(Some(move |_: &mut Wal, count: c_int| {
             pages.store(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+            wrote.store(true, Ordering::Relaxed);
             Ok(())
         }))
+    }
+
+    /// Whether the log has more than when this was asked the last time. A commit that changes no page writes nothing,
+    /// and succeeds on a full disk.
+    pub(super) fn take_wrote(&self) -> bool {
+        self.wrote.swap(false, Ordering::Relaxed)
     }
 
     /// What has to be done about the log after a batch, which is answered already.

@@ -37,6 +37,8 @@ pub(super) enum Written {
         changes: Vec<(u64, Vec<Row>)>,
         /// All of it.
         waiting: Vec<Waiting>,
+        /// Whether anything had to be written for it: where not, that nothing failed says nothing.
+        wrote: bool,
     },
     /// Nothing of it is written, or it is not known.
     Failed {
@@ -113,12 +115,12 @@ impl News {
     /// Tells of a batch that is on disk, or failed, and then answers it.
     fn tell(&self, written: Written) {
         match written {
-            Written::Logged { state, changes, waiting } => {
+            Written::Logged { state, changes, waiting, wrote } => {
                 self.recent.learn(changes, state.revision);
                 self.publish(state);
-                // Who only asks for a fold writes nothing, so that nothing failed says nothing about writing.
-                if waiting.iter().any(|(work, outcome)| !work.settles() || outcome.is_err()) {
-                    self.note(waiting.iter().find_map(|(_, outcome)| outcome.as_ref().err()));
+                let failure = waiting.iter().find_map(|(_, outcome)| outcome.as_ref().err());
+                if wrote || failure.is_some() {
+                    self.note(failure);
                 }
                 Rest::answer(waiting.into_iter());
             }
@@ -245,6 +247,7 @@ mod tests {
             state: State { term: 0, revision: 0, at_once: false, arrived },
             changes: Vec::new(),
             waiting,
+            wrote: true,
         }
     }
 

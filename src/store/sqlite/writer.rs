@@ -130,7 +130,8 @@ impl Writer {
                 }
                 let outcomes = refused.into_iter().map(|refused| refused.map_or(Ok(()), Err));
                 let waiting = batch.into_iter().zip(outcomes).collect();
-                (Written::Logged { state, changes, waiting }, inbox)
+                let wrote = self.checkpointer.take_wrote();
+                (Written::Logged { state, changes, waiting, wrote }, inbox)
             }
             Err(failure) => {
                 self.recover();
