@@ -83,12 +83,15 @@ impl Reporter {
     pub async fn run(self, mut numbers: mpsc::Receiver<u64>, cancel: CancellationToken) {
         let mut waiting: BTreeSet<u64> = BTreeSet::new();
         let mut streams = Streams::default();
-        let (mut parked, mut are_known) = (BTreeSet::new(), false);
+        let mut parked = BTreeSet::new();
+        // When those of before the start are asked for, until they are known.
+        let mut ask = Some(Instant::now());
         self.tell(None, &parked);
         loop {
-            if !are_known && let Some(before) = self.parked_before().await {
-                parked.extend(before);
-                are_known = true;
+            if ask.is_some_and(|at| at <= Instant::now()) {
+                let Some(before) = cancel.run_until_cancelled(self.parked_before()).await else { return };
+                ask = before.is_none().then(|| Instant::now() + LONGEST_PAUSE);
+                parked.extend(before.unwrap_or_default());
                 self.tell(None, &parked);
             }
             // After a commit that failed, all that is outstanding is ordered again.
@@ -102,7 +105,7 @@ impl Reporter {
                         Some(number) => drop(waiting.insert(number)),
                         None => return,
                     },
-                    () = tokio::time::sleep(LONGEST_PAUSE), if !are_known => {}
+                    () = tokio::time::sleep(LONGEST_PAUSE), if ask.is_some() => {}
                 }
                 continue;
             };

@@ -333,8 +333,15 @@ impl Dispatch {
         };
         // While the disk is at work: the commit is asked for first.
         let instance = &self.config.instance;
-        let prepare =
-            async { orders.map(|order| Ordered::new(order, &writes, room, instance)).collect::<Vec<_>>() };
+        let prepare = async {
+            let mut prepared = Vec::with_capacity(orders.len());
+            for order in orders {
+                prepared.push(Ordered::new(order, &writes, room, instance));
+                // The commit is looked after meanwhile: with its answer come those of others.
+                tokio::task::yield_now().await;
+            }
+            prepared
+        };
         let (committed, orders) = futures::join!(commit, prepare);
         match committed {
             Ok(took) => {

@@ -47,15 +47,14 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// The Job of this attempt; `None` where the run does not wait for it any more. One that was seen meanwhile is
-    /// never made again: it may have been deleted since.
+    /// The Job of this attempt; `None` where the run does not wait for it any more.
     pub fn of(
         job: &JobId,
         run: &Run,
         manifest: &Manifest,
         instance: &str,
     ) -> Result<Option<Self>, ExecutorError> {
-        if run.attempt != job.attempt || run.state != RunState::Launching {
+        if !waits(job, run) {
             return Ok(None);
         }
         let manifest = stamp(manifest, run, instance).map_err(|error| ExecutorError::Permanent {
@@ -65,6 +64,12 @@ impl JobSpec {
         let Place { namespace, name } = run.place(job.attempt);
         Ok(Some(Self { id: job.clone(), manifest, namespace, timeout_ms: run.timeout_ms, name }))
     }
+}
+
+/// Whether a run still waits for a Job to be made. One that was seen meanwhile is never made again: it may have been
+/// deleted since.
+pub(super) fn waits(job: &JobId, run: &Run) -> bool {
+    run.attempt == job.attempt && run.state == RunState::Launching
 }
 
 /// A Job that exists, or may.

@@ -220,6 +220,9 @@ impl Launcher {
     async fn read_spec(&self, job: &JobId) -> Result<Option<JobSpec>, CreateError> {
         let key = Key::RunOpen(job.run.clone());
         let Some(Record::Run(run)) = self.records.find(&key).await? else { return Ok(None) };
+        if !executor::waits(job, &run) {
+            return Ok(None);
+        }
         let key = Key::Manifest(job.run.clone());
         let Some(Record::Manifest(manifest)) = self.records.find(&key).await? else { return Ok(None) };
         Ok(JobSpec::of(job, &run, &manifest, &self.instance)?)

@@ -69,7 +69,7 @@ impl Room {
         else {
             return None;
         };
-        // All of it that may be long.
+        // All of it that may be long; what is added besides has a KiB or two.
         let length = manifest.text().len() + run.event.source.len() + run.event.id.len();
         let wanted = u32::try_from(length.div_ceil(1 << 10)).ok()?;
         let room = Arc::clone(&self.0).try_acquire_many_owned(wanted).ok()?;
