@@ -43,12 +43,12 @@ fn open(dir: &Path) -> SqliteStore {
 }
 
 /// Another connection to the database.
-fn beside(dir: &Path) -> rusqlite::Connection {
+pub(crate) fn beside(dir: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(dir.join("kickoff.db")).unwrap()
 }
 
 /// From now on the database refuses what a trigger is told of: `when` says to what it belongs, and when it holds.
-fn refuse(dir: &Path, when: &str) {
+pub(crate) fn refuse(dir: &Path, when: &str) {
     let sql = format!("CREATE TRIGGER refuse {when} BEGIN SELECT RAISE(ABORT, 'refused by the test'); END");
     beside(dir).execute_batch(&sql).unwrap();
 }

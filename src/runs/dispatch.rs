@@ -243,11 +243,9 @@ impl Dispatch {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(None),
-                permit = self.orders.reserve(), if !held.is_empty() => {
-                    let permit = permit.map_err(|_| DispatchError::Abandoned)?;
-                    if let Some(order) = held.pop_front() {
-                        permit.send(order);
-                    }
+                place = self.orders.reserve(), if !held.is_empty() => {
+                    drop(place);
+                    self.hand_on(held)?;
                 }
                 () = tokio::time::sleep_until(resting), if rests => rests = false,
                 fact = self.facts.recv(), if !rests => return fact.map(Some).ok_or(DispatchError::Abandoned),

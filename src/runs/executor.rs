@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use crate::engine::machine::{JobId, JobSeen, JobState, Place, Run, RunState};
+use crate::engine::machine::{JobId, JobSeen, JobState, Place, Run};
 use crate::engine::render::{Manifest, stamp};
 pub use crate::store::blobs::LogChunks;
 
@@ -54,7 +54,7 @@ impl JobSpec {
         manifest: &Manifest,
         instance: &str,
     ) -> Result<Option<Self>, ExecutorError> {
-        if !waits(job, run) {
+        if !run.waits_for(job) {
             return Ok(None);
         }
         let manifest = stamp(manifest, run, instance).map_err(|error| ExecutorError::Permanent {
@@ -64,12 +64,6 @@ impl JobSpec {
         let Place { namespace, name } = run.place(job.attempt);
         Ok(Some(Self { id: job.clone(), manifest, namespace, timeout_ms: run.timeout_ms, name }))
     }
-}
-
-/// Whether a run still waits for a Job to be made. One that was seen meanwhile is never made again: it may have been
-/// deleted since.
-pub(super) fn waits(job: &JobId, run: &Run) -> bool {
-    run.attempt == job.attempt && run.state == RunState::Launching
 }
 
 /// A Job that exists, or may.

@@ -88,7 +88,7 @@ impl Launcher {
                     let Some(order) = order else { return };
                     let (order, fresh) = order.into_parts();
                     let Some(order) = this.hand_on(order).await else { continue };
-                    let name = lane_of(&order);
+                    let name = order.lane();
                     if let Some(lane) = lanes.get_mut(&name) {
                         if matches!(order, Order::Delete { .. }) {
                             lane.unwanted.cancel();
@@ -220,7 +220,7 @@ impl Launcher {
     async fn read_spec(&self, job: &JobId) -> Result<Option<JobSpec>, CreateError> {
         let key = Key::RunOpen(job.run.clone());
         let Some(Record::Run(run)) = self.records.find(&key).await? else { return Ok(None) };
-        if !executor::waits(job, &run) {
+        if !run.waits_for(job) {
             return Ok(None);
         }
         let key = Key::Manifest(job.run.clone());
@@ -357,19 +357,6 @@ where
                 pause.wait().await;
             }
         }
-    }
-}
-
-fn lane_of(order: &Order) -> String {
-    match order {
-        Order::Create(job)
-        | Order::Collect(job)
-        | Order::Clean(job)
-        | Order::Delete { job, .. }
-        | Order::Look { job, .. } => job.run.to_string(),
-        Order::Append(event) => event.attributes.key.to_string(),
-        Order::Report(number) => number.to_string(),
-        Order::Probe(probe) => probe.firing.to_string(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{DEFINITIONS, TOKEN, deliver, get, until};
-use crate::store::Tmpfs;
+use crate::store::{Tmpfs, beside, refuse};
 use crate::support::{Home, client, kickoff};
 
 fn filler(code: Option<u8>) -> String {
@@ -179,13 +179,7 @@ async fn a_folder_that_becomes_read_only_while_running_answers_503_and_recovers_
 async fn lists_that_would_be_behind_say_when_to_come_again() {
     let home = Home::new(DEFINITIONS);
     let server = home.serve(&[], &[("LOAD_TOKEN", TOKEN)]);
-    let database = rusqlite::Connection::open(home.data().join("kickoff.db")).unwrap();
-    database
-        .execute_batch(
-            "CREATE TRIGGER refuse BEFORE INSERT ON events
-             BEGIN SELECT RAISE(ABORT, 'refused by the test'); END",
-        )
-        .unwrap();
+    refuse(&home.data(), "BEFORE INSERT ON events");
     assert_eq!(deliver(&server, "1", "{}", &[]).await.0, 202);
     let list = || client().get(format!("{}/api/v1/events", server.url)).send();
     let behind = until("the event is decided", async || {
@@ -198,7 +192,7 @@ async fn lists_that_would_be_behind_say_when_to_come_again() {
     assert!(told.contains("the history can't be read; the server's log says why"), "{told}");
     assert_eq!(get(&server, "/readyz", "*/*").await.0, 200, "it takes and decides everything");
 
-    database.execute_batch("DROP TRIGGER refuse").unwrap();
+    beside(&home.data()).execute_batch("DROP TRIGGER refuse").unwrap();
     let listed = until("it is folded", async || {
         let answer = list().await.unwrap();
         (answer.status() == 200).then_some(answer)

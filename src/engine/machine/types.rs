@@ -229,6 +229,22 @@ pub enum Order {
     Append(Box<Event>),
 }
 
+impl Order {
+    /// What it is about: orders about the same are carried out one after the other.
+    pub fn lane(&self) -> String {
+        match self {
+            Self::Create(job)
+            | Self::Collect(job)
+            | Self::Clean(job)
+            | Self::Delete { job, .. }
+            | Self::Look { job, .. } => job.run.to_string(),
+            Self::Append(event) => event.attributes.key.to_string(),
+            Self::Report(_) => "reports".to_owned(),
+            Self::Probe(probe) => probe.firing.to_string(),
+        }
+    }
+}
+
 /// The answer to one input.
 #[derive(Debug, Default)]
 pub struct Step {

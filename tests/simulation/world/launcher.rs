@@ -4,9 +4,7 @@
 use std::collections::BTreeSet;
 
 use kickoff::engine::ids::RunId;
-use kickoff::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Order, Record, RunState, Settled,
-};
+use kickoff::engine::machine::{Created, Input, JobId, JobSeen, JobState, Key, Order, Record, Settled};
 use kickoff::engine::verdict::Ended;
 
 use super::{Job, World, running, seen};
@@ -28,17 +26,7 @@ impl World {
                 self.probes.insert(probe.firing.clone(), (self.now + probe.pause_ms, *probe));
                 continue;
             }
-            let lane = match &order {
-                Order::Create(job)
-                | Order::Collect(job)
-                | Order::Clean(job)
-                | Order::Delete { job, .. }
-                | Order::Look { job, .. } => job.run.to_string(),
-                Order::Append(event) => event.attributes.key.to_string(),
-                Order::Report(_) => "reports".to_owned(),
-                Order::Probe(probe) => probe.firing.to_string(),
-            };
-            let lane = self.lanes.entry(lane).or_default();
+            let lane = self.lanes.entry(order.lane()).or_default();
             if matches!(order, Order::Delete { .. }) {
                 // What is under way is told that it is not wanted any more.
                 for ordered in lane.iter_mut() {
@@ -126,14 +114,8 @@ impl World {
             if open.is_none() && !self.records.contains_key(&Key::RunDone(job.run.clone())) {
                 return Err(format!("Job {job} is created, and no commit has its run"));
             }
-        } else {
-            let is_launching = match open {
-                Some(Record::Run(run)) => run.attempt == job.attempt && run.state == RunState::Launching,
-                _ => false,
-            };
-            if !is_launching {
-                return Ok(None);
-            }
+        } else if !matches!(open, Some(Record::Run(run)) if run.waits_for(&job)) {
+            return Ok(None);
         }
         if self.rng.u32(0..20) == 0 && !self.jobs.contains_key(&job) {
             self.refused.insert(job.clone());

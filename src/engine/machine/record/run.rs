@@ -9,7 +9,7 @@ use super::event::EventRef;
 use crate::engine::definitions::model::Retries;
 use crate::engine::event::{Cause, Git, Millis};
 use crate::engine::ids::{FiringId, ObjectName, RunId, job_name};
-use crate::engine::machine::types::{Place, PodSeen, Settled};
+use crate::engine::machine::types::{JobId, Place, PodSeen, Settled};
 use crate::engine::verdict::{ExitCodes, Outcome};
 
 /// State of a run.
@@ -134,6 +134,12 @@ impl Run {
     /// The definition that it belongs to: its trigger, or its template where it was run by hand.
     pub fn owner(&self) -> &ObjectName {
         self.trigger.as_ref().unwrap_or(&self.template)
+    }
+
+    /// Whether it still waits for this Job to be made. One that was seen meanwhile is never made again: it may have
+    /// been deleted since.
+    pub fn waits_for(&self, job: &JobId) -> bool {
+        self.id == job.run && self.attempt == job.attempt && self.state == RunState::Launching
     }
 
     /// Where the Job of an attempt is.
