@@ -76,7 +76,7 @@ impl Launcher {
         // Thousands of orders may be under way, and each holds it.
         let this = Arc::new(self);
         let limits = Arc::new(Limits { calls: Semaphore::new(IN_FLIGHT), logs: Semaphore::new(COLLECTING) });
-        let begin = |name: &str, order: (Order, Option<Fresh>), lane: &Lane| {
+        let begin = |name: &str, order: (Order, Option<Box<Fresh>>), lane: &Lane| {
             Arc::clone(&this).carry_out(name.to_owned(), order, Arc::clone(&limits), lane.unwanted.clone())
         };
         let mut lanes: HashMap<String, Lane> = HashMap::new();
@@ -136,35 +136,45 @@ impl Launcher {
         }
     }
 
-    /// Gives back the name of its lane. It takes it itself: a future around it would be twice as large.
+    /// Gives back the name of its lane. It takes it itself: a future around it would be twice as large. Those of
+    /// thousands of Jobs to create may wait, so what only others need is made apart.
     async fn carry_out(
         self: Arc<Self>,
         lane: String,
-        (order, fresh): (Order, Option<Fresh>),
+        (order, fresh): (Order, Option<Box<Fresh>>),
         limits: Arc<Limits>,
         unwanted: CancellationToken,
     ) -> String {
         let fact = match order {
             Order::Create(job) => self.create(job, fresh, &limits, &unwanted).await,
-            Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, &limits).await,
-            Order::Look { job, uid, place } => self.look(JobRef { id: job, uid }, &place, &limits).await,
-            Order::Clean(job) => self.clean(&job).await,
-            Order::Collect(job) => Some(self.collect(job, &limits).await),
-            Order::Append(event) => Some(self.append(*event).await),
-            // Handed on before it comes here.
-            Order::Report(_) | Order::Probe(_) => None,
+            order => Box::pin(self.obey(order, &limits)).await,
         };
-        if let Some(fact) = fact {
-            // Dispatch is gone only when the process ends; the order is then given again.
-            drop(self.facts.send(fact).await);
+        // Dispatch is gone only when the process ends; the order is then given again.
+        if let Some(fact) = fact
+            && let Ok(place) = self.facts.reserve().await
+        {
+            place.send(fact);
         }
         lane
+    }
+
+    /// Carries out what is no creation.
+    async fn obey(&self, order: Order, limits: &Limits) -> Option<Input> {
+        match order {
+            Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, limits).await,
+            Order::Look { job, uid, place } => self.look(JobRef { id: job, uid }, &place, limits).await,
+            Order::Clean(job) => self.clean(&job).await,
+            Order::Collect(job) => Some(self.collect(job, limits).await),
+            Order::Append(event) => Some(self.append(&event).await),
+            // It does not come here.
+            Order::Create(_) | Order::Report(_) | Order::Probe(_) => None,
+        }
     }
 
     async fn create(
         &self,
         job: JobId,
-        mut fresh: Option<Fresh>,
+        mut fresh: Option<Box<Fresh>>,
         limits: &Limits,
         unwanted: &CancellationToken,
     ) -> Option<Input> {
@@ -173,7 +183,11 @@ impl Launcher {
         let mut failing = None;
         let mut pause = Pause::new();
         loop {
-            let failure = match self.try_create(&job, fresh.take(), limits, unwanted).await {
+            let turn = limits.call().await;
+            // Thousands may wait for their turn, so what it takes is made only now; the manifest is read now, too.
+            let tried = Box::pin(self.try_create(&job, fresh.take(), unwanted)).await;
+            drop(turn);
+            let failure = match tried {
                 Ok(None) => return None,
                 Ok(Some(executor::Created::New(uid) | executor::Created::Adopted(uid))) => {
                     debug!(run = %job.run, attempt = job.attempt, uid, "Job created");
@@ -191,10 +205,7 @@ impl Launcher {
                 return Some(Input::Created { job, result });
             }
             warn!(run = %job.run, error = %failure, "can't create the Job, trying again");
-            tokio::select! {
-                () = unwanted.cancelled() => return None,
-                () = pause.wait() => {}
-            }
+            Box::pin(unwanted.run_until_cancelled(pause.wait())).await?;
         }
     }
 
@@ -202,12 +213,9 @@ impl Launcher {
     async fn try_create(
         &self,
         job: &JobId,
-        fresh: Option<Fresh>,
-        limits: &Limits,
+        fresh: Option<Box<Fresh>>,
         unwanted: &CancellationToken,
     ) -> Result<Option<executor::Created>, CreateError> {
-        // Before the manifest is read: thousands may wait here.
-        let _permit = limits.call().await;
         // Where it was cancelled meanwhile, the records say so.
         let fresh = fresh.filter(|_| !unwanted.is_cancelled());
         let read = if fresh.is_none() { self.read_spec(job).await? } else { None };
@@ -294,7 +302,7 @@ impl Launcher {
         }
     }
 
-    async fn append(&self, event: Event) -> Input {
+    async fn append(&self, event: &Event) -> Input {
         let key = event.attributes.key.clone();
         let mut pause = Pause::new();
         while let Err(failed) = self.inbox.append(vec![event.clone()]).await {

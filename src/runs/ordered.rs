@@ -17,7 +17,8 @@ const ROOM: usize = 2_048;
 /// See above.
 pub struct Ordered {
     order: Order,
-    fresh: Option<Fresh>,
+    // Thousands of orders may wait, and most have none of it.
+    fresh: Option<Box<Fresh>>,
 }
 
 /// The Job that is to be created, by what was just written.
@@ -45,13 +46,13 @@ impl Ordered {
     /// An order with what it needs of `written`, the commit that gives it, which is in order of keys.
     pub(super) fn new(order: Order, written: &[Write], room: &Room, instance: &str) -> Self {
         let fresh = match &order {
-            Order::Create(job) => room.fresh(written, job, instance),
+            Order::Create(job) => room.fresh(written, job, instance).map(Box::new),
             _ => None,
         };
         Self { order, fresh }
     }
 
-    pub(super) fn into_parts(self) -> (Order, Option<Fresh>) {
+    pub(super) fn into_parts(self) -> (Order, Option<Box<Fresh>>) {
         (self.order, self.fresh)
     }
 }

@@ -1,5 +1,6 @@
 //! What becomes of orders that wait for their turn.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -51,24 +52,30 @@ fn number(number: usize) -> RunId {
     RunId::parse(&format!("{number:020x}")).unwrap()
 }
 
-#[tokio::test]
-async fn a_run_that_is_cancelled_while_it_waits_for_its_turn_has_no_job() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
-    let slow = Arc::new(Slow { may: Semaphore::new(0), asked: Mutex::default() });
-    let (facts, mut told) = mpsc::channel(64);
-    let (orders, ordered) = mpsc::channel(64);
+/// A launcher over a store of its own, that tells its facts to who listens here.
+fn launcher(folder: &Path, executor: Arc<dyn Executor>) -> (Launcher, mpsc::Receiver<Input>) {
+    let store = SqliteStore::open(folder, Options::default()).unwrap();
+    let (facts, told) = mpsc::channel(64);
     let launcher = Launcher {
-        executor: Arc::<Slow>::clone(&slow),
+        executor,
         records: Arc::new(store.clone()),
         inbox: Arc::new(store),
-        blobs: Blobs::open(&folder.path().join("logs")).unwrap(),
+        blobs: Blobs::open(&folder.join("logs")).unwrap(),
         facts,
         reports: mpsc::channel(1).0,
         probes: mpsc::channel(1).0,
         instance: "test".to_owned(),
         log_cap: 1,
     };
+    (launcher, told)
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_while_it_waits_for_its_turn_has_no_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = Arc::new(Slow { may: Semaphore::new(0), asked: Mutex::default() });
+    let (orders, ordered) = mpsc::channel(64);
+    let (launcher, mut told) = launcher(folder.path(), Arc::<Slow>::clone(&slow));
     // All that may be under way, and one more.
     let runs: Vec<RunId> = (0..=IN_FLIGHT).map(number).collect();
     let fresh = written(runs.iter().flat_map(|id| [run(id), manifest(id)]));
@@ -103,4 +110,17 @@ async fn a_run_that_is_cancelled_while_it_waits_for_its_turn_has_no_job() {
     let asked = slow.asked.lock().unwrap().clone();
     assert_eq!(asked.len(), IN_FLIGHT);
     assert!(!asked.contains(&last.run));
+}
+
+#[tokio::test]
+async fn an_order_that_waits_for_its_turn_takes_less_than_a_kib() {
+    let folder = tempfile::tempdir().unwrap();
+    let executor = Slow { may: Semaphore::new(0), asked: Mutex::default() };
+    let (launcher, _told) = launcher(folder.path(), Arc::new(executor));
+    let order = Order::Create(JobId { run: number(1), attempt: 1 });
+    let limits = Limits { calls: Semaphore::new(0), logs: Semaphore::new(0) };
+    let unwanted = CancellationToken::new();
+    let waits = Arc::new(launcher).carry_out("a lane".to_owned(), (order, None), Arc::new(limits), unwanted);
+    let bytes = size_of_val(&waits);
+    assert!(bytes < 1_024, "{bytes} bytes, and {LANES} may wait");
 }

@@ -13,6 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use super::intake::Intake;
 use crate::web::problem::Problem;
 
+/// Up to so many bytes a body is taken out of what was read with it.
+const COPIED: usize = 16 << 10;
+
 /// How much, and how slowly.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimits {
@@ -51,7 +54,11 @@ impl Intake {
         let mut reader = Reader { body, intake: self, held: None, length: 0 };
         let end = Instant::now() + self.limits.whole;
         let Some(first) = reader.next(end, max).await? else { return Ok((Bytes::new(), reader.room())) };
-        let Some(second) = reader.next(end, max).await? else { return Ok((first, reader.room())) };
+        let Some(second) = reader.next(end, max).await? else {
+            // It is a part of what was read of the connection, and would keep all of that in memory.
+            let body = if first.len() <= COPIED { Bytes::copy_from_slice(&first) } else { first };
+            return Ok((body, reader.room()));
+        };
         let mut whole = BytesMut::with_capacity(2 * (first.len() + second.len()));
         whole.extend_from_slice(&first);
         whole.extend_from_slice(&second);
@@ -117,4 +124,27 @@ fn too_large(max: usize) -> Problem {
 
 fn too_slow() -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "the body came too slowly")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read of a body that is a part of what was read of its connection, and that part.
+    async fn read(length: usize) -> (Bytes, Bytes) {
+        let connection = Bytes::from(vec![b'x'; 2 * COPIED]);
+        let part = connection.slice(..length);
+        let (body, _room) =
+            Intake::default().read(&HeaderMap::new(), Body::from(part.clone()), 1 << 20).await.unwrap();
+        assert_eq!(body, part);
+        (body, part)
+    }
+
+    #[tokio::test]
+    async fn a_small_body_keeps_nothing_else_in_memory_and_a_large_one_is_not_copied() {
+        let (body, part) = read(COPIED).await;
+        assert_ne!(body.as_ptr(), part.as_ptr());
+        let (body, part) = read(COPIED + 1).await;
+        assert_eq!(body.as_ptr(), part.as_ptr());
+    }
 }
