@@ -46,19 +46,23 @@ impl<'a> Follower<'a> {
 
     /// Waits for the run's outcome; also gives the run as the server tells it.
     pub(super) async fn follow(&mut self, id: &str) -> anyhow::Result<(Outcome, Value)> {
-        let mut next_log = 1;
+        let (mut next_log, mut shown) = (1, None);
         let mut told = String::new();
         let mut pause = SHORTEST_PAUSE;
         loop {
             let (run, value) = self.look(id).await?;
             let line = state_line(id, &run);
             if line != told {
-                tell(&line);
+                if is_news(&run, shown) {
+                    tell(&line);
+                }
                 told = line;
                 pause = SHORTEST_PAUSE;
             }
             if self.shows_log && next_log <= run.attempt {
-                self.log(id, next_log).await?;
+                if self.log(id, next_log).await? > 0 {
+                    shown = Some(next_log);
+                }
                 next_log += 1;
                 continue;
             }
@@ -83,13 +87,13 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Shows one attempt's log to its end. The server waits until there is one.
-    async fn log(&mut self, id: &str, attempt: u32) -> anyhow::Result<()> {
+    /// Shows one attempt's log to its end, and gives how many bytes it has. The server waits until there is one.
+    async fn log(&mut self, id: &str, attempt: u32) -> anyhow::Result<usize> {
         let mut shown = 0;
         loop {
             match self.pieces(id, attempt, &mut shown).await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_absent() => return Ok(()),
+                Ok(()) => return Ok(shown),
+                Err(error) if error.is_absent() => return Ok(shown),
                 Err(error) => self.wait_out(error).await?,
             }
         }
@@ -134,6 +138,11 @@ impl<'a> Follower<'a> {
     }
 }
 
+/// Whether the state says what the log of the attempt `shown` did not say already: that it runs.
+fn is_news(run: &Run, shown: Option<u32>) -> bool {
+    shown != Some(run.attempt) || !matches!(&*run.state, "launching" | "submitted" | "running")
+}
+
 fn state_line(id: &str, run: &Run) -> String {
     let name = printable(&run.name);
     let attempt = if run.attempt > 1 { format!(", attempt {}", run.attempt) } else { String::new() };
@@ -143,5 +152,26 @@ fn state_line(id: &str, run: &Run) -> String {
             let reason = run.reason.as_deref().map(|reason| format!(": {}", printable(reason)));
             format!("run {id} ({name}): {outcome}{attempt}{}", reason.unwrap_or_default())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_it_runs_is_not_said_after_its_log() {
+        let run = |state: &str, attempt| Run {
+            name: "smoke".to_owned(),
+            state: state.to_owned(),
+            attempt,
+            outcome: None,
+            reason: None,
+        };
+        assert!(is_news(&run("running", 1), None));
+        assert!(!is_news(&run("running", 1), Some(1)));
+        assert!(is_news(&run("running", 2), Some(1)), "of this attempt nothing was shown");
+        assert!(is_news(&run("cancelling", 1), Some(1)));
+        assert!(is_news(&run("Failed", 1), Some(1)));
     }
 }
