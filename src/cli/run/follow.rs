@@ -60,7 +60,7 @@ impl<'a> Follower<'a> {
                 pause = SHORTEST_PAUSE;
             }
             if self.shows_log && next_log <= run.attempt {
-                if self.log(id, next_log).await? > 0 {
+                if self.log(id, next_log).await? > 0 && self.shows_log {
                     shown = Some(next_log);
                 }
                 next_log += 1;
@@ -172,6 +172,6 @@ mod tests {
         assert!(!is_news(&run("running", 1), Some(1)));
         assert!(is_news(&run("running", 2), Some(1)), "of this attempt nothing was shown");
         assert!(is_news(&run("cancelling", 1), Some(1)));
-        assert!(is_news(&run("Failed", 1), Some(1)));
+        assert!(is_news(&run("retrying", 1), Some(1)));
     }
 }
