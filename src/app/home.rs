@@ -58,6 +58,9 @@ pub(super) async fn home(config: &ServeConfig, folder: &str, clock: &Clock) -> R
         ExecutorKind::Local => {
             let executor = local(config, clock.clone())?;
             let namespace = config.namespace.clone().unwrap_or_else(|| "default".to_owned());
+            tracing::info!(
+                "runs are processes of this user on this machine: the local executor isolates nothing"
+            );
             Ok(Home { namespace, executor, abroad: None })
         }
         ExecutorKind::Kubernetes { cluster, namespaces } => {

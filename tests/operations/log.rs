@@ -110,3 +110,9 @@ fn a_panic_is_one_line_of_the_log_with_its_place() {
     let place = lines[0]["fields"]["location"].as_str().unwrap();
     assert!(place.starts_with("tests/operations/log.rs:"), "{place}");
 }
+
+#[test]
+fn a_server_with_the_local_executor_says_that_it_isolates_nothing() {
+    let home = Home::new(DEFINITIONS);
+    home.serve(&[], &[("LOAD_TOKEN", TOKEN)]).saying("the local executor isolates nothing");
+}
