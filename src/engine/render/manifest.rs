@@ -1,6 +1,6 @@
 //! A template's Job: checked and compiled when loaded, filled in for each run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -82,6 +82,11 @@ impl ManifestTemplate {
             containers::take_outputs(&mut base, path);
         }
         Ok(Self { base, allow, leaves })
+    }
+
+    /// The axes of the matrix without which there is no Job.
+    pub fn axes(&self) -> BTreeSet<&str> {
+        self.leaves.iter().flat_map(|leaf| leaf.text.axes()).collect()
     }
 
     /// What the globs of `allow` hold of memory, bytes.

@@ -139,6 +139,14 @@ impl Text {
         self.pieces.iter().flat_map(of_piece).collect()
     }
 
+    /// The axes of the matrix without which it has no value.
+    pub(in crate::engine) fn axes(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Inserted(expression) => expression.axis(),
+            Piece::Literal(_) => None,
+        })
+    }
+
     /// Whether there is no expression in it.
     pub(in crate::engine) fn is_literal(&self) -> bool {
         !self.pieces.iter().any(|piece| matches!(piece, Piece::Inserted(_)))

@@ -292,6 +292,60 @@ fn a_matrix_is_checked_cell_by_cell() {
 }
 
 #[test]
+fn what_speaks_of_an_axis_has_one() {
+    let with = |speaks: &str, run: &str| {
+        let template = "
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: each}
+spec:
+  params: [{name: on, type: string, default: x}]
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, args: [\"SPEAKS\"]}]}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {name: all}
+spec:
+  runs: [RUN]
+";
+        problems(&template.replace("SPEAKS", speaks).replace("RUN", run))
+    };
+    let matrix = "{template: each, matrix: {browser: [a, b]}}";
+    assert_eq!(with("{{ matrix.browser }}", matrix), "");
+    assert_eq!(with("{{ matrix.browsr | default('a') }} {{ matrix.browsr or 'a' }}", matrix), "");
+    insta::assert_snapshot!(
+        with("{{ matrix.browsr | upper }}", matrix),
+        @"a.yaml:13:21: spec.runs[0].template: JobTemplate/each speaks of {{ matrix.browsr }}, and the run's matrix has no browsr (did you mean browser?)"
+    );
+    insta::assert_snapshot!(
+        with("-", "{template: each, params: {on: 'at {{ matrix.zz }}'}}"),
+        @"a.yaml:13:40: spec.runs[0].params.on: it speaks of {{ matrix.zz }}, and the run's matrix has no zz"
+    );
+}
+
+#[test]
+fn an_environment_that_is_not_there_hides_no_param_that_no_environment_has() {
+    insta::assert_snapshot!(problems("
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: two}
+spec:
+  params: [{name: a, required: true}, {name: b, required: true}]
+  environments: [{name: staging, params: {a: x}}]
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}
+---
+apiVersion: kickoff.dev/v1alpha1
+kind: Trigger
+metadata: {name: both}
+spec:
+  runs: [{template: two, environment: stagin}]
+"), @r#"
+        a.yaml:14:10: spec.runs[0].params.b: is missing: JobTemplate/two requires it
+        a.yaml:14:39: spec.runs[0].environment: JobTemplate/two has no environment called "stagin" (did you mean staging?)
+        "#);
+}
+
+#[test]
 fn a_debounce_waits_for_a_time_that_makes_sense() {
     let with =
         |debounce: &str| problems(&(TRIGGER.to_owned() + &format!("  policy: {{debounce: {debounce}}}\n")));

@@ -96,12 +96,18 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
         let field = child(&format!("{field}.params"), name);
         match find(params, name) {
             None => findings.push(unknown_param(field, name, params)),
-            Some(param) => {
-                let refused = given(param, value).err();
-                findings.extend(refused.map(|message| Finding::value(field, message)));
-            }
+            Some(param) => match given(param, value) {
+                Ok(ParamValue::Text(text)) => {
+                    findings.extend(text.axes().filter_map(|axis| no_axis(run, axis, &field, "it")));
+                }
+                Ok(_) => {}
+                Err(message) => findings.push(Finding::value(field, message)),
+            },
         }
     }
+    let (of_template, of_job) = (format!("{field}.template"), format!("JobTemplate/{}", run.template));
+    let axes = template.compiled.manifest.axes();
+    findings.extend(axes.into_iter().filter_map(|axis| no_axis(run, axis, &of_template, &of_job)));
     for (axis, values) in &run.matrix {
         let Some(param) = find(params, axis) else { continue };
         for (index, value) in values.iter().enumerate() {
@@ -119,19 +125,30 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
         };
         let finding = Finding::value(format!("{field}.environment"), message);
         findings.push(finding.near(nearest(name, known)));
-        return;
     }
-    let environment = run.environment.as_ref().and_then(|name| environments.get(name));
+    // One that is not there may be meant to be any of them.
+    let meant = |name: &String| run.environment.as_ref() == Some(name) || unknown.is_some();
     let is_given = |param: &&ParamConfig| {
         run.params.contains_key(&param.name)
             || run.matrix.contains_key(&param.name)
-            || environment.is_some_and(|environment| environment.params.contains_key(&param.name))
+            || environments
+                .iter()
+                .any(|(name, environment)| meant(name) && environment.params.contains_key(&param.name))
     };
     let missing = template.spec.params.iter().filter(|param| param.required && param.default.is_none());
     for param in missing.filter(|param| !is_given(param)) {
         let message = format!("is missing: JobTemplate/{} requires it", run.template);
         findings.push(Finding::key(child(&format!("{field}.params"), &param.name), message));
     }
+}
+
+/// That `what` speaks of an axis which the run's matrix does not have: then nothing of it ever runs.
+fn no_axis(run: &RunConfig, axis: &str, field: &str, what: &str) -> Option<Finding> {
+    if run.matrix.contains_key(axis) {
+        return None;
+    }
+    let message = format!("{what} speaks of {{{{ matrix.{axis} }}}}, and the run's matrix has no {axis}");
+    Some(Finding::value(field, message).near(nearest(axis, run.matrix.keys().map(String::as_str))))
 }
 
 /// A value as a run gives it: a string with `{{` is compiled, all else must do as it is.

@@ -76,6 +76,13 @@ impl Expression {
         names.filter_map(|name| Some(name.strip_prefix("params.")?.split('.').next()?.to_owned())).collect()
     }
 
+    /// The axis of the matrix that it is the value of, as it is or filtered; without one it has no value.
+    pub(super) fn axis(&self) -> Option<&str> {
+        let name = self.source.split('|').next()?.trim().strip_prefix("matrix.")?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        (self.lenient.is_none() && name.bytes().all(plain)).then_some(name)
+    }
+
     /// The value; none, and none that holds a NUL, are errors that name the expression.
     pub(super) fn evaluate(&self, root: &minijinja::Value) -> Result<Value, String> {
         let fail = |reason: &str| format!("{{{{ {} }}}} {reason}", self.source);
