@@ -71,7 +71,7 @@ impl Site<'_> {
 
     /// Waits as a person would.
     pub(super) fn rolled_out(&self, name: &str) {
-        self.namespace.run(&["rollout", "status", &format!("deployment/{name}"), "--timeout=60s"]);
+        self.namespace.run(&["rollout", "status", &format!("deployment/{name}"), "--timeout=180s"]);
     }
 
     pub(super) fn uid(&self, name: &str) -> String {
