@@ -9,6 +9,7 @@ mod explain;
 mod fixture;
 mod gate;
 mod nats;
+mod places;
 mod pod;
 mod render;
 mod rollout;
