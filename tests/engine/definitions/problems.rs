@@ -313,6 +313,7 @@ spec:
     let matrix = "{template: each, matrix: {browser: [a, b]}}";
     assert_eq!(with("{{ matrix.browser }}", matrix), "");
     assert_eq!(with("{{ matrix.browsr | default('a') }} {{ matrix.browsr or 'a' }}", matrix), "");
+    assert_eq!(with("{{ matrix.browsr | bool }}", matrix), "");
     insta::assert_snapshot!(
         with("{{ matrix.browsr | upper }}", matrix),
         @"a.yaml:13:21: spec.runs[0].template: JobTemplate/each speaks of {{ matrix.browsr }}, and the run's matrix has no browsr (did you mean browser?)"

@@ -80,7 +80,9 @@ impl Expression {
     pub(super) fn axis(&self) -> Option<&str> {
         let name = self.source.split('|').next()?.trim().strip_prefix("matrix.")?;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        (self.lenient.is_none() && name.bytes().all(plain)).then_some(name)
+        // The filter takes a missing value for false.
+        let covers = self.lenient.is_some() || self.source.contains("bool");
+        (!covers && name.bytes().all(plain)).then_some(name)
     }
 
     /// The value; none, and none that holds a NUL, are errors that name the expression.
