@@ -94,6 +94,10 @@ fn every_problem_of_a_match_is_told_with_its_field() {
         {"path": "git.sha", "exists": true, "all": [{"path": "git.sha", "exists": true}]},
         {"path": "data.ref", "notIn": []},
         {"path": "git.sha", "matches": "(a{1000}){1000}"},
+        {"path": "git.shaa", "matches": "(", "glob": "[z-a]", "in": [], "gt": 1, "changed": true},
+        {"path": "data.ref"},
+        {"cel": "params.x", "any": [], "not": {}, "equals": 1},
+        {"glob": "[z-a]"},
     ]))
     .unwrap_err();
     let problems: Vec<String> =

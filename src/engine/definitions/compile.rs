@@ -6,6 +6,7 @@
 
 mod beyond;
 mod chains;
+mod further;
 mod gate;
 mod groups;
 mod happening;
@@ -17,6 +18,7 @@ mod patterns;
 mod precedence;
 mod sources;
 mod template;
+mod templates;
 mod trigger;
 mod unread;
 mod versions;
@@ -30,14 +32,11 @@ use super::clause::Source;
 use super::config::{DocumentConfig, SecretSource, TriggerSpec};
 use super::index::Index;
 use super::load::{Loaded, LoadedDocument};
-use super::model::{JobTemplate, Secrets, Snapshot, Trigger, Webhook, resource_title, titles};
-use super::partial;
+use super::model::{Secrets, Snapshot, Trigger, Webhook, resource_title, titles};
 use super::problem::{Problem, cut};
 use super::schema::Finding;
 use crate::engine::ids::{ObjectName, h_hex};
-use crate::engine::render::ParamSchema;
 use crate::engine::rules::Rule;
-use template::Template;
 use trigger::World;
 use versions::Watched;
 
@@ -117,21 +116,24 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     }
     let (usable, misnamed) = names::check(loaded, &mut problems);
     let webhooks = webhooks(&usable, loaded, secrets, previous, &mut problems);
-    let templates = templates(&usable, loaded, previous, &mut problems);
+    let bad = further::bad(loaded, &misnamed);
+    let templates = templates::templates(&usable, &bad, loaded, previous, &mut problems);
     let world = World {
         own: &loaded.namespace,
         webhooks: &webhooks,
+        providers: &webhook::providers(&usable, &bad, loaded),
+        triggers: &chains::names(loaded),
         templates: &templates,
         tenants: &loaded.tenants,
         previous,
     };
     let mut triggers = triggers(&usable, &world, &mut problems);
-    further(loaded, &misnamed, &world, &mut problems);
+    further::check(&bad, &world, &mut problems);
     groups::check(&mut triggers, &mut problems);
     precedence::sort(&mut triggers, previous);
     watches::check(&mut triggers, &mut problems);
     let mut watched = versions::check(&mut triggers, &mut problems);
-    chains::check(&mut triggers, loaded, &mut problems);
+    chains::check(&mut triggers, &mut problems);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     let broken = broken(loaded, previous, &problems, &compiled, &mut watched);
     compiled.extend(broken);
@@ -145,6 +147,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
         files: files(loaded, previous, &webhooks, &compiled),
         templates: templates
             .iter()
+            .filter(|(_, known)| known.sound)
             .map(|(name, known)| (name.clone(), Arc::clone(&known.compiled)))
             .collect(),
         trigger_positions: compiled.iter().enumerate().map(position).collect(),
@@ -226,38 +229,6 @@ fn besides<T>(mut findings: Vec<Finding>, made: Result<T, Vec<Finding>>) -> Resu
     }
 }
 
-fn templates<'a>(
-    usable: &[&'a LoadedDocument],
-    loaded: &'a Loaded,
-    previous: Option<&Snapshot>,
-    problems: &mut Problems,
-) -> BTreeMap<ObjectName, Template<'a>> {
-    let (mut templates, mut held) = (BTreeMap::new(), patterns::Held::default());
-    for document in precedence::ordered(usable, previous) {
-        let DocumentConfig::JobTemplate(config) = &document.config else { continue };
-        let name = document.object(&loaded.namespace);
-        let old = previous.and_then(|previous| previous.templates.get(&name));
-        let tenant = loaded.tenants.of(document);
-        let beyond = beyond::template(tenant, &config.spec);
-        let room = held.may_take(document, patterns::of_allow(&config.spec.allow));
-        let (hash, most) = (&document.document.hash, patterns::most(document));
-        let made = room.and_then(|()| template::compile(name.clone(), hash, &config.spec, old, most));
-        let of = |made: &Arc<JobTemplate>| {
-            let params: usize = made.params.iter().map(ParamSchema::size).sum();
-            params + made.manifest.size()
-        };
-        match besides(beyond, made).and_then(|made| held.take(document, of(&made)).map(|()| made)) {
-            Ok(compiled) => {
-                templates.insert(name, Template { compiled, spec: &config.spec, tenant });
-            }
-            Err(findings) => {
-                problems.found(document, findings);
-            }
-        }
-    }
-    templates
-}
-
 fn triggers<'a>(
     usable: &[&'a LoadedDocument],
     world: &World<'_>,
@@ -289,30 +260,6 @@ fn trigger(
     let beyond = beyond::trigger(tenant, &name, spec, world);
     let made = trigger::compile(name, &document.document.hash, spec, tenant, world, problems);
     besides(beyond, made)
-}
-
-/// What else is wrong with documents that are bad already; see [`partial`].
-fn further(loaded: &Loaded, misnamed: &[&LoadedDocument], world: &World<'_>, problems: &mut Problems) {
-    let by_name = misnamed.iter().map(|document| (*document, &[][..]));
-    let by_schema = loaded.partial.iter().map(|partial| (&partial.rest, partial.faults.as_slice()));
-    for (document, faults) in by_name.chain(by_schema) {
-        let hash = &document.document.hash;
-        let (name, tenant) = (document.object(world.own), world.tenants.of(document));
-        let found = match &document.config {
-            // Their secrets were not looked up, and are no problem of a definition.
-            DocumentConfig::Webhook(config) => {
-                let made = webhook::compile(name, world.own, &config.spec, &Secrets::default());
-                besides(beyond::webhook(tenant, &config.spec), made).err()
-            }
-            DocumentConfig::JobTemplate(config) => {
-                let made = template::compile(name, hash, &config.spec, None, patterns::most(document));
-                besides(beyond::template(tenant, &config.spec), made).err()
-            }
-            DocumentConfig::Trigger(config) => trigger(document, &config.spec, world, problems).err(),
-        };
-        let new = |finding: &Finding| !faults.iter().any(|fault| partial::follows(&finding.field, fault));
-        problems.found(document, found.into_iter().flatten().filter(new).collect());
-    }
 }
 
 /// Why a definition that was there before is bad now; `None` where it was taken out.

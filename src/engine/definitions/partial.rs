@@ -2,14 +2,16 @@
 //!
 //! A person mends all of a file in one go, so one mistake must not hide the others. What is left of a
 //! document without the fields at fault is looked at like any other, for its problems alone: it is never
-//! used.
+//! used. What must be there and is not stands in as little as it can be, and what is wrong with that is not told.
 
 use serde_json::{Value, json};
 
 use super::config::API_VERSION;
+use super::schema;
 
-/// `value` without the fields at fault. `None` where that can't be told.
-pub(super) fn without(value: &Value, faults: &[String]) -> Option<Value> {
+/// `value` of a kind without the fields at fault, and with something in place of those that must be there. `None` where
+/// that can't be told.
+pub(super) fn without(value: &Value, kind: &str, faults: &[String]) -> Option<Value> {
     let mut rest = value.clone();
     if !rest.is_object() {
         return None;
@@ -21,16 +23,24 @@ pub(super) fn without(value: &Value, faults: &[String]) -> Option<Value> {
             remove(&mut rest, &steps(fault)?);
         }
     }
+    schema::fill(kind, &mut rest);
     Some(rest)
 }
 
 /// Whether a problem at `field` may be no more than a consequence of one at `fault`: they are the same,
 /// or one holds the other.
 pub(super) fn follows(field: &str, fault: &str) -> bool {
-    let holds = |outer: &str, inner: &str| {
-        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
     holds(field, fault) || holds(fault, field)
+}
+
+/// Whether `field` was left out as a whole, since there is a fault at `fault`: with an item of a list all of it is.
+pub(super) fn lost(field: &str, fault: &str) -> bool {
+    let left_out = if fault.ends_with(']') { fault.rfind('[').map(|at| &fault[..at]) } else { None };
+    holds(left_out.unwrap_or(fault), field)
+}
+
+fn holds(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 enum Step<'a> {
@@ -74,6 +84,7 @@ fn remove(value: &mut Value, steps: &[Step<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::definitions::config::DocumentConfig;
 
     #[test]
     fn the_fields_at_fault_are_left_out_and_nothing_else() {
@@ -87,8 +98,34 @@ mod tests {
             (vec![""], None),
         ] {
             let faults: Vec<String> = faults.into_iter().map(str::to_owned).collect();
-            assert_eq!(without(&value, &faults), rest, "{faults:?}");
+            assert_eq!(without(&value, "", &faults), rest, "{faults:?}");
         }
+    }
+
+    #[test]
+    fn what_must_be_there_is_put_in_so_that_the_rest_can_be_read() {
+        for kind in schema::KINDS {
+            for spec in [json!({}), json!({"spec": {}}), json!({"spec": 1, "metadata": []})] {
+                let mut document = json!({"apiVersion": API_VERSION, "kind": kind});
+                document.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+                let faults: Vec<String> =
+                    schema::check(kind, &document).into_iter().map(|it| it.field).collect();
+                let rest = without(&document, kind, &faults).unwrap();
+                assert!(!faults.is_empty());
+                serde_json::from_value::<DocumentConfig>(rest.clone())
+                    .unwrap_or_else(|why| panic!("{rest}: {why}"));
+            }
+        }
+        let sources = json!([{"kubernetes": {}}, {"nats": {"subject": 1}}]);
+        let spec = json!({"sources": sources, "runs": [{}], "policy": {"debounce": {}}});
+        let document = json!({"kind": "Trigger", "spec": spec});
+        let faults: Vec<String> =
+            schema::check("Trigger", &document).into_iter().map(|it| it.field).collect();
+        let rest = without(&document, "Trigger", &[faults, vec!["apiVersion".to_owned()]].concat()).unwrap();
+        let read = serde_json::from_value::<DocumentConfig>(rest.clone())
+            .unwrap_or_else(|why| panic!("{rest}: {why}"));
+        let DocumentConfig::Trigger(read) = read else { panic!("{rest}") };
+        assert_eq!((read.spec.sources.len(), read.spec.runs.len()), (2, 1), "{rest}");
     }
 
     #[test]
@@ -100,6 +137,19 @@ mod tests {
             ("spec.run", "spec.runs", false),
         ] {
             assert_eq!(follows(field, fault), expected, "{field} {fault}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_lost_with_each_of_its_items_but_not_with_a_field_of_one() {
+        for (fault, expected) in [
+            ("spec", true),
+            ("spec.params", true),
+            ("spec.params[1]", true),
+            ("spec.params[1].type", false),
+            ("spec.param", false),
+        ] {
+            assert_eq!(lost("spec.params", fault), expected, "{fault}");
         }
     }
 }

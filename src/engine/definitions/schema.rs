@@ -26,11 +26,13 @@ pub(in crate::engine) struct Finding {
     pub(in crate::engine) at_key: bool,
     pub(in crate::engine) message: String,
     pub(in crate::engine) suggestion: Option<String>,
+    /// Other fields by which it is told: where one of them could not be read, it may be wrong.
+    pub(in crate::engine) by: Vec<String>,
 }
 
 impl Finding {
     pub(in crate::engine) fn value(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), at_key: false, message: message.into(), suggestion: None }
+        Self { field: field.into(), at_key: false, message: message.into(), suggestion: None, by: Vec::new() }
     }
 
     pub(in crate::engine) fn key(field: impl Into<String>, message: impl Into<String>) -> Self {
@@ -39,6 +41,11 @@ impl Finding {
 
     pub(in crate::engine) fn near(self, suggestion: Option<String>) -> Self {
         Self { suggestion, ..self }
+    }
+
+    pub(in crate::engine) fn by(mut self, field: impl Into<String>) -> Self {
+        self.by.push(field.into());
+        self
     }
 }
 
@@ -120,6 +127,43 @@ pub(super) fn of_kind(kind: &str) -> &'static Value {
 pub(super) fn check(kind: &str, document: &Value) -> Vec<Finding> {
     let Some(known) = KINDS.iter().position(|known| *known == kind) else { return Vec::new() };
     SCHEMAS[known].findings(document)
+}
+
+/// Puts in what a document of a known kind must have and has not, as little as that can be: something to read the rest
+/// by.
+pub(super) fn fill(kind: &str, document: &mut Value) {
+    let schema = of_kind(kind);
+    fill_in(document, schema, schema);
+}
+
+fn fill_in(value: &mut Value, schema: &Value, root: &Value) {
+    let schema = dereferenced(schema, root);
+    match value {
+        Value::Object(fields) => {
+            for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                fields.entry(name).or_insert_with(|| least(below(schema, name, root)));
+            }
+            fields.iter_mut().for_each(|(name, value)| fill_in(value, below(schema, name, root), root));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, &schema["items"], root)),
+        _ => {}
+    }
+}
+
+/// A value for a schema, without what it must hold itself.
+fn least(schema: &Value) -> Value {
+    if let Some(word) = schema.get("enum").and_then(|words| words.get(0)) {
+        return word.clone();
+    }
+    match (schema["type"].as_str(), schema["format"].as_str()) {
+        (Some("object"), _) => json!({}),
+        (Some("array"), _) => json!([]),
+        (Some("integer" | "number"), _) => schema.get("minimum").cloned().unwrap_or(json!(0)),
+        (Some("boolean"), _) => json!(false),
+        (_, Some(SPAN_FORMAT)) => json!("1s"),
+        (_, Some(SIZE_FORMAT)) => json!("1"),
+        _ => json!(""),
+    }
 }
 
 fn word(error: &ValidationError<'_, '_>, document: &Value, root: &Value) -> Vec<Finding> {

@@ -36,9 +36,9 @@ struct Leaf {
 type Problems = Vec<(String, String)>;
 
 impl ManifestTemplate {
-    /// Compiles a Job; every problem as (field below `job`, message). The times go on Job and pod, `outputs` is
-    /// the file into which the first container may write some. The globs of `allow` may hold `most_globs` bytes of
-    /// memory.
+    /// Compiles a Job; every problem as (field below `job`, message). Where there is any it is for checks alone. The
+    /// times go on Job and pod, `outputs` is the file into which the first container may write some. The globs of
+    /// `allow` may hold `most_globs` bytes of memory.
     pub fn compile(
         job: &JobConfig,
         allow: &AllowConfig,
@@ -46,7 +46,7 @@ impl ManifestTemplate {
         times: Times,
         outputs: Option<&str>,
         most_globs: usize,
-    ) -> Result<Self, Problems> {
+    ) -> (Self, Problems) {
         let mut base = json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -57,10 +57,8 @@ impl ManifestTemplate {
         problems.extend(outputs.and_then(|_| containers::own_message(&job.spec)));
         problems.extend(fields::check(&job.spec));
         problems.extend(one_variable_each(params));
-        let allow = Allow::compile(allow, most_globs);
-        let allow = allow.map_err(|wrong| {
-            problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
-        });
+        let (allow, wrong) = Allow::compile(allow, most_globs);
+        problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
         let mut leaves = Vec::new();
         let mut walk = Walk { steps: Vec::new(), leaves: &mut leaves, problems: &mut problems };
         for part in ["metadata", "spec"] {
@@ -68,20 +66,17 @@ impl ManifestTemplate {
             walk.value(&base[part]);
             walk.steps.pop();
         }
-        let Ok(allow) = allow else { return Err(problems) };
         for leaf in &leaves {
-            if let Err(message) = may_stand(&leaf.text, leaf.position, &allow, params) {
-                problems.push((leaf.field.clone(), message));
+            let wrong = misplaced(&leaf.text, leaf.position, &allow, params);
+            problems.extend(wrong.into_iter().map(|message| (leaf.field.clone(), message)));
+        }
+        if problems.is_empty() {
+            containers::defaults(&mut base, times);
+            if let Some(path) = outputs {
+                containers::take_outputs(&mut base, path);
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        containers::defaults(&mut base, times);
-        if let Some(path) = outputs {
-            containers::take_outputs(&mut base, path);
-        }
-        Ok(Self { base, allow, leaves })
+        (Self { base, allow, leaves }, problems)
     }
 
     /// The axes of the matrix without which there is no Job.
@@ -103,9 +98,9 @@ impl ManifestTemplate {
         self.allow.check(List::Secrets, name)
     }
 
-    /// Whether a run may say `{{ }}` where it runs, and what it speaks of is there.
-    pub fn check_namespace(&self, text: &Text, params: &[ParamSchema]) -> Result<(), String> {
-        may_stand(text, Position::Allowed(List::Namespaces), &self.allow, params)
+    /// Why a run may not say where it runs with this `{{ }}`: every reason.
+    pub fn check_namespace(&self, text: &Text, params: &[ParamSchema]) -> Vec<String> {
+        misplaced(text, Position::Allowed(List::Namespaces), &self.allow, params)
     }
 
     /// Whether an event's value may be where a run runs.
@@ -176,41 +171,44 @@ impl Leaf {
     }
 }
 
-/// Whether an expression may stand at a position at all.
-fn may_stand(text: &Text, position: Position, allow: &Allow, params: &[ParamSchema]) -> Result<(), String> {
+/// Why an expression may not stand at a position: every reason.
+fn misplaced(text: &Text, position: Position, allow: &Allow, params: &[ParamSchema]) -> Vec<String> {
     let find = |name: &str| params.iter().find(|param| param.name() == name);
-    for name in text.params() {
-        let Some(param) = find(&name) else {
-            let near = params.iter().find(|param| strsim::damerau_levenshtein(param.name(), &name) <= 2);
+    let in_whole = position == Position::Env && text.whole_param().is_some();
+    let wrong = |name: &String| match find(name) {
+        None => {
+            let near = params.iter().find(|param| strsim::damerau_levenshtein(param.name(), name) <= 2);
             let meant = near.map(|param| format!(" (did you mean {}?)", param.name())).unwrap_or_default();
-            return Err(format!("there is no param {name}{meant}"));
-        };
-        let whole = position == Position::Env && text.whole_param().is_some();
-        if param.param_type() == ParamType::Secret && !whole {
-            return Err(format!(
-                "the secret {name} may stand only as a whole env value: {{{{ params.{name} }}}}"
-            ));
+            Some(format!("there is no param {name}{meant}"))
         }
-    }
+        Some(param) if param.param_type() == ParamType::Secret && !in_whole => {
+            Some(format!("the secret {name} may stand only as a whole env value: {{{{ params.{name} }}}}"))
+        }
+        Some(_) => None,
+    };
+    let mut reasons: Vec<String> = text.params().iter().filter_map(wrong).collect();
     let plain = |param: &ParamSchema| matches!(param.param_type(), ParamType::Integer | ParamType::Boolean);
-    match position {
+    reasons.extend(match position {
         Position::Env | Position::Arg if text.names_a_variable() => {
-            Err("has {{ }} within $( ): a value may not choose a variable".to_owned())
+            Some("has {{ }} within $( ): a value may not choose a variable".to_owned())
         }
         Position::Allowed(list) if allow.is_empty(list) => {
-            Err(format!("may not hold {{{{ }}}} unless allow.{} says which values it may take", list.name()))
+            Some(format!("may not hold {{{{ }}}} unless allow.{} says which values it may take", list.name()))
         }
-        Position::Env | Position::Arg | Position::Label | Position::Annotation | Position::Allowed(_) => {
-            Ok(())
-        }
-        Position::Sealed => Err("may not hold {{ }}: it decides what the pod can reach".to_owned()),
-        Position::Command | Position::Other => match text.whole_param().and_then(find) {
-            Some(param) if plain(param) => Ok(()),
-            _ => Err("may not hold {{ }}: only env values, args, labels and annotations may, \
-                          or a whole integer or boolean param"
-                .to_owned()),
+        Position::Env | Position::Arg | Position::Label | Position::Annotation | Position::Allowed(_) => None,
+        Position::Sealed => Some("may not hold {{ }}: it decides what the pod can reach".to_owned()),
+        Position::Command | Position::Other => match text.whole_param().map(find) {
+            // Of one that is not there nobody knows the type.
+            Some(None) => None,
+            Some(Some(param)) if plain(param) => None,
+            _ => Some(
+                "may not hold {{ }}: only env values, args, labels and annotations may, \
+                 or a whole integer or boolean param"
+                    .to_owned(),
+            ),
         },
-    }
+    });
+    reasons
 }
 
 /// Params whose `KICKOFF_PARAM_*` would be the same.

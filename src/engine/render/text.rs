@@ -19,6 +19,9 @@ const OF_PARAMS: [&str; 5] = ["event", "git", "matrix", "run", "trigger"];
 /// A firing has several runs, each with params and a cell of its own.
 const OF_KEYS: [&str; 3] = ["event", "git", "trigger"];
 
+/// So many wrong expressions are told of one text.
+const MOST_WRONG: usize = 10;
+
 /// A compiled string with `{{ }}`.
 pub struct Text {
     source: String,
@@ -64,7 +67,7 @@ impl Text {
         if holds_comment(text) {
             return Err("holds {# #}: only expressions in {{ }} are allowed".to_owned());
         }
-        let mut pieces = Vec::new();
+        let (mut pieces, mut wrong) = (Vec::new(), Vec::new());
         let mut rest = text;
         while let Some(start) = rest.find("{{") {
             let (literal, after) = (&rest[..start], &rest[start + 2..]);
@@ -79,8 +82,15 @@ impl Text {
             if inner.starts_with(['-', '+']) || inner.ends_with(['-', '+']) {
                 return Err("has {{- or -}}, which are not supported: begin and end with a blank".to_owned());
             }
-            pieces.push(Piece::Inserted(Box::new(Expression::compile(inner.trim(), roots)?)));
+            match Expression::compile(inner.trim(), roots) {
+                Ok(expression) => pieces.push(Piece::Inserted(Box::new(expression))),
+                Err(message) if wrong.len() < MOST_WRONG => wrong.push(message),
+                Err(_) => {}
+            }
             rest = &after[end + 2..];
+        }
+        if !wrong.is_empty() {
+            return Err(wrong.join("; "));
         }
         if rest.contains("}}") && pieces.is_empty() {
             return Err("has a }} without its {{".to_owned());
@@ -125,9 +135,7 @@ impl Text {
     /// The name of the param, where the whole is `{{ params.NAME }}`.
     pub(super) fn whole_param(&self) -> Option<&str> {
         let [Piece::Inserted(expression)] = self.pieces.as_slice() else { return None };
-        let name = expression.source().strip_prefix("params.")?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        name.bytes().all(plain).then_some(name)
+        expression.whole("params")
     }
 
     /// The params that are spoken of by name.

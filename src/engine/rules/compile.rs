@@ -1,5 +1,7 @@
 //! From what is read to rules that can't fail: every problem, with its field.
 
+use serde_json::Value;
+
 use super::cel::Cel;
 use super::operator::Operator;
 use super::path::Path;
@@ -86,64 +88,84 @@ fn node(rule: &RuleConfig, place: String, field: &str, problems: &mut Problems) 
         problems.push((field.to_owned(), format!("rules may stand inside each other up to {DEEPEST} deep")));
         return None;
     }
-    let given = parts(rule);
     let operators = operators(rule);
-    let test = match (given.as_slice(), operators.as_slice()) {
-        (["all"], []) => Test::All(group(rule.all.as_deref(), "all", &place, field, problems)?),
-        (["any"], []) => Test::Any(group(rule.any.as_deref(), "any", &place, field, problems)?),
-        (["not"], []) => {
-            let below =
-                node(rule.not.as_deref()?, format!("{place}.not"), &format!("{field}.not"), problems)?;
-            Test::Not(Box::new(below))
-        }
-        (["cel"], []) => {
-            let cel = Cel::compile(rule.cel.as_deref()?);
-            Test::Cel(Box::new(cel.map_err(|message| problems.push((format!("{field}.cel"), message))).ok()?))
-        }
-        (["path"], ["changed"]) => Test::Changed(path(rule, field, problems)?, rule.changed?),
-        (["path"], [_]) => compared(rule, field, problems)?,
-        (["path"], []) => {
-            problems.push((field.to_owned(), "has a path and no operator, for instance equals".to_owned()));
-            return None;
-        }
+    let shape = shape(rule, &operators).map_err(|message| problems.push((field.to_owned(), message)));
+    // Each part is compiled also where they can't stand together: it may be wrong too.
+    let test = tests(rule, operators, &place, field, problems).pop().flatten();
+    shape.ok()?;
+    Some(Node::new(place, test?))
+}
+
+/// What is wrong with the parts of a rule together.
+fn shape(rule: &RuleConfig, operators: &[Named]) -> Result<(), String> {
+    let mut operators: Vec<&str> = operators.iter().map(|(name, _)| *name).collect();
+    operators.extend(rule.changed.map(|_| "changed"));
+    match (parts(rule).as_slice(), operators.as_slice()) {
+        (["all" | "any" | "not" | "cel"], []) | (["path"], [_]) => Ok(()),
+        (["path"], []) => Err("has a path and no operator, for instance equals".to_owned()),
         (["path"], several) => {
-            let message = format!("has several operators: {}; write one rule for each", several.join(", "));
-            problems.push((field.to_owned(), message));
-            return None;
+            Err(format!("has several operators: {}; write one rule for each", several.join(", ")))
         }
-        ([], []) => {
-            problems.push((
-                field.to_owned(),
-                "is empty: write all, any, not, cel, or path with an operator".to_owned(),
-            ));
-            return None;
-        }
-        ([], several) => {
-            problems.push((field.to_owned(), format!("has {} and no path", several.join(", "))));
-            return None;
-        }
+        ([], []) => Err("is empty: write all, any, not, cel, or path with an operator".to_owned()),
+        ([], several) => Err(format!("has {} and no path", several.join(", "))),
         (parts, operators) => {
             let all: Vec<&str> = parts.iter().chain(operators).copied().collect();
-            problems.push((field.to_owned(), format!("mixes {}: write one rule for each", all.join(", "))));
-            return None;
+            Err(format!("mixes {}: write one rule for each", all.join(", ")))
         }
-    };
-    problems.count(match &test {
-        Test::Path(_, operator) => operator.size(),
-        Test::Cel(cel) => cel.size(),
-        Test::All(_) | Test::Any(_) | Test::Not(_) | Test::Changed(..) => 0,
-    });
-    Some(Node::new(place, test))
+    }
+}
+
+/// The tests of all parts of a rule, none for what is wrong; one where the rule has its shape.
+fn tests(
+    rule: &RuleConfig,
+    operators: Vec<Named>,
+    place: &str,
+    field: &str,
+    problems: &mut Problems,
+) -> Vec<Option<Test>> {
+    let mut tests = Vec::new();
+    if let Some(rules) = &rule.all {
+        tests.push(group(rules, "all", place, field, problems).map(Test::All));
+    }
+    if let Some(rules) = &rule.any {
+        tests.push(group(rules, "any", place, field, problems).map(Test::Any));
+    }
+    if let Some(below) = &rule.not {
+        let below = node(below, format!("{place}.not"), &format!("{field}.not"), problems);
+        tests.push(below.map(|below| Test::Not(Box::new(below))));
+    }
+    let mut wrong = |name: &str, message| problems.push((format!("{field}.{name}"), message));
+    if let Some(text) = &rule.cel {
+        tests.push(
+            Cel::compile(text).map_err(|message| wrong("cel", message)).ok().map(Box::new).map(Test::Cel),
+        );
+    }
+    let path = rule.path.as_deref().map(Path::compile).transpose();
+    let mut path = path.map_err(|message| wrong("path", message)).ok().flatten();
+    for (name, operator) in operators {
+        let operator = operator.map_err(|message| wrong(name, message)).ok();
+        tests.push(operator.and_then(|operator| Some(Test::Path(path.take()?, operator))));
+    }
+    if let Some(changed) = rule.changed {
+        tests.push(path.take().map(|path| Test::Changed(path, changed)));
+    }
+    for test in tests.iter().flatten() {
+        problems.count(match test {
+            Test::Path(_, operator) => operator.size(),
+            Test::Cel(cel) => cel.size(),
+            Test::All(_) | Test::Any(_) | Test::Not(_) | Test::Changed(..) => 0,
+        });
+    }
+    tests
 }
 
 fn group(
-    rules: Option<&[RuleConfig]>,
+    rules: &[RuleConfig],
     name: &str,
     place: &str,
     field: &str,
     problems: &mut Problems,
 ) -> Option<Vec<Node>> {
-    let rules = rules?;
     let field = format!("{field}.{name}");
     if rules.is_empty() {
         problems.push((field, "is empty: it needs at least one rule".to_owned()));
@@ -163,69 +185,36 @@ fn parts(rule: &RuleConfig) -> Vec<&'static str> {
     given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
 }
 
-fn operators(rule: &RuleConfig) -> Vec<&'static str> {
+/// An operator by its name, or what is wrong with what it is given.
+type Named = (&'static str, Result<Operator, String>);
+
+/// All operators of a rule, but for `changed`, which asks more than one event.
+fn operators(rule: &RuleConfig) -> Vec<Named> {
+    let some = |list: &Vec<Value>| {
+        if list.is_empty() { Err("is an empty list".to_owned()) } else { Ok(list.clone()) }
+    };
+    let matches = |text: &String| {
+        let pattern = Pattern::whole(text, PATTERN_SIZE).map_err(|why| explained(&why))?;
+        Ok(Operator::matches(text, pattern))
+    };
+    let glob = |text: &String| Ok(Operator::glob(text, Glob::compile(text)?));
+    let plain = |operator: Option<Operator>| operator.map(Ok);
     let given = [
-        ("equals", rule.equals.is_some()),
-        ("notEquals", rule.not_equals.is_some()),
-        ("in", rule.is_in.is_some()),
-        ("notIn", rule.not_in.is_some()),
-        ("exists", rule.exists.is_some()),
-        ("matches", rule.matches.is_some()),
-        ("glob", rule.glob.is_some()),
-        ("startsWith", rule.starts_with.is_some()),
-        ("contains", rule.contains.is_some()),
-        ("gt", rule.gt.is_some()),
-        ("gte", rule.gte.is_some()),
-        ("lt", rule.lt.is_some()),
-        ("lte", rule.lte.is_some()),
-        ("changed", rule.changed.is_some()),
+        ("equals", plain(rule.equals.clone().map(Operator::Equals))),
+        ("notEquals", plain(rule.not_equals.clone().map(Operator::NotEquals))),
+        ("in", rule.is_in.as_ref().map(|list| some(list).map(Operator::In))),
+        ("notIn", rule.not_in.as_ref().map(|list| some(list).map(Operator::NotIn))),
+        ("exists", plain(rule.exists.map(Operator::Exists))),
+        ("matches", rule.matches.as_ref().map(matches)),
+        ("glob", rule.glob.as_ref().map(glob)),
+        ("startsWith", plain(rule.starts_with.clone().map(Operator::StartsWith))),
+        ("contains", plain(rule.contains.clone().map(Operator::Contains))),
+        ("gt", plain(rule.gt.clone().map(Operator::Gt))),
+        ("gte", plain(rule.gte.clone().map(Operator::Gte))),
+        ("lt", plain(rule.lt.clone().map(Operator::Lt))),
+        ("lte", plain(rule.lte.clone().map(Operator::Lte))),
     ];
-    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
-}
-
-fn compared(rule: &RuleConfig, field: &str, problems: &mut Problems) -> Option<Test> {
-    let path = path(rule, field, problems);
-    let operator =
-        operator(rule).map_err(|(name, message)| problems.push((format!("{field}.{name}"), message)));
-    Some(Test::Path(path?, operator.ok()??))
-}
-
-fn path(rule: &RuleConfig, field: &str, problems: &mut Problems) -> Option<Path> {
-    let path = Path::compile(rule.path.as_deref()?);
-    path.map_err(|message| problems.push((format!("{field}.path"), message))).ok()
-}
-
-/// The one operator there is.
-fn operator(rule: &RuleConfig) -> Result<Option<Operator>, (&'static str, String)> {
-    if let Some(text) = &rule.matches {
-        let pattern = Pattern::whole(text, PATTERN_SIZE);
-        let pattern = pattern.map_err(|why| ("matches", explained(&why)))?;
-        return Ok(Some(Operator::matches(text, pattern)));
-    }
-    if let Some(text) = &rule.glob {
-        let glob = Glob::compile(text).map_err(|message| ("glob", message))?;
-        return Ok(Some(Operator::glob(text, glob)));
-    }
-    if let Some((name, _)) = [("in", &rule.is_in), ("notIn", &rule.not_in)]
-        .iter()
-        .find(|(_, list)| list.as_ref().is_some_and(Vec::is_empty))
-    {
-        return Err((name, "is an empty list".to_owned()));
-    }
-    let plain = [
-        rule.equals.clone().map(Operator::Equals),
-        rule.not_equals.clone().map(Operator::NotEquals),
-        rule.is_in.clone().map(Operator::In),
-        rule.not_in.clone().map(Operator::NotIn),
-        rule.exists.map(Operator::Exists),
-        rule.starts_with.clone().map(Operator::StartsWith),
-        rule.contains.clone().map(Operator::Contains),
-        rule.gt.clone().map(Operator::Gt),
-        rule.gte.clone().map(Operator::Gte),
-        rule.lt.clone().map(Operator::Lt),
-        rule.lte.clone().map(Operator::Lte),
-    ];
-    Ok(plain.into_iter().flatten().next())
+    given.into_iter().filter_map(|(name, operator)| Some((name, operator?))).collect()
 }
 
 fn explained(why: &Unusable) -> String {

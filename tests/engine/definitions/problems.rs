@@ -7,7 +7,7 @@ use kickoff::engine::definitions::problem::render;
 use super::{TEMPLATE, TRIGGER, WEBHOOK, loaded, snapshot, told};
 
 /// The problems of `text` beside a good Webhook and a good template.
-fn problems(text: &str) -> String {
+pub(super) fn problems(text: &str) -> String {
     let snapshot = snapshot(&[("a.yaml", text), ("good.yaml", &format!("{WEBHOOK}---{TEMPLATE}"))], None);
     snapshot.problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -110,7 +110,9 @@ fn types_are_told_in_words() {
         a.yaml:6:12: spec.sources: must be a list, is a map
         a.yaml:7:18: spec.match[0].path: must be a text, is 7: put it in quotes
         a.yaml:7:43: spec.match[0].exists: must be true or false, is "true"
+        a.yaml:7:59: spec.match[1].path: "a" must start with event or git (did you mean event.data.a?)
         a.yaml:7:66: spec.match[1].glob: must be a text, is empty
+        a.yaml:9:18: spec.runs[0].template: there is no JobTemplate called "0755"
         a.yaml:9:30: spec.runs[0].name: must be a text, is true: put it in quotes
         a.yaml:10:43: spec.runs[1].matrix.browser: must be a list, is "chromium"
         a.yaml:10:62: spec.runs[1].params: must be a map, is a list
@@ -272,81 +274,6 @@ fn triggers_refer_only_to_what_is_there() {
 }
 
 #[test]
-fn a_matrix_is_checked_cell_by_cell() {
-    insta::assert_snapshot!(of_spec("Trigger", "
-  runs:
-    - {name: a, template: smoke, matrix: {url: [x, x], vus: [1, 2]}}
-    - {name: b, template: smoke, environment: staging, matrix: {browser: [], \"a-b\": [{}]}}
-"), @r#"
-        a.yaml:6:52: spec.runs[0].matrix.url[1]: "x" stands here twice
-        a.yaml:7:74: spec.runs[1].matrix.browser: is empty, so there would be no run: write at least one value
-        a.yaml:7:78: spec.runs[1].matrix.a-b: "a-b" is not a name of letters, digits and _ (up to 63, no digit first)
-        a.yaml:7:86: spec.runs[1].matrix.a-b[0]: must be a text, a number, true or false, is a map
-        "#);
-    let axis: Vec<String> = (0..17).map(|n| n.to_string()).collect();
-    let axis = axis.join(", ");
-    insta::assert_snapshot!(of_spec("Trigger", &format!("
-  runs:
-    - {{template: smoke, environment: staging, matrix: {{a: [{axis}], b: [{axis}]}}}}
-")), @"a.yaml:5:3: spec.runs: these are 289 runs for one event; there may be up to 256");
-}
-
-#[test]
-fn what_speaks_of_an_axis_has_one() {
-    let with = |speaks: &str, run: &str| {
-        let template = "
-apiVersion: kickoff.dev/v1alpha1
-kind: JobTemplate
-metadata: {name: each}
-spec:
-  params: [{name: on, type: string, default: x}]
-  job: {spec: {template: {spec: {containers: [{name: main, image: i, args: [\"SPEAKS\"]}]}}}}
----
-apiVersion: kickoff.dev/v1alpha1
-kind: Trigger
-metadata: {name: all}
-spec:
-  runs: [RUN]
-";
-        problems(&template.replace("SPEAKS", speaks).replace("RUN", run))
-    };
-    let matrix = "{template: each, matrix: {browser: [a, b]}}";
-    assert_eq!(with("{{ matrix.browser }}", matrix), "");
-    assert_eq!(with("{{ matrix.browsr | default('a') }} {{ matrix.browsr or 'a' }}", matrix), "");
-    assert_eq!(with("{{ matrix.browsr | bool }}", matrix), "");
-    insta::assert_snapshot!(
-        with("{{ matrix.browsr | upper }}", matrix),
-        @"a.yaml:13:21: spec.runs[0].template: JobTemplate/each speaks of {{ matrix.browsr }}, and the run's matrix has no browsr (did you mean browser?)"
-    );
-    insta::assert_snapshot!(
-        with("-", "{template: each, params: {on: 'at {{ matrix.zz }}'}}"),
-        @"a.yaml:13:40: spec.runs[0].params.on: it speaks of {{ matrix.zz }}, and the run's matrix has no zz"
-    );
-}
-
-#[test]
-fn an_environment_that_is_not_there_hides_no_param_that_no_environment_has() {
-    insta::assert_snapshot!(problems("
-apiVersion: kickoff.dev/v1alpha1
-kind: JobTemplate
-metadata: {name: two}
-spec:
-  params: [{name: a, required: true}, {name: b, required: true}]
-  environments: [{name: staging, params: {a: x}}]
-  job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}
----
-apiVersion: kickoff.dev/v1alpha1
-kind: Trigger
-metadata: {name: both}
-spec:
-  runs: [{template: two, environment: stagin}]
-"), @r#"
-        a.yaml:14:10: spec.runs[0].params.b: is missing: JobTemplate/two requires it
-        a.yaml:14:39: spec.runs[0].environment: JobTemplate/two has no environment called "stagin" (did you mean staging?)
-        "#);
-}
-
-#[test]
 fn a_debounce_waits_for_a_time_that_makes_sense() {
     let with =
         |debounce: &str| problems(&(TRIGGER.to_owned() + &format!("  policy: {{debounce: {debounce}}}\n")));
@@ -439,16 +366,6 @@ fn a_bad_definition_never_stops_the_good_ones() {
 }
 
 #[test]
-fn a_bad_definition_is_told_where_it_hurts_too() {
-    let bad = TEMPLATE.replace("default: 5", "defualt: 5").replace("smoke", "load");
-    let trigger = TRIGGER.replace("smoke", "load");
-    insta::assert_snapshot!(problems(&format!("{bad}---{trigger}")), @r"
-        a.yaml:8:34: spec.params[1].defualt: unknown field; the fields here are default, description, enum, maximum, minimum, name, pattern, required, type (did you mean default?)
-        a.yaml:17:21: spec.runs[0].template: JobTemplate/load has a problem: spec.params[1].defualt: unknown field; the fields here are default, description, enum, maximum, minimum, name, pattern, required, type (did you mean default?)
-        ");
-}
-
-#[test]
 fn problems_are_shown_with_their_line() {
     let text = "apiVersion: kickoff.dev/v1alpha1\nkind: Webhook\nmetadata: {name: x}\nspec:\n  provider: guthub # déjà\n  secrets: [{env: A}]\n";
     let loaded = loaded(&[("hooks/a.yaml", text)]);
@@ -475,61 +392,6 @@ fn what_a_file_holds_never_moves_the_cursor() {
     let lines: String = loaded.problems.iter().map(ToString::to_string).collect();
     assert!(!shown.contains('\u{1b}') && !lines.contains('\u{1b}'), "{shown:?} {lines:?}");
     assert_eq!(loaded.problems.len(), 1);
-}
-
-/// One mistake hides no other: a field that does not exist, a name that is too long, a bad param.
-#[test]
-fn every_problem_of_a_document_is_told_at_once() {
-    let trigger = "
-  sources: [{webhook: {name: nobody, eventz: [push]}}]
-  match: [{path: evnt.data.x, equals: 1}, {path: git.brnch, exists: true}, {path: event.type.x, exists: true}, {exists: \"yes\"}]
-  runs: [{template: nothing}]
-";
-    let template = "
-apiVersion: kickoff.dev/v1alpha1
-kind: JobTemplate
-metadata: {name: a-name-that-is-much-too-long-for-a-job}
-spec:
-  params: [{name: vus, type: integer, default: many}]
-  timeout: 0s
-  job:
-    spec:
-      suspend: true
-      template:
-        spec:
-          containers:
-            - name: main
-              command: [test, 1]
-              env: [{name: A, value: \"{{ git.brnch }}\"}, {name: A, value: \"{{ params.vus }}\"}]
-            - {name: main, image: \"{{ git.sha }}\"}
-";
-    let all = |text: &str| -> String {
-        let snapshot = snapshot(&[("a.yaml", text)], None);
-        let told = snapshot.problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message));
-        told.collect::<Vec<_>>().join("\n")
-    };
-    let trigger =
-        format!("apiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: t}}\nspec:{trigger}");
-    insta::assert_snapshot!(all(&trigger), @r#"
-    spec.sources[0].webhook.name: there is no Webhook called "nobody"
-    spec.sources[0].webhook.eventz: unknown field; the fields here are branches, events, name, paths, repositories
-    spec.match[0].path: "evnt.data.x" must start with event or git (did you mean event.data.x?)
-    spec.match[1].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
-    spec.match[2].path: "event.type.x" is never there: event.type is one value: there is no x in it
-    spec.match[3].exists: must be true or false, is "yes": write true
-    spec.runs[0].template: there is no JobTemplate called "nothing"
-    "#);
-    insta::assert_snapshot!(all(template), @r#"
-    metadata.name: may have up to 30 characters, has 38
-    spec.params[0].default: "many" is not an integer
-    spec.timeout: must be more than 0s
-    spec.job.spec.suspend: is set by Kickoff: use policy.concurrency to hold runs back
-    spec.job.spec.template.spec.containers[0].command[1]: must be a text: write "1" in quotes
-    spec.job.spec.template.spec.containers[0].env[0].value: {{ git.brnch }} never has a value: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
-    spec.job.spec.template.spec.containers[0].env[1].name: another variable has this name
-    spec.job.spec.template.spec.containers[1].name: another container has this name
-    spec.job.spec.template.spec.containers[1].image: may not hold {{ }} unless allow.images says which values it may take
-    "#);
 }
 
 #[test]

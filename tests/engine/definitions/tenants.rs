@@ -394,6 +394,28 @@ fn a_webhook_says_whose_triggers_may_listen() {
 }
 
 #[test]
+fn of_a_webhook_that_is_closed_nobody_elsewhere_learns_the_provider() {
+    let mut listens = on_hook("infra/hook");
+    listens["sources"][0]["webhook"]["branches"] = json!(["main"]);
+    listens["git"] = json!({"webhook": "infra/hook", "repository": "a", "sha": "b"});
+    let told = |allowed: &str| {
+        let mut webhook = hook();
+        webhook["provider"] = json!("standard");
+        webhook["allowedNamespaces"] = json!({"from": allowed});
+        let resources = [
+            ("Webhook", "infra", "hook", webhook),
+            ("JobTemplate", "shop", "smoke", template()),
+            ("Trigger", "shop", "after-push", listens.clone()),
+        ];
+        let made = snapshot(&loaded(&[], &resources, ""), None);
+        made.problems.iter().map(ToString::to_string).collect::<String>()
+    };
+    assert!(told("All").contains("a webhook of provider standard tells of no repository"));
+    let closed = told("Same");
+    assert!(closed.contains("there is no Webhook infra/hook") && !closed.contains("standard"), "{closed}");
+}
+
+#[test]
 fn who_listens_already_stays_while_labels_are_not_known() {
     let resources = |allowed: Value| {
         let mut webhook = hook();

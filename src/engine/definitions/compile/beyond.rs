@@ -1,7 +1,7 @@
 //! What resources of a cluster want beyond their namespace and have no grant for. Of definitions from files nothing
 //! is beyond, but for where they run the template of a resource.
 
-use super::template::Template;
+use super::templates::Template;
 use super::trigger::World;
 use super::webhook::DEFAULT_MAX_BODY;
 use crate::engine::address::Address;
@@ -150,7 +150,7 @@ fn runs(
         findings.extend(refused.map(|message| Finding::value(field.clone(), message)));
         return;
     }
-    let Some(template) = template else { return };
+    let Some(template) = template.filter(|template| template.sound) else { return };
     let environment = config.environment.as_ref().and_then(|name| template.compiled.environments.get(name));
     let namespace = environment.and_then(|environment| environment.namespace.as_ref());
     let namespace = namespace.unwrap_or(&template.compiled.namespace);

@@ -5,28 +5,22 @@ use std::sync::Arc;
 
 use super::Problems;
 use crate::engine::definitions::clause::Clause;
-use crate::engine::definitions::config::{DocumentConfig, SourceConfig};
+use crate::engine::definitions::config::{DocumentConfig, SourceConfig, VerdictSourceConfig};
 use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
 
-/// Takes out the triggers that listen to one that is not there, or to themselves over others, and names each.
-pub(super) fn check(
-    triggers: &mut Vec<(&LoadedDocument, Arc<Trigger>)>,
-    loaded: &Loaded,
-    problems: &mut Problems,
-) {
-    let there = names(loaded);
+/// Takes out the triggers that listen to themselves over others, and names each.
+pub(super) fn check(triggers: &mut Vec<(&LoadedDocument, Arc<Trigger>)>, problems: &mut Problems) {
     let mut namespaces: BTreeMap<&str, Vec<(&LoadedDocument, &Trigger)>> = BTreeMap::new();
     for (document, trigger) in triggers.iter() {
         namespaces.entry(&trigger.name.namespace).or_default().push((*document, trigger.as_ref()));
     }
     let mut bad: BTreeMap<ObjectName, Vec<Finding>> = BTreeMap::new();
     for (namespace, triggers) in namespaces {
-        let there = there.get(namespace).cloned().unwrap_or_default();
-        for (name, finding) in in_namespace(&triggers, &there) {
+        for (name, finding) in in_namespace(&triggers) {
             bad.entry(ObjectName::new(namespace, name)).or_default().push(finding);
         }
     }
@@ -37,33 +31,23 @@ pub(super) fn check(
 }
 
 /// What is wrong with the triggers of a namespace, which listen to others of there alone.
-fn in_namespace<'a>(
-    triggers: &[(&'a LoadedDocument, &'a Trigger)],
-    there: &BTreeSet<&str>,
-) -> Vec<(&'a str, Finding)> {
+fn in_namespace<'a>(triggers: &[(&'a LoadedDocument, &'a Trigger)]) -> Vec<(&'a str, Finding)> {
     let causes: BTreeMap<&str, Vec<&str>> =
         triggers.iter().map(|(document, trigger)| (document.name(), listens_to(trigger))).collect();
     let tangled = tangled(&causes);
     let mut bad = Vec::new();
     for (document, trigger) in triggers {
         for cause in listens_to(trigger) {
-            let place = || field(document, cause);
-            let finding = if !there.contains(cause) {
-                let near = nearest(cause, there.iter().copied());
-                Finding::value(place(), format!("there is no Trigger called {cause:?}")).near(near)
-            } else if let Some(circle) = circle(document.name(), cause, &causes, &tangled) {
-                Finding::value(place(), format!("the verdicts go in a circle: {}", circle.join(" -> ")))
-            } else {
-                continue;
-            };
-            bad.push((document.name(), finding));
+            let Some(circle) = circle(document.name(), cause, &causes, &tangled) else { continue };
+            let message = format!("the verdicts go in a circle: {}", circle.join(" -> "));
+            bad.push((document.name(), Finding::value(field(document, cause), message)));
         }
     }
     bad
 }
 
 /// All triggers that are written, by their namespaces, also bad ones: those may be mended.
-fn names(loaded: &Loaded) -> BTreeMap<&str, BTreeSet<&str>> {
+pub(super) fn names(loaded: &Loaded) -> BTreeMap<&str, BTreeSet<&str>> {
     let good = loaded.documents.iter();
     let all = good.chain(loaded.partial.iter().map(|partial| &partial.rest));
     let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -72,6 +56,31 @@ fn names(loaded: &Loaded) -> BTreeMap<&str, BTreeSet<&str>> {
         names.entry(namespace).or_default().insert(document.name());
     }
     names
+}
+
+/// The triggers of verdicts that are not there, each at its place in the source `field`; `there` are those of the
+/// namespace.
+pub(super) fn dangling(
+    config: &VerdictSourceConfig,
+    field: &str,
+    there: Option<&BTreeSet<&str>>,
+) -> Vec<Finding> {
+    let there = there.into_iter().flatten().copied();
+    let mut findings = Vec::new();
+    for (list, names) in lists(config) {
+        for (at, name) in names.iter().enumerate().filter(|(_, name)| !there.clone().any(|it| it == *name)) {
+            let finding = Finding::value(
+                format!("{field}.{list}[{at}]"),
+                format!("there is no Trigger called {name:?}"),
+            );
+            findings.push(finding.near(nearest(name, there.clone())));
+        }
+    }
+    findings
+}
+
+fn lists(config: &VerdictSourceConfig) -> [(&'static str, &[String]); 2] {
+    [("triggers", &config.triggers), ("all", &config.all)]
 }
 
 fn listens_to(trigger: &Trigger) -> Vec<&str> {
@@ -147,13 +156,10 @@ fn circle<'a>(
 fn field(document: &LoadedDocument, cause: &str) -> String {
     let DocumentConfig::Trigger(config) = &document.config else { return "spec.sources".to_owned() };
     let places = config.spec.sources.iter().enumerate().filter_map(|(index, source)| match source {
-        SourceConfig::Verdict(verdict) => {
-            let lists = [("triggers", &verdict.triggers), ("all", &verdict.all)];
-            lists.into_iter().find_map(|(list, names)| {
-                let at = names.iter().position(|name| name == cause)?;
-                Some(format!("spec.sources[{index}].verdict.{list}[{at}]"))
-            })
-        }
+        SourceConfig::Verdict(verdict) => lists(verdict).into_iter().find_map(|(list, names)| {
+            let at = names.iter().position(|name| name == cause)?;
+            Some(format!("spec.sources[{index}].verdict.{list}[{at}]"))
+        }),
         _ => None,
     });
     places.into_iter().next().unwrap_or_else(|| "spec.sources".to_owned())

@@ -1,24 +1,25 @@
 //! Legs: each entry of `runs`, once for each cell of its matrix.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::names;
-use super::template::{Template, find, namespace, unknown_param};
+use super::template::{find, namespace, unknown_param};
+use super::templates::Template;
 use crate::engine::definitions::config::{ParamConfig, ParamType, RunConfig, TriggerSpec};
-use crate::engine::definitions::model::{Leg, ParamValue};
+use crate::engine::definitions::model::{Environment, JobTemplate, Leg, ParamValue};
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::schema::{Finding, described};
 use crate::engine::definitions::yaml::child;
 use crate::engine::render::{ParamSchema, Text};
-use std::sync::Arc;
 
 /// The most runs of one firing.
 const MOST_LEGS: usize = 256;
 
-/// All legs of a trigger; what is wrong goes to `findings`. Runs whose template is unknown are left
-/// out: that was told already.
+/// All legs of a trigger, where nothing is wrong with it so far; what is goes to `findings`. Runs whose template is
+/// unknown are left out: that was told already.
 pub(super) fn compile<'t>(
     spec: &TriggerSpec,
     template_of: impl Fn(&str) -> Option<&'t Template<'t>>,
@@ -29,20 +30,18 @@ pub(super) fn compile<'t>(
         let message = format!("there is another run called {name}: give each a name of its own");
         findings.push(Finding::value(format!("spec.runs[{index}].name"), message));
     }
-    let cells: usize = spec.runs.iter().map(count).fold(0, usize::saturating_add);
+    let cells = many(spec);
     if cells > MOST_LEGS {
         let message = format!("these are {cells} runs for one event; there may be up to {MOST_LEGS}");
         findings.push(Finding::key("spec.runs", message));
-        return Vec::new();
     }
     let mut legs = Vec::new();
     for (index, run) in spec.runs.iter().enumerate() {
         let field = format!("spec.runs[{index}]");
-        let before = findings.len();
         own(run, &field, findings);
         let Some(template) = template_of(&run.template) else { continue };
         against_template(run, template, &field, findings);
-        if findings.len() == before {
+        if findings.is_empty() && template.sound {
             legs.extend(matrix(run).into_iter().map(|cell| leg(run, template, cell)));
         }
     }
@@ -53,6 +52,11 @@ fn name(run: &RunConfig) -> &str {
     run.name.as_deref().unwrap_or(&run.template)
 }
 
+/// How many runs a firing has.
+pub(super) fn many(spec: &TriggerSpec) -> usize {
+    spec.runs.iter().map(count).fold(0, usize::saturating_add)
+}
+
 /// How many cells the matrix has; 1 where there is none.
 fn count(run: &RunConfig) -> usize {
     run.matrix.values().map(Vec::len).fold(1, usize::saturating_mul)
@@ -60,10 +64,24 @@ fn count(run: &RunConfig) -> usize {
 
 /// What can be said of a run alone.
 fn own(run: &RunConfig, field: &str, findings: &mut Vec<Finding>) {
+    let above = field;
     let name = run.name.as_deref().and_then(names::name);
     findings.extend(name.map(|message| Finding::value(format!("{field}.name"), message)));
-    let plain = run.namespace.as_deref().filter(|text| !text.contains("{{"));
+    let text = run.namespace.as_deref();
+    let plain = text.filter(|text| !text.contains("{{"));
     findings.extend(namespace(&format!("{field}.namespace"), plain));
+    let wrong = text.filter(|_| plain.is_none()).and_then(|text| Text::compile_namespace(text).err());
+    findings.extend(wrong.map(|message| Finding::value(format!("{field}.namespace"), message)));
+    for (name, value) in &run.params {
+        let field = child(&format!("{field}.params"), name);
+        match expression(value).map(Text::compile) {
+            Some(Ok(text)) => {
+                findings.extend(text.axes().filter_map(|axis| no_axis(run, axis, above, &field, "it")));
+            }
+            Some(Err(message)) => findings.push(Finding::value(field, message)),
+            None => {}
+        }
+    }
     for (axis, values) in &run.matrix {
         let field = child(&format!("{field}.matrix"), axis);
         findings.extend(names::identifier(axis).map(|message| Finding::key(&field, message)));
@@ -85,39 +103,57 @@ fn own(run: &RunConfig, field: &str, findings: &mut Vec<Finding>) {
 }
 
 fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findings: &mut Vec<Finding>) {
-    let params = &template.compiled.params;
-    if let Some(text) = run.namespace.as_deref().filter(|text| text.contains("{{")) {
-        let manifest = &template.compiled.manifest;
-        let refused =
-            Text::compile_namespace(text).and_then(|text| manifest.check_namespace(&text, params)).err();
-        findings.extend(refused.map(|message| Finding::value(format!("{field}.namespace"), message)));
+    let JobTemplate { params, manifest, .. } = &*template.compiled;
+    let text = run.namespace.as_deref().filter(|text| text.contains("{{"));
+    if let Some(Ok(text)) = text.map(Text::compile_namespace)
+        && template.reads("spec.allow")
+    {
+        let wrong = manifest.check_namespace(&text, params);
+        let field = format!("{field}.namespace");
+        findings.extend(wrong.into_iter().map(|message| Finding::value(&field, message)));
     }
     for (name, value) in &run.params {
-        let field = child(&format!("{field}.params"), name);
-        match find(params, name) {
-            None => findings.push(unknown_param(field, name, params)),
-            Some(param) => match given(param, value) {
-                Ok(ParamValue::Text(text)) => {
-                    findings.extend(text.axes().filter_map(|axis| no_axis(run, axis, &field, "it")));
-                }
-                Ok(_) => {}
-                Err(message) => findings.push(Finding::value(field, message)),
-            },
-        }
+        param(template, (name, value), &child(&format!("{field}.params"), name), findings);
     }
     let (of_template, of_job) = (format!("{field}.template"), format!("JobTemplate/{}", run.template));
-    let axes = template.compiled.manifest.axes();
-    findings.extend(axes.into_iter().filter_map(|axis| no_axis(run, axis, &of_template, &of_job)));
-    for (axis, values) in &run.matrix {
+    let axes = manifest.axes().into_iter();
+    findings.extend(axes.filter_map(|axis| no_axis(run, axis, field, &of_template, &of_job)));
+    let is_read = |axis: &str| template.params().any(|param| param.name == axis);
+    for (axis, values) in run.matrix.iter().filter(|(axis, _)| is_read(axis)) {
         let Some(param) = find(params, axis) else { continue };
         for (index, value) in values.iter().enumerate() {
             let field = format!("{}[{index}]", child(&format!("{field}.matrix"), axis));
             findings.extend(param.accept(value).err().map(|message| Finding::value(field, message)));
         }
     }
+    environment(run, template, field, findings);
+}
+
+/// What is wrong with the value that a run gives to a param of the template; its expressions were looked at.
+fn param(template: &Template<'_>, (name, value): (&str, &Value), field: &str, findings: &mut Vec<Finding>) {
+    let params = &template.compiled.params;
+    let Some(param) = find(params, name) else {
+        // One that is written and not compiled has a wrong name, which is told there.
+        if template.lists("spec.params") && !template.spec.params.iter().any(|param| param.name == name) {
+            findings.push(unknown_param(field.to_owned(), name, params));
+        }
+        return;
+    };
+    let is_read = template.params().any(|param| param.name == name);
+    let refused = match expression(value) {
+        Some(_) => no_expression(param),
+        None => param.accept(value).err().filter(|_| is_read),
+    };
+    findings.extend(refused.map(|message| Finding::value(field, message)));
+}
+
+/// What is wrong with a run's environment, and the params that are required and that neither it nor the run gives.
+fn environment(run: &RunConfig, template: &Template<'_>, field: &str, findings: &mut Vec<Finding>) {
     let environments = &template.compiled.environments;
-    let unknown = run.environment.as_ref().filter(|name| !environments.contains_key(*name));
-    if let Some(name) = unknown {
+    let named = run.environment.as_ref().map(|name| (name, environments.get(name)));
+    if let Some((name, None)) = named
+        && template.lists("spec.environments")
+    {
         let known: Vec<&str> = environments.keys().map(String::as_str).collect();
         let message = match known.len() {
             0 => format!("JobTemplate/{} has no environments", run.template),
@@ -127,39 +163,56 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
         findings.push(finding.near(nearest(name, known)));
     }
     // One that is not there may be meant to be any of them.
-    let meant = |name: &String| run.environment.as_ref() == Some(name) || unknown.is_some();
-    let is_given = |param: &&ParamConfig| {
-        run.params.contains_key(&param.name)
-            || run.matrix.contains_key(&param.name)
-            || environments
-                .iter()
-                .any(|(name, environment)| meant(name) && environment.params.contains_key(&param.name))
+    let meant: Vec<&Environment> = match named {
+        None => Vec::new(),
+        Some((_, Some(environment))) => vec![environment],
+        Some((_, None)) => environments.values().collect(),
     };
-    let missing = template.spec.params.iter().filter(|param| param.required && param.default.is_none());
-    for param in missing.filter(|param| !is_given(param)) {
+    if named.is_some() && !template.reads("spec.environments") {
+        return;
+    }
+    let is_given = |param: &&ParamConfig| {
+        let name = &param.name;
+        let by_run = run.params.contains_key(name) || run.matrix.contains_key(name);
+        by_run || meant.iter().any(|environment| environment.params.contains_key(name))
+    };
+    let required = template.params().filter(|param| param.required && param.default.is_none());
+    for param in required.filter(|param| !is_given(param)) {
         let message = format!("is missing: JobTemplate/{} requires it", run.template);
-        findings.push(Finding::key(child(&format!("{field}.params"), &param.name), message));
+        let finding = Finding::key(child(&format!("{field}.params"), &param.name), message);
+        findings.push(finding.by(format!("{field}.environment")).by(format!("{field}.matrix")));
     }
 }
 
-/// That `what` speaks of an axis which the run's matrix does not have: then nothing of it ever runs.
-fn no_axis(run: &RunConfig, axis: &str, field: &str, what: &str) -> Option<Finding> {
+/// That `what`, at `field`, speaks of an axis which the matrix of the run at `above` does not have: then nothing of it
+/// ever runs.
+fn no_axis(run: &RunConfig, axis: &str, above: &str, field: &str, what: &str) -> Option<Finding> {
     if run.matrix.contains_key(axis) {
         return None;
     }
     let message = format!("{what} speaks of {{{{ matrix.{axis} }}}}, and the run's matrix has no {axis}");
-    Some(Finding::value(field, message).near(nearest(axis, run.matrix.keys().map(String::as_str))))
+    let finding = Finding::value(field, message).by(format!("{above}.matrix"));
+    Some(finding.near(nearest(axis, run.matrix.keys().map(String::as_str))))
 }
 
 /// A value as a run gives it: a string with `{{` is compiled, all else must do as it is.
 fn given(param: &ParamSchema, value: &Value) -> Result<ParamValue, String> {
-    match value.as_str().filter(|text| text.contains("{{")) {
-        Some(_) if param.param_type() == ParamType::Secret => {
-            Err("a secret may not hold {{ }}: an event never chooses a Secret".to_owned())
-        }
-        Some(text) => Text::compile(text).map(ParamValue::Text),
-        None => param.accept(value).map(ParamValue::Literal),
+    match (expression(value), no_expression(param)) {
+        (Some(_), Some(message)) => Err(message),
+        (Some(text), None) => Text::compile(text).map(ParamValue::Text),
+        (None, _) => param.accept(value).map(ParamValue::Literal),
     }
+}
+
+/// The text, where it holds expressions.
+fn expression(value: &Value) -> Option<&str> {
+    value.as_str().filter(|text| text.contains("{{"))
+}
+
+/// Why a param takes no expressions.
+fn no_expression(param: &ParamSchema) -> Option<String> {
+    let message = "a secret may not hold {{ }}: an event never chooses a Secret";
+    (param.param_type() == ParamType::Secret).then(|| message.to_owned())
 }
 
 /// Every combination of the axes' values; one empty cell where there are no axes.

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use crate::engine::definitions::clause::{Clause, Source};
 use crate::engine::definitions::config::AllowConfig;
 use crate::engine::definitions::load::LoadedDocument;
-use crate::engine::definitions::model::Trigger;
+use crate::engine::definitions::model::{JobTemplate, Trigger};
 use crate::engine::definitions::schema::Finding;
 use crate::engine::glob::is_plain;
 use crate::engine::pattern::LEAST;
+use crate::engine::render::ParamSchema;
 
 /// Most for the templates of a namespace, and most for its triggers, bytes.
 const MOST: usize = 8 << 20;
@@ -71,6 +72,11 @@ impl Held {
 /// Most that those of one document may hold, bytes.
 pub(super) fn most(document: &LoadedDocument) -> usize {
     if document.namespace().is_some() { MOST } else { usize::MAX }
+}
+
+/// What a template holds, bytes.
+pub(super) fn of_template(template: &JobTemplate) -> usize {
+    template.params.iter().map(ParamSchema::size).sum::<usize>() + template.manifest.size()
 }
 
 /// What a trigger holds, bytes.

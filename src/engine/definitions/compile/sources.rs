@@ -8,7 +8,6 @@ use crate::engine::definitions::clause::{Clause, Globs, Join, Source, VerdictSou
 use crate::engine::definitions::config::{
     Provider, ScheduleSourceConfig, SourceConfig, TriggerSpec, VerdictSourceConfig, WebhookSourceConfig,
 };
-use crate::engine::definitions::model::Webhook;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::definitions::tenants::Tenant;
@@ -26,7 +25,7 @@ const LONGEST_WITHIN: Span = Span::from_millis(7 * 86_400_000);
 const MOST_JOINED: usize = 16;
 const LONGEST_JITTER: Span = Span::from_millis(86_400_000);
 
-/// Compiles the clauses whose Webhook is there; what is wrong with any goes to `findings`. A `tenant` that does not
+/// Compiles the clauses, but for those whose Webhook is not there; what is wrong with any goes to `findings`. A `tenant` that does not
 /// say of which namespaces watches its own.
 pub(super) fn sources(
     trigger: &ObjectName,
@@ -40,8 +39,7 @@ pub(super) fn sources(
         let field = format!("spec.sources[{index}]");
         let compiled = match source {
             SourceConfig::Webhook(config) => {
-                let found = world.webhook(&config.name, &trigger.namespace);
-                found.map(|found| webhook(config, found, &format!("{field}.webhook"), findings))
+                webhook(config, trigger, world, &format!("{field}.webhook"), findings)
             }
             SourceConfig::Schedule(config) => {
                 let field = format!("{field}.schedule");
@@ -78,33 +76,42 @@ pub(super) fn sources(
     sources
 }
 
+/// The clause, where its Webhook is there. It is checked in any case, by as much as is known of the Webhook.
 fn webhook(
     config: &WebhookSourceConfig,
-    webhook: &Webhook,
+    trigger: &ObjectName,
+    world: &World<'_>,
     field: &str,
     findings: &mut Vec<Finding>,
-) -> Source {
-    let provider = webhook.provider;
+) -> Option<Source> {
+    let provider = world.provider(&config.name, trigger);
     for (at, event) in config.events.iter().enumerate() {
         let field = format!("{field}.events[{at}]");
         findings.extend(event_type(event, provider).map(|message| Finding::value(field, message)));
     }
     let mut globs = |name: &str, texts: &[String]| {
-        if !texts.is_empty() && !provider.is_forge() {
-            let message = format!("a webhook of provider {} tells of no repository", provider.name());
+        if let Some(other) = provider.filter(|provider| !texts.is_empty() && !provider.is_forge()) {
+            let message = format!("a webhook of provider {} tells of no repository", other.name());
             findings.push(Finding::key(format!("{field}.{name}"), message));
         }
         self::globs(&format!("{field}.{name}"), texts, findings)
     };
+    let (repositories, branches, paths) = (
+        globs("repositories", &config.repositories),
+        globs("branches", &config.branches),
+        globs("paths", &config.paths),
+    );
+    let webhook = world.webhook(&config.name, &trigger.namespace)?;
+    let prefix = webhook.provider.type_prefix();
     let clause = Clause::Webhook(WebhookSource {
         webhook: webhook.name.clone(),
-        events: config.events.iter().map(|event| format!("{}{event}", provider.type_prefix())).collect(),
+        events: config.events.iter().map(|event| format!("{prefix}{event}")).collect(),
         forks: webhook.forks,
-        repositories: globs("repositories", &config.repositories),
-        branches: globs("branches", &config.branches),
-        paths: globs("paths", &config.paths),
+        repositories,
+        branches,
+        paths,
     });
-    Source { ingress: Ingress::Webhook(webhook.name.clone()), clause }
+    Some(Source { ingress: Ingress::Webhook(webhook.name.clone()), clause })
 }
 
 /// Compiles globs; what is wrong with any goes to `findings`.
@@ -211,15 +218,15 @@ fn schedule(
 }
 
 /// What is wrong with an entry of `events`.
-fn event_type(event: &str, provider: Provider) -> Option<String> {
-    let prefix = provider.type_prefix();
+fn event_type(event: &str, provider: Option<Provider>) -> Option<String> {
+    let prefix = provider.map(Provider::type_prefix).unwrap_or_default();
     if !prefix.is_empty() && event.starts_with(&prefix) {
         return Some(format!("is written without {prefix} in front"));
     }
     if event.contains('*') {
         return Some("takes no *: a bare name covers all its actions".to_owned());
     }
-    if provider == Provider::Bitbucket && event.contains(':') {
+    if provider == Some(Provider::Bitbucket) && event.contains(':') {
         return Some(format!("is written with a dot: {}", event.replace(':', ".")));
     }
     (!is_type(event))

@@ -10,7 +10,6 @@ use crate::engine::definitions::model::{Environment, JobTemplate, Retries};
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::quantity::Span;
 use crate::engine::definitions::schema::Finding;
-use crate::engine::definitions::tenants::Tenant;
 use crate::engine::definitions::yaml::child;
 use crate::engine::ids::ObjectName;
 use crate::engine::pod::START_TIMEOUT_MS;
@@ -23,30 +22,21 @@ const MOST_PARAMS: usize = 128;
 /// When Kubernetes removes what Kickoff never came back for.
 const LONGEST_JOB_TTL_MS: i64 = 7 * 86_400_000;
 
-/// A usable template with what was written, for what triggers ask of it.
-#[derive(Debug)]
-pub(super) struct Template<'a> {
-    pub(super) compiled: Arc<JobTemplate>,
-    pub(super) spec: &'a JobTemplateSpec,
-    /// Whose it is; `None` for one from a file.
-    pub(super) tenant: Option<Tenant<'a>>,
-}
-
-/// Compiles a template, or takes `old` where its document is the same. The globs of `allow` may hold `most_globs` bytes
-/// of memory.
+/// Compiles a template, or takes `old` where its document is the same; all that is wrong with it. Where there is
+/// anything, what is compiled is for checks alone. The globs of `allow` may hold `most_globs` bytes of memory.
 pub(super) fn compile(
     name: ObjectName,
     hash: &str,
     spec: &JobTemplateSpec,
     old: Option<&Arc<JobTemplate>>,
     most_globs: usize,
-) -> Result<Arc<JobTemplate>, Vec<Finding>> {
+) -> (Option<Arc<JobTemplate>>, Vec<Finding>) {
     if let Some(same) = old.filter(|old| old.hash == hash) {
-        return Ok(Arc::clone(same));
+        return (Some(Arc::clone(same)), Vec::new());
     }
     if spec.params.len() > MOST_PARAMS {
         let message = format!("has {} entries; there may be up to {MOST_PARAMS}", spec.params.len());
-        return Err(vec![Finding::value("spec.params", message)]);
+        return (None, vec![Finding::value("spec.params", message)]);
     }
     let mut findings = Vec::new();
     let params = params(&spec.params, &mut findings);
@@ -62,11 +52,10 @@ pub(super) fn compile(
     };
     let outputs = spec.results.outputs.as_deref();
     findings.extend(outputs.and_then(no_path).map(|message| Finding::value("spec.results.outputs", message)));
-    let manifest = ManifestTemplate::compile(&spec.job, &spec.allow, &params, times, outputs, most_globs)
-        .map_err(|problems| findings.extend(problems.into_iter().map(below_job)))
-        .ok();
-    let Some(manifest) = manifest.filter(|_| findings.is_empty()) else { return Err(findings) };
-    Ok(Arc::new(JobTemplate {
+    let (manifest, problems) =
+        ManifestTemplate::compile(&spec.job, &spec.allow, &params, times, outputs, most_globs);
+    findings.extend(problems.into_iter().map(below_job));
+    let compiled = Arc::new(JobTemplate {
         hash: hash.to_owned(),
         params,
         environments: spec.environments.iter().map(environment).collect(),
@@ -79,7 +68,8 @@ pub(super) fn compile(
         max_runs: spec.retention.max_runs,
         max_age_ms: spec.retention.max_age.as_millis(),
         name,
-    }))
+    });
+    (Some(compiled), findings)
 }
 
 /// What is wrong with the path of a file in a container.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::Problems;
 use super::names;
 use super::sources::sources;
-use super::template::Template;
+use super::templates::Template;
 use crate::engine::definitions::config::{
-    ConcurrencyConfig, DebounceConfig, RateLimitConfig, SourceConfig, TriggerSpec,
+    ConcurrencyConfig, DebounceConfig, Provider, RateLimitConfig, SourceConfig, TriggerSpec,
 };
 use crate::engine::definitions::model::{
     Allowed, Concurrency, Debounce, GitTemplate, RateLimit, Snapshot, Trigger, Webhook,
@@ -34,7 +34,11 @@ pub(super) struct World<'a> {
     /// The namespace of files.
     pub(super) own: &'a str,
     pub(super) webhooks: &'a BTreeMap<ObjectName, Arc<Webhook>>,
+    /// Those of Webhooks with problems too.
+    pub(super) providers: &'a BTreeMap<ObjectName, Provider>,
     pub(super) templates: &'a BTreeMap<ObjectName, Template<'a>>,
+    /// The names of all triggers by their namespaces, of those with problems too.
+    pub(super) triggers: &'a BTreeMap<&'a str, BTreeSet<&'a str>>,
     pub(super) tenants: &'a Tenants,
     pub(super) previous: Option<&'a Snapshot>,
 }
@@ -49,6 +53,32 @@ impl<'a> World<'a> {
     /// The template that a trigger of `namespace` calls so.
     pub(super) fn template(&self, name: &str, namespace: &str) -> Option<&'a Template<'a>> {
         self.templates.get(&ObjectName::new(namespace, name))
+    }
+
+    /// The provider of the Webhook that a trigger calls so, where it may know.
+    pub(super) fn provider(&self, name: &str, trigger: &ObjectName) -> Option<Provider> {
+        let name = ObjectName::parse(name, &trigger.namespace);
+        let known = name.namespace == trigger.namespace || self.may_listen(trigger, &name).is_ok();
+        self.providers.get(&name).copied().filter(|_| known)
+    }
+
+    /// Whether a trigger may listen to a Webhook of another namespace; if not, why, where it may know. No more is told of
+    /// such a one. Who listens already stays while the labels that decide are not known.
+    fn may_listen(&self, trigger: &ObjectName, webhook: &ObjectName) -> Result<(), String> {
+        let namespace = &trigger.namespace;
+        match self.webhooks.get(webhook).map(|webhook| &webhook.allowed) {
+            Some(Allowed::All) => Ok(()),
+            Some(Allowed::Selected(_))
+                if self.tenants.is_unknown(namespace) && self.listens(trigger, webhook) =>
+            {
+                Ok(())
+            }
+            Some(Allowed::Selected(labels)) => self
+                .tenants
+                .has(namespace, labels)
+                .map_err(|why| why.map(|why| format!(" ({why})")).unwrap_or_default()),
+            Some(Allowed::None) | None => Err(String::new()),
+        }
     }
 
     /// Whether a trigger in force listens to a Webhook already. Not by what the records tell of before this process,
@@ -83,7 +113,7 @@ pub(super) fn compile(
     let sources = sources(&name, spec, tenant, world, &mut findings);
     let rule =
         Rule::compile(&spec.rules).map_err(|wrong| findings.extend(wrong.into_iter().map(below_match)));
-    let git = git(spec, &name.namespace, world, &mut findings);
+    let git = git(spec, &name, world, &mut findings);
     let series = spec.series.as_deref().map(Text::compile_key).transpose();
     let series =
         series.map_err(|message| findings.push(Finding::value("spec.series".to_owned(), message))).ok();
@@ -93,8 +123,8 @@ pub(super) fn compile(
         spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
     let debounce = spec.policy.debounce.as_ref().and_then(|config| debounce(config, &mut findings));
     let gate = spec.gate.as_ref().and_then(|config| super::gate::compile(config, tenant, &mut findings));
-    let rate =
-        spec.policy.rate_limit.as_ref().and_then(|config| rate_limit(config, legs.len(), &mut findings));
+    let rate = spec.policy.rate_limit.as_ref();
+    let rate = rate.and_then(|config| rate_limit(config, super::legs::many(spec), &mut findings));
     let Some(rule) = rule.ok().filter(|_| findings.is_empty()) else { return Err(findings) };
     Ok(Arc::new(Trigger {
         name,
@@ -162,9 +192,17 @@ fn references(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, source) in spec.sources.iter().enumerate() {
-        if let SourceConfig::Webhook(source) = source {
-            let field = format!("spec.sources[{index}].webhook.name");
-            findings.extend(closed(field, &source.name, trigger, world, problems));
+        let field = format!("spec.sources[{index}]");
+        match source {
+            SourceConfig::Webhook(source) => {
+                let field = format!("{field}.webhook.name");
+                findings.extend(closed(field, &source.name, trigger, world, problems));
+            }
+            SourceConfig::Verdict(source) => {
+                let there = world.triggers.get(&*trigger.namespace);
+                findings.extend(super::chains::dangling(source, &format!("{field}.verdict"), there));
+            }
+            _ => {}
         }
     }
     if let Some(git) = &spec.git {
@@ -178,9 +216,7 @@ fn references(
     findings
 }
 
-/// A Webhook that is not there, has problems of its own, or lets no trigger of the namespace listen. Of one of
-/// another namespace no more is told than whether it may be listened to. Who listens already stays while the labels
-/// that decide are not known.
+/// A Webhook that is not there, has problems of its own, or lets no trigger of the namespace listen.
 fn closed(
     field: String,
     name: &str,
@@ -193,19 +229,7 @@ fn closed(
     if name.namespace == *namespace {
         return dangling(field, "Webhook", &name, world.webhooks, world.own, problems);
     }
-    let why = match world.webhooks.get(&name).map(|webhook| &webhook.allowed) {
-        Some(Allowed::All) => return None,
-        Some(Allowed::Selected(_))
-            if world.tenants.is_unknown(namespace) && world.listens(trigger, &name) =>
-        {
-            return None;
-        }
-        Some(Allowed::Selected(labels)) => match world.tenants.has(namespace, labels) {
-            Ok(()) => return None,
-            Err(why) => why.map(|why| format!(" ({why})")).unwrap_or_default(),
-        },
-        Some(Allowed::None) | None => String::new(),
-    };
+    let why = world.may_listen(trigger, &name).err()?;
     let message = format!("there is no Webhook {name} with allowedNamespaces for namespace {namespace}{why}");
     Some(Finding::value(field, message))
 }
@@ -233,14 +257,13 @@ fn dangling<T>(
 
 fn git(
     spec: &TriggerSpec,
-    namespace: &str,
+    trigger: &ObjectName,
     world: &World<'_>,
     findings: &mut Vec<Finding>,
 ) -> Option<GitTemplate> {
     let config = spec.git.as_ref()?;
-    let webhook = world.webhook(&config.webhook, namespace)?;
-    if !webhook.provider.is_forge() {
-        let message = format!("a webhook of provider {} holds no repositories", webhook.provider.name());
+    if let Some(other) = world.provider(&config.webhook, trigger).filter(|provider| !provider.is_forge()) {
+        let message = format!("a webhook of provider {} holds no repositories", other.name());
         findings.push(Finding::value("spec.git.webhook", message));
     }
     let mut text = |field: &str, text: &str| {
@@ -248,7 +271,8 @@ fn git(
         Text::compile_key(text).map_err(wrong).ok()
     };
     let (repository, sha) = (text("repository", &config.repository), text("sha", &config.sha));
-    Some(GitTemplate { webhook: webhook.name.clone(), repository: repository?, sha: sha? })
+    let webhook = world.webhook(&config.webhook, &trigger.namespace)?.name.clone();
+    Some(GitTemplate { webhook, repository: repository?, sha: sha? })
 }
 
 fn concurrency(

@@ -1,10 +1,17 @@
 //! Webhooks: what goes with their provider, and their secrets.
 
+use std::collections::BTreeMap;
+
 use secrecy::{ExposeSecret, SecretString};
 
+use super::further::Bad;
 use super::kubernetes::labels;
-use crate::engine::definitions::config::{AllowedFrom, SecretKeyRef, SecretSource, WebhookSpec};
+use crate::engine::definitions::config::{
+    AllowedFrom, DocumentConfig, Provider, SecretKeyRef, SecretSource, WebhookSpec,
+};
+use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::{Allowed, Secrets, Webhook};
+use crate::engine::definitions::partial;
 use crate::engine::definitions::quantity::ByteSize;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
@@ -27,7 +34,7 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
     }
     if spec.forks.is_some() && !spec.provider.is_forge() {
         let message = format!("a webhook of provider {} tells of no pull requests", spec.provider.name());
-        findings.push(Finding::key("spec.forks", message));
+        findings.push(Finding::key("spec.forks", message).by("spec.provider"));
     }
     for (index, source) in spec.secrets.iter().enumerate() {
         let texts = match source {
@@ -48,7 +55,7 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
         }
     }
     for (field, message) in Verifier::check_config(spec.provider, spec.auth.as_ref()) {
-        findings.push(Finding::key(format!("spec.{field}"), message));
+        findings.push(Finding::key(format!("spec.{field}"), message).by("spec.provider"));
     }
     findings
 }
@@ -114,6 +121,21 @@ pub(super) fn compile(
         naming,
         allowed,
     })
+}
+
+/// The providers of all Webhooks by what is written, those with problems too, as far as they could be read.
+pub(super) fn providers(
+    usable: &[&LoadedDocument],
+    bad: &[Bad<'_>],
+    loaded: &Loaded,
+) -> BTreeMap<ObjectName, Provider> {
+    let read = |bad: &&Bad<'_>| !bad.faults.iter().any(|fault| partial::follows("spec.provider", fault));
+    let all = usable.iter().copied().chain(bad.iter().filter(read).map(|bad| bad.document));
+    let provider = |document: &LoadedDocument| match &document.config {
+        DocumentConfig::Webhook(config) => Some((document.object(&loaded.namespace), config.spec.provider)),
+        _ => None,
+    };
+    all.filter_map(provider).collect()
 }
 
 /// A Webhook whose current document is bad: it answers 503, so that senders try again.

@@ -65,9 +65,9 @@ impl Expression {
         Ok(Self { source: source.to_owned(), strict, lenient })
     }
 
-    /// As the author wrote it.
-    pub(super) fn source(&self) -> &str {
-        &self.source
+    /// The name, where it is `ROOT.NAME` and nothing more.
+    pub(super) fn whole(&self, root: &str) -> Option<&str> {
+        below(root, &self.source)
     }
 
     /// The params that are spoken of by name.
@@ -78,11 +78,9 @@ impl Expression {
 
     /// The axis of the matrix that it is the value of, as it is or filtered; without one it has no value.
     pub(super) fn axis(&self) -> Option<&str> {
-        let name = self.source.split('|').next()?.trim().strip_prefix("matrix.")?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         // The filter takes a missing value for false.
         let covers = self.lenient.is_some() || self.source.contains("bool");
-        (!covers && name.bytes().all(plain)).then_some(name)
+        below("matrix", self.source.split('|').next()?.trim()).filter(|_| !covers)
     }
 
     /// The value; none, and none that holds a NUL, are errors that name the expression.
@@ -110,6 +108,13 @@ impl Expression {
         }
         Ok(value)
     }
+}
+
+/// The name in `ROOT.NAME`.
+fn below<'s>(root: &str, source: &'s str) -> Option<&'s str> {
+    let name = source.strip_prefix(root)?.strip_prefix('.')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(plain).then_some(name)
 }
 
 fn check_roots(source: &str, compiled: &Compiled, roots: &[&str]) -> Result<(), String> {

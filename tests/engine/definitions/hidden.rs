@@ -1,0 +1,350 @@
+//! One mistake hides no other: of a document, of what it refers to, and of what refers to it.
+
+use super::problems::{of_spec, problems};
+use super::{TEMPLATE, TRIGGER, snapshot};
+
+/// What follows the envelope.
+fn document(kind: &str, name: &str, spec: &str) -> String {
+    format!("apiVersion: kickoff.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:{spec}---\n")
+}
+
+/// All problems of `text` alone, without their places.
+fn all(text: &str) -> String {
+    let snapshot = snapshot(&[("a.yaml", text)], None);
+    let told = snapshot.problems.iter().map(|problem| {
+        format!("{} {}: {}", problem.definition.as_deref().unwrap_or("-"), problem.field, problem.message)
+    });
+    told.collect::<Vec<_>>().join("\n")
+}
+
+/// A field that does not exist, a name that is too long, a bad param.
+#[test]
+fn every_problem_of_a_document_is_told_at_once() {
+    let trigger = "
+  sources: [{webhook: {name: nobody, eventz: [push]}}]
+  match: [{path: evnt.data.x, equals: 1}, {path: git.brnch, exists: true}, {path: event.type.x, exists: true}, {exists: \"yes\"}]
+  runs: [{template: nothing}]
+";
+    let template = "
+apiVersion: kickoff.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: a-name-that-is-much-too-long-for-a-job}
+spec:
+  params: [{name: vus, type: integer, default: many}]
+  timeout: 0s
+  job:
+    spec:
+      suspend: true
+      template:
+        spec:
+          containers:
+            - name: main
+              command: [test, 1]
+              env: [{name: A, value: \"{{ git.brnch }}\"}, {name: A, value: \"{{ params.vus }}\"}]
+            - {name: main, image: \"{{ git.sha }}\"}
+";
+    let all = |text: &str| -> String {
+        let snapshot = snapshot(&[("a.yaml", text)], None);
+        let told = snapshot.problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message));
+        told.collect::<Vec<_>>().join("\n")
+    };
+    let trigger =
+        format!("apiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: t}}\nspec:{trigger}");
+    insta::assert_snapshot!(all(&trigger), @r#"
+    spec.sources[0].webhook.name: there is no Webhook called "nobody"
+    spec.sources[0].webhook.eventz: unknown field; the fields here are branches, events, name, paths, repositories
+    spec.match[0].path: "evnt.data.x" must start with event or git (did you mean event.data.x?)
+    spec.match[1].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+    spec.match[2].path: "event.type.x" is never there: event.type is one value: there is no x in it
+    spec.match[3].exists: must be true or false, is "yes": write true
+    spec.runs[0].template: there is no JobTemplate called "nothing"
+    "#);
+    insta::assert_snapshot!(all(template), @r#"
+    metadata.name: may have up to 30 characters, has 38
+    spec.params[0].default: "many" is not an integer
+    spec.timeout: must be more than 0s
+    spec.job.spec.suspend: is set by Kickoff: use policy.concurrency to hold runs back
+    spec.job.spec.template.spec.containers[0].command[1]: must be a text: write "1" in quotes
+    spec.job.spec.template.spec.containers[0].env[0].value: {{ git.brnch }} never has a value: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+    spec.job.spec.template.spec.containers[0].env[1].name: another variable has this name
+    spec.job.spec.template.spec.containers[1].name: another container has this name
+    spec.job.spec.template.spec.containers[1].image: may not hold {{ }} unless allow.images says which values it may take
+    "#);
+}
+
+#[test]
+fn a_bad_definition_is_told_where_it_hurts_too() {
+    let bad = TEMPLATE.replace("default: 5", "defualt: 5").replace("smoke", "load");
+    let trigger = TRIGGER.replace("smoke", "load");
+    insta::assert_snapshot!(problems(&format!("{bad}---{trigger}")), @r"
+        a.yaml:8:34: spec.params[1].defualt: unknown field; the fields here are default, description, enum, maximum, minimum, name, pattern, required, type (did you mean default?)
+        a.yaml:17:21: spec.runs[0].template: JobTemplate/load has a problem: spec.params[1].defualt: unknown field; the fields here are default, description, enum, maximum, minimum, name, pattern, required, type (did you mean default?)
+        ");
+}
+
+const PROBE: &str = "
+  sources: [{webhook: {name: hook, events: [com.github.push], branches: ['[']}}]
+  runs:
+    - name: probe
+      template: probe
+      environment: stagin
+      params: {ulr: x, vus: many, on: '{{ evnt.x }}', 2nd: y}
+      matrix: {vus: [lots]}
+    - {name: bare, template: probe, namespace: '{{ git.branch }}'}
+";
+
+#[test]
+fn what_is_wrong_with_a_template_hides_nothing_of_its_triggers() {
+    let template = "
+  params: [{name: url, required: true}, {name: vus, type: integer}, {name: on, pattern: '('}, {name: 2nd}]
+  environments: [{name: staging}]
+  timeout: 0s
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, args: ['{{ matrix.browser }}']}]}}}}
+";
+    let text = document("JobTemplate", "probe", template) + &document("Trigger", "probe", PROBE);
+    insta::assert_snapshot!(all(&text), @r#"
+        JobTemplate/probe spec.params[2].pattern: "(" is not a regular expression
+        JobTemplate/probe spec.params[3].name: "2nd" is not a name of letters, digits and _ (up to 63, no digit first)
+        JobTemplate/probe spec.timeout: must be more than 0s
+        Trigger/probe spec.sources[0].webhook.name: there is no Webhook called "hook"
+        Trigger/probe spec.sources[0].webhook.branches[0]: is not a glob: unclosed character class; missing ']'
+        Trigger/probe spec.runs[0].template: JobTemplate/probe has a problem: spec.params[2].pattern: "(" is not a regular expression
+        Trigger/probe spec.runs[0].template: JobTemplate/probe speaks of {{ matrix.browser }}, and the run's matrix has no browser
+        Trigger/probe spec.runs[0].environment: JobTemplate/probe has no environment called "stagin"
+        Trigger/probe spec.runs[0].params.url: is missing: JobTemplate/probe requires it
+        Trigger/probe spec.runs[0].params.ulr: the template has no param called "ulr"; it has url, vus, on
+        Trigger/probe spec.runs[0].params.vus: "many" is not an integer
+        Trigger/probe spec.runs[0].params.on: {{ evnt.x }} speaks of evnt; there are event, git, matrix, run, trigger (did you mean event?)
+        Trigger/probe spec.runs[0].matrix.vus[0]: "lots" is not an integer
+        Trigger/probe spec.runs[1].params.url: is missing: JobTemplate/probe requires it
+        Trigger/probe spec.runs[1].template: JobTemplate/probe has a problem: spec.params[2].pattern: "(" is not a regular expression
+        Trigger/probe spec.runs[1].template: JobTemplate/probe speaks of {{ matrix.browser }}, and the run's matrix has no browser
+        Trigger/probe spec.runs[1].namespace: may not hold {{ }} unless allow.namespaces says which values it may take
+        "#);
+}
+
+#[test]
+fn of_what_can_not_be_read_nothing_is_told_to_be_missing_or_wrong() {
+    let with = |template: &str| {
+        let text = document("JobTemplate", "probe", template) + &document("Trigger", "probe", PROBE);
+        let told = all(&text);
+        let of_runs = told.lines().filter(|line| line.starts_with("Trigger/probe spec.runs"));
+        of_runs.filter(|line| !line.contains(".template: ")).collect::<Vec<_>>().join("\n")
+    };
+    // A param whose type is wrong, an environment with a field that is not there.
+    insta::assert_snapshot!(with("
+  params: [{name: url, required: yes}, {name: vus, type: int}, {name: on}]
+  environments: [{name: staging, namspace: a}]
+  allow: {namespaces: [1]}
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}
+"), @r#"
+        Trigger/probe spec.runs[0].environment: JobTemplate/probe has no environment called "stagin"
+        Trigger/probe spec.runs[0].params.ulr: the template has no param called "ulr"; it has url, vus, on
+        Trigger/probe spec.runs[0].params.on: {{ evnt.x }} speaks of evnt; there are event, git, matrix, run, trigger (did you mean event?)
+        Trigger/probe spec.runs[0].params.2nd: the template has no param called "2nd"; it has url, vus, on
+        "#);
+    // Items without a name.
+    insta::assert_snapshot!(with("
+  params: [{type: integer}, {name: vus, type: integer}, {name: on}]
+  environments: [{namespace: a}]
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}
+"), @r#"
+        Trigger/probe spec.runs[0].params.vus: "many" is not an integer
+        Trigger/probe spec.runs[0].params.on: {{ evnt.x }} speaks of evnt; there are event, git, matrix, run, trigger (did you mean event?)
+        Trigger/probe spec.runs[0].matrix.vus[0]: "lots" is not an integer
+        Trigger/probe spec.runs[1].namespace: may not hold {{ }} unless allow.namespaces says which values it may take
+        "#);
+    // Lists that are none, or that hold what is no item.
+    insta::assert_snapshot!(with("
+  params: [url]
+  environments: {staging: {}}
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}
+"), @r"
+        Trigger/probe spec.runs[0].params.on: {{ evnt.x }} speaks of evnt; there are event, git, matrix, run, trigger (did you mean event?)
+        Trigger/probe spec.runs[1].namespace: may not hold {{ }} unless allow.namespaces says which values it may take
+        ");
+}
+
+#[test]
+fn a_run_of_which_something_can_not_be_read_lacks_nothing_for_sure() {
+    let template = "
+  params: [{name: url, required: true}]
+  environments: [{name: staging, params: {url: x}}]
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, args: ['{{ matrix.browser }}']}]}}}}
+";
+    let with = |run: &str| {
+        let trigger = format!("\n  runs: [{{template: probe, {run}}}]\n");
+        all(&(document("JobTemplate", "probe", template) + &document("Trigger", "t", &trigger)))
+    };
+    insta::assert_snapshot!(with("matrix: {browser: chromium, url: x}"), @r#"
+        Trigger/t spec.runs[0].matrix.browser: must be a list, is "chromium"
+        Trigger/t spec.runs[0].matrix.url: must be a list, is "x"
+        "#);
+    insta::assert_snapshot!(with("environment: 5, matrix: {browser: [a]}"), @"Trigger/t spec.runs[0].environment: must be a text, is 5: put it in quotes");
+    insta::assert_snapshot!(with("params: [url], matrix: {browser: [a]}"), @"Trigger/t spec.runs[0].params: must be a map, is a list");
+    insta::assert_snapshot!(with("matrix: {brwser: [a]}, name: 5"), @r"
+        Trigger/t spec.runs[0].params.url: is missing: JobTemplate/probe requires it
+        Trigger/t spec.runs[0].template: JobTemplate/probe speaks of {{ matrix.browser }}, and the run's matrix has no browser
+        Trigger/t spec.runs[0].name: must be a text, is 5: put it in quotes
+        ");
+}
+
+#[test]
+fn of_two_templates_of_one_name_neither_tells_what_is_wrong_with_a_trigger() {
+    let template = |param: &str| {
+        document(
+            "JobTemplate",
+            "probe",
+            &format!(
+                "\n  params: [{{name: {param}}}]\n  job: {{spec: {{template: {{spec: {{containers: [{{name: main, image: i, command: [c]}}]}}}}}}}}\n"
+            ),
+        )
+    };
+    let trigger = "\n  runs: [{template: probe, params: {b: x}}]\n";
+    let told = all(&(template("a") + &template("b") + &document("Trigger", "probe", trigger)));
+    assert!(!told.contains("spec.runs[0].params"), "{told}");
+}
+
+#[test]
+fn what_is_wrong_with_a_webhook_hides_nothing_of_its_triggers() {
+    let webhook = |spec: &str| {
+        document("Webhook", "hook", spec)
+            + &document(
+                "Trigger",
+                "t",
+                "
+  sources: [{webhook: {name: hook, events: [push.*, 'repo:push'], branches: ['['], paths: [a]}}]
+  git: {webhook: hook, repository: '{{ evnt.x }}', sha: '{{ event.data.sha }}'}
+  runs: []
+",
+            )
+    };
+    insta::assert_snapshot!(all(&webhook("\n  provider: bitbucket\n  secrets: []\n")), @r"
+        Webhook/hook spec.secrets: needs at least one secret: without one anybody could send
+        Trigger/t spec.sources[0].webhook.name: Webhook/hook has a problem: spec.secrets: needs at least one secret: without one anybody could send
+        Trigger/t spec.sources[0].webhook.events[0]: takes no *: a bare name covers all its actions
+        Trigger/t spec.sources[0].webhook.events[1]: is written with a dot: repo.push
+        Trigger/t spec.sources[0].webhook.branches[0]: is not a glob: unclosed character class; missing ']'
+        Trigger/t spec.git.webhook: Webhook/hook has a problem: spec.secrets: needs at least one secret: without one anybody could send
+        Trigger/t spec.git.repository: {{ evnt.x }} speaks of evnt; there are event, git, trigger (did you mean event?)
+        Trigger/t spec.runs: needs at least 1 entry
+        ");
+    insta::assert_snapshot!(all(&webhook("\n  provider: standard\n  secrets: []\n")), @r"
+        Webhook/hook spec.secrets: needs at least one secret: without one anybody could send
+        Trigger/t spec.sources[0].webhook.name: Webhook/hook has a problem: spec.secrets: needs at least one secret: without one anybody could send
+        Trigger/t spec.sources[0].webhook.events[0]: takes no *: a bare name covers all its actions
+        Trigger/t spec.sources[0].webhook.branches: a webhook of provider standard tells of no repository
+        Trigger/t spec.sources[0].webhook.branches[0]: is not a glob: unclosed character class; missing ']'
+        Trigger/t spec.sources[0].webhook.paths: a webhook of provider standard tells of no repository
+        Trigger/t spec.git.webhook: Webhook/hook has a problem: spec.secrets: needs at least one secret: without one anybody could send
+        Trigger/t spec.git.webhook: a webhook of provider standard holds no repositories
+        Trigger/t spec.git.repository: {{ evnt.x }} speaks of evnt; there are event, git, trigger (did you mean event?)
+        Trigger/t spec.runs: needs at least 1 entry
+        ");
+    insta::assert_snapshot!(all(&webhook("\n  provider: nobody\n  secrets: [{env: A}]\n")), @r#"
+        Webhook/hook spec.provider: "nobody" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token
+        Trigger/t spec.sources[0].webhook.name: Webhook/hook has a problem: spec.provider: "nobody" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token
+        Trigger/t spec.sources[0].webhook.events[0]: takes no *: a bare name covers all its actions
+        Trigger/t spec.sources[0].webhook.branches[0]: is not a glob: unclosed character class; missing ']'
+        Trigger/t spec.git.webhook: Webhook/hook has a problem: spec.provider: "nobody" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token
+        Trigger/t spec.git.repository: {{ evnt.x }} speaks of evnt; there are event, git, trigger (did you mean event?)
+        Trigger/t spec.runs: needs at least 1 entry
+        "#);
+}
+
+#[test]
+fn what_else_is_wrong_is_told_beside_a_limit_that_is_passed() {
+    let axis: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    let runs =
+        format!("{{template: smoke, params: {{ulr: x}}, matrix: {{vus: [{}, many]}}}}", axis.join(", "));
+    let text = format!(
+        "  match: [{{path: git.brnch, exists: true}}]\n  runs: [{runs}]\n  policy: {{rateLimit: {{runs: 5, per: 1h}}}}\n"
+    );
+    insta::assert_snapshot!(of_spec("Trigger", &text), @r#"
+        a.yaml:5:18: spec.match[0].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+        a.yaml:6:3: spec.runs: these are 301 runs for one event; there may be up to 256
+        a.yaml:6:28: spec.runs[0].params.url: is missing: JobTemplate/smoke requires it
+        a.yaml:6:37: spec.runs[0].params.ulr: the template has no param called "ulr"; it has url, vus (did you mean url?)
+        a.yaml:6:1451: spec.runs[0].matrix.vus[300]: "many" is not an integer
+        a.yaml:7:30: spec.policy.rateLimit.runs: must be at least 301: one firing has as many
+        "#);
+}
+
+#[test]
+fn a_verdict_of_nobody_is_told_beside_other_mistakes() {
+    let text = "
+  sources: [{verdict: {triggers: [after-psh]}}, {verdict: {all: [nobody, after-push]}}]
+  match: [{path: git.brnch, exists: true}]
+  runs: [{template: smok}]
+";
+    let text = format!("{TRIGGER}---\n") + &document("Trigger", "next", text);
+    insta::assert_snapshot!(problems(&text), @r#"
+        a.yaml:13:35: spec.sources[0].verdict.triggers[0]: there is no Trigger called "after-psh" (did you mean after-push?)
+        a.yaml:13:66: spec.sources[1].verdict.all[0]: there is no Trigger called "nobody"
+        a.yaml:14:18: spec.match[0].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+        a.yaml:15:21: spec.runs[0].template: there is no JobTemplate called "smok" (did you mean smoke?)
+        "#);
+}
+
+#[test]
+fn every_expression_of_a_text_is_looked_at() {
+    insta::assert_snapshot!(of_spec("JobTemplate", "
+  params: [{name: url}, {name: key, type: secret}, {name: vus, type: integer}]
+  job:
+    spec:
+      template:
+        spec:
+          containers:
+            - name: main
+              image: '{{ params.zz }} {{ params.ulr }}'
+              command: ['{{ params.zz }}', '{{ params.vus }}', '{{ params.zz }} x', '{{ params.url }}']
+              args: ['{{ evnt.x }} {{ git.brnch }} {{ git.sha }}', '{{ params.key }} {{ params.zz }}']
+"), @r"
+        a.yaml:12:22: spec.job.spec.template.spec.containers[0].image: may not hold {{ }} unless allow.images says which values it may take
+        a.yaml:12:22: spec.job.spec.template.spec.containers[0].image: there is no param ulr (did you mean url?)
+        a.yaml:12:22: spec.job.spec.template.spec.containers[0].image: there is no param zz
+        a.yaml:13:25: spec.job.spec.template.spec.containers[0].command[0]: there is no param zz
+        a.yaml:13:64: spec.job.spec.template.spec.containers[0].command[2]: may not hold {{ }}: only env values, args, labels and annotations may, or a whole integer or boolean param
+        a.yaml:13:64: spec.job.spec.template.spec.containers[0].command[2]: there is no param zz
+        a.yaml:13:85: spec.job.spec.template.spec.containers[0].command[3]: may not hold {{ }}: only env values, args, labels and annotations may, or a whole integer or boolean param
+        a.yaml:14:22: spec.job.spec.template.spec.containers[0].args[0]: {{ evnt.x }} speaks of evnt; there are event, git, params, matrix, run, trigger (did you mean event?); {{ git.brnch }} never has a value: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+        a.yaml:14:68: spec.job.spec.template.spec.containers[0].args[1]: the secret key may stand only as a whole env value: {{ params.key }}
+        a.yaml:14:68: spec.job.spec.template.spec.containers[0].args[1]: there is no param zz
+        ");
+}
+
+#[test]
+fn what_is_missing_hides_nothing_of_the_rest() {
+    let trigger = "
+  sources: [{webhook: {events: [push.*]}}, {}]
+  match: [{path: git.brnch, exists: true}]
+  runs: [{params: {a: '{{ evnt.x }}'}, matrix: {b: [1, 1]}}]
+  policy: {debounce: {maxWait: 25h}, concurrency: {key: '{{ evnt.x }}'}}
+";
+    insta::assert_snapshot!(of_spec("Trigger", trigger), @r#"
+        a.yaml:5:14: spec.sources[0].webhook.name: is missing
+        a.yaml:5:44: spec.sources[1]: needs exactly one of kubernetes, kubernetesEvent, nats, schedule, verdict, webhook
+        a.yaml:6:18: spec.match[0].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+        a.yaml:7:10: spec.runs[0].template: is missing
+        a.yaml:7:23: spec.runs[0].params.a: {{ evnt.x }} speaks of evnt; there are event, git, matrix, run, trigger (did you mean event?)
+        a.yaml:7:56: spec.runs[0].matrix.b[1]: 1 stands here twice
+        a.yaml:8:12: spec.policy.debounce.quiet: is missing
+        a.yaml:8:32: spec.policy.debounce.maxWait: must be at most 1d
+        a.yaml:8:38: spec.policy.concurrency.limit: is missing
+        a.yaml:8:57: spec.policy.concurrency.key: {{ evnt.x }} speaks of evnt; there are event, git, trigger (did you mean event?)
+        "#);
+    insta::assert_snapshot!(of_spec("Trigger", "  match: [{path: git.brnch, exists: true}]\n"), @r#"
+        a.yaml:4:1: spec.runs: is missing
+        a.yaml:5:18: spec.match[0].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+        "#);
+    insta::assert_snapshot!(of_spec("JobTemplate", "  params: [{name: a, pattern: '('}]\n  timeout: 0s\n"), @r#"
+        a.yaml:4:1: spec.job: is missing
+        a.yaml:5:31: spec.params[0].pattern: "(" is not a regular expression
+        a.yaml:6:12: spec.timeout: must be more than 0s
+        "#);
+    insta::assert_snapshot!(of_spec("Webhook", "  maxBody: '0'\n  auth: {idPath: 'a['}\n"), @r"
+        a.yaml:4:1: spec.provider: is missing
+        a.yaml:4:1: spec.secrets: needs at least one secret: without one anybody could send
+        a.yaml:5:12: spec.maxBody: must be more than 0
+        ");
+}
