@@ -113,9 +113,10 @@ spec:
     until("it is dead", || !lives(&spare)).await;
     let failed = run(7);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
-    let told =
-        String::from_utf8_lossy(&failed.stdout).into_owned() + &String::from_utf8_lossy(&failed.stderr);
-    assert!(told.contains("exit code 7"), "{told}");
+    let told = String::from_utf8_lossy(&failed.stderr);
+    let lines: Vec<&str> = told.lines().collect();
+    let [named, ended] = lines.as_slice() else { panic!("progress without a terminal: {told}") };
+    assert!(named.starts_with("run ") && ended.ends_with(": Failed: exit code 7"), "{told}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Follows a run to its end: its log to stdout, its states to stderr.
 //!
 //! The verdict matters more than the log: a closed stdout ends the showing, not the waiting, and a
-//! server that goes away is waited for, since what it runs goes on.
+//! server that goes away is waited for, since what it runs goes on. Progress is for terminals: elsewhere each attempt has
+//! one line that names the run, and the outcome.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -35,26 +36,30 @@ pub(super) struct Follower<'a> {
     client: &'a Client,
     /// Whether the log is shown; no longer once nobody reads it.
     shows_log: bool,
+    /// Whether somebody looks on.
+    shows_progress: bool,
     /// Since when the server is away.
     away_since: Option<Instant>,
 }
 
 impl<'a> Follower<'a> {
     pub(super) fn new(client: &'a Client, shows_log: bool) -> Self {
-        Self { client, shows_log, away_since: None }
+        Self { client, shows_log, shows_progress: io::stderr().is_terminal(), away_since: None }
     }
 
     /// Waits for the run's outcome; also gives the run as the server tells it.
     pub(super) async fn follow(&mut self, id: &str) -> anyhow::Result<(Outcome, Value)> {
-        let (mut next_log, mut shown) = (1, None);
+        let (mut next_log, mut shown, mut named) = (1, None, None);
         let mut told = String::new();
         let mut pause = SHORTEST_PAUSE;
         loop {
             let (run, value) = self.look(id).await?;
             let line = state_line(id, &run);
             if line != told {
-                if is_news(&run, shown) {
+                let is_told = if self.shows_progress { is_news(&run, shown) } else { is_needed(&run, named) };
+                if is_told {
                     tell(&line);
+                    named = Some(run.attempt);
                 }
                 told = line;
                 pause = SHORTEST_PAUSE;
@@ -143,6 +148,11 @@ fn is_news(run: &Run, shown: Option<u32>) -> bool {
     shown != Some(run.attempt) || !matches!(&*run.state, "launching" | "submitted" | "running")
 }
 
+/// Whether the state says which run it is, of which the attempt `named` was told, or how it ended.
+fn is_needed(run: &Run, named: Option<u32>) -> bool {
+    run.outcome.is_some() || named != Some(run.attempt)
+}
+
 fn state_line(id: &str, run: &Run) -> String {
     let name = printable(&run.name);
     let attempt = if run.attempt > 1 { format!(", attempt {}", run.attempt) } else { String::new() };
@@ -159,15 +169,20 @@ fn state_line(id: &str, run: &Run) -> String {
 mod tests {
     use super::*;
 
+    fn run(state: &str, attempt: u32) -> Run {
+        Run { name: "smoke".to_owned(), state: state.to_owned(), attempt, outcome: None, reason: None }
+    }
+
+    #[test]
+    fn where_nobody_looks_on_each_attempt_is_named_once_and_the_outcome_told() {
+        assert!(is_needed(&run("queued", 1), None));
+        assert!(!is_needed(&run("running", 1), Some(1)));
+        assert!(is_needed(&run("queued", 2), Some(1)));
+        assert!(is_needed(&Run { outcome: Some(Outcome::Passed), ..run("passed", 1) }, Some(1)));
+    }
+
     #[test]
     fn that_it_runs_is_not_said_after_its_log() {
-        let run = |state: &str, attempt| Run {
-            name: "smoke".to_owned(),
-            state: state.to_owned(),
-            attempt,
-            outcome: None,
-            reason: None,
-        };
         assert!(is_news(&run("running", 1), None));
         assert!(!is_news(&run("running", 1), Some(1)));
         assert!(is_news(&run("running", 2), Some(1)), "of this attempt nothing was shown");
