@@ -8,6 +8,7 @@ mod documents;
 mod explain;
 mod fixture;
 mod gate;
+mod model;
 mod nats;
 mod places;
 mod pod;

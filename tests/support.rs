@@ -4,6 +4,7 @@ pub mod bus;
 pub mod cdevents;
 pub mod cluster;
 pub mod hub;
+pub mod jobs;
 pub mod witness;
 
 use std::io::{BufRead as _, BufReader};

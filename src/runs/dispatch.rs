@@ -244,6 +244,7 @@ impl Dispatch {
                 biased;
                 () = cancel.cancelled() => return Ok(None),
                 place = self.orders.reserve(), if !held.is_empty() => {
+                    // It only tells that there is one: whoever hands on takes as many as there are.
                     drop(place);
                     self.hand_on(held)?;
                 }

@@ -16,12 +16,13 @@ use kickoff::engine::machine::{
 use kickoff::engine::manual::{Command, Original, Replay, Subject, Target};
 use kickoff::engine::nats::{self, Message};
 use kickoff::engine::schedule::Wheel;
-use kickoff::engine::verdict::{Ended, Finished};
+use kickoff::engine::verdict::Ended;
 use serde_json::{Value, json};
 
 use super::definitions::snapshot;
 use crate::support::cdevents::problems;
 use crate::support::hub::{HUB, at_hub};
+use crate::support::jobs::finished;
 
 const DEFINITIONS: &str = "
 apiVersion: kickoff.dev/v1alpha1
@@ -129,14 +130,7 @@ impl World {
 
     /// The Job has ended.
     fn finish(&mut self, job: JobId, started_at: Option<Millis>, ended: Ended) {
-        let finished = JobState::Finished(Finished {
-            started_at,
-            finished_at: self.now,
-            ended,
-            container: None,
-            detail: None,
-            outputs: None,
-        });
+        let finished = JobState::Finished(finished(started_at, self.now, ended));
         let uid = job.to_string();
         self.step(Input::Seen(JobSeen::new(job, uid, finished)));
     }

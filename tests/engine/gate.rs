@@ -6,17 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kickoff::engine::address::{Allowed, Pattern};
 use kickoff::engine::definitions::Snapshot;
-use kickoff::engine::event::{Event, Millis};
+use kickoff::engine::event::Event;
 use kickoff::engine::explain::explain;
 use kickoff::engine::ids::{EventKey, ObjectName};
-use kickoff::engine::machine::{
-    Answer, DecisionKind, Input, Key, Machine, MachineConfig, Order, Probe, Record, Write,
-};
+use kickoff::engine::machine::{Answer, DecisionKind, Input, Key, MachineConfig, Order, Probe, Record};
 use kickoff::engine::manual::{Command, Original, Replay, Subject, Target};
 use serde_json::{Value, json};
 
 use super::definitions::snapshot;
-use super::disk::Disk;
+use super::model::{BEGUN, Model};
 use crate::support::hub::{HUB, at_hub};
 
 const DEFINITIONS: &str = r"
@@ -32,56 +30,20 @@ spec: {sources: [{webhook: {name: hub}}], runs: [{template: plain}], SPEC}
 ";
 
 const GATE: &str = r#"gate: {http: [{url: "http://web/healthz"}], timeout: 20s, every: 8s}"#;
-const BEGUN: Millis = 1_750_000_000_000;
-
 fn definitions(spec: &str) -> Arc<Snapshot> {
-    let snapshot = snapshot(&[("hub.yaml", HUB), ("a.yaml", &DEFINITIONS.replace("SPEC", spec))], None);
-    assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
-    snapshot
+    snapshot(&[("hub.yaml", HUB), ("a.yaml", &DEFINITIONS.replace("SPEC", spec))], None)
 }
 
-/// A machine, and what is on its disk.
-struct World {
-    snapshot: Arc<Snapshot>,
-    config: MachineConfig,
-    disk: Disk,
-    machine: Machine,
-    orders: Vec<Order>,
-    now: Millis,
+/// With what the trigger has besides, and what the server lets events choose.
+fn model(spec: &str, allow: &[&str]) -> Model {
+    let patterns = allow.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
+    let config = MachineConfig { gate_allow: Allowed::Listed(patterns), ..MachineConfig::new("kickoff") };
+    Model::new(definitions(spec), config)
 }
 
-impl World {
-    /// With what the trigger has besides, and what the server lets events choose.
-    fn new(spec: &str, allow: &[&str]) -> Self {
-        let patterns = allow.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
-        let config = MachineConfig { gate_allow: Allowed::Listed(patterns), ..MachineConfig::new("kickoff") };
-        let machine = Machine::new(config.clone());
-        let (snapshot, disk) = (definitions(spec), Disk::default());
-        let mut world = Self { snapshot, config, disk, machine, orders: Vec::new(), now: BEGUN };
-        world.restart();
-        world
-    }
-
-    /// As after `kill -9`.
-    fn restart(&mut self) {
-        self.machine = Machine::new(self.config.clone());
-        for (key, record) in &self.disk.records {
-            self.machine.apply(&Write::put(key.clone(), record.clone()));
-        }
-        self.orders = self.machine.outstanding();
-        self.step(Input::Definitions);
-    }
-
-    fn step(&mut self, input: Input) {
-        let step = self.machine.step(&self.snapshot, input, self.now);
-        self.disk.commit(step.writes);
-        self.orders.extend(step.orders);
-    }
-
+impl Model {
     fn come(&mut self, event: &Event, subject: Option<Subject>) -> EventKey {
-        let position = self.machine.cursor() + 1;
-        self.step(Input::Event { position, event: Box::new(event.clone()), subject });
-        event.attributes.key.clone()
+        self.decide(event.clone(), subject)
     }
 
     /// The next order to ask.
@@ -103,13 +65,8 @@ impl World {
     }
 
     fn decision(&self, event: &EventKey) -> (DecisionKind, String) {
-        match self.disk.records.get(&Key::Event(event.clone())) {
-            Some(Record::Event(record)) => {
-                let decision = &record.decisions[0];
-                (decision.decision, decision.reason.clone())
-            }
-            other => panic!("{event} was never decided: {other:?}"),
-        }
+        let decision = &self.decisions(event)[0];
+        (decision.decision, decision.reason.clone())
     }
 
     /// How many records of each kind are there that a hold has.
@@ -136,7 +93,7 @@ const OPEN: Answer = Answer::Status(200);
 
 #[test]
 fn a_firing_waits_until_its_gate_is_open() {
-    let mut world = World::new(GATE, &[]);
+    let mut world = model(GATE, &[]);
     let key = world.come(&event("1", &json!({})), None);
     let (kind, reason) = world.decision(&key);
     assert_eq!(kind, DecisionKind::Held);
@@ -170,7 +127,7 @@ fn a_firing_waits_until_its_gate_is_open() {
 
 #[test]
 fn a_restart_asks_at_once_and_the_time_goes_on() {
-    let mut world = World::new(GATE, &[]);
+    let mut world = model(GATE, &[]);
     let key = world.come(&event("1", &json!({})), None);
     for _ in 0..3 {
         world.restart();
@@ -196,7 +153,7 @@ fn a_restart_asks_at_once_and_the_time_goes_on() {
 
 #[test]
 fn an_old_answer_gives_nothing_up() {
-    let mut world = World::new(GATE, &[]);
+    let mut world = model(GATE, &[]);
     let key = world.come(&event("1", &json!({})), None);
     let probe = world.probe().unwrap();
     let asked_at = world.now;
@@ -209,7 +166,7 @@ fn an_old_answer_gives_nothing_up() {
 
 #[test]
 fn a_clock_that_goes_back_makes_it_wait_no_longer_than_it_may() {
-    let mut world = World::new(GATE, &[]);
+    let mut world = model(GATE, &[]);
     let key = world.come(&event("1", &json!({})), None);
     world.now -= 3_600_000;
     for _ in 0..4 {
@@ -229,7 +186,7 @@ fn all_questions_must_be_answered_as_they_should() {
         (vec![OPEN], Some("HEAD https://web/ready was not asked, until")),
         (vec![], Some("http://web/ was not asked, until")),
     ] {
-        let mut world = World::new(spec, &[]);
+        let mut world = model(spec, &[]);
         let key = world.come(&event("1", &json!({})), None);
         assert!(world.decision(&key).1.contains("gate: http://web/ and HEAD https://web/ready, until"));
         let probe = world.probe().unwrap();
@@ -248,7 +205,7 @@ fn all_questions_must_be_answered_as_they_should() {
 #[test]
 fn the_gate_is_asked_after_debounce_and_before_the_rate_limit() {
     let policy = "policy: {debounce: {quiet: 1s}, rateLimit: {runs: 1, per: 1h}}, series: \"{{ event.id }}\"";
-    let mut world = World::new(&format!("{GATE}, {policy}"), &[]);
+    let mut world = model(&format!("{GATE}, {policy}"), &[]);
     let keys = ["1", "2"].map(|id| world.come(&event(id, &json!({})), None));
     assert!(world.decision(&keys[0]).1.starts_with("waits for 1s without another event"));
     assert_eq!(world.probe(), None);
@@ -269,7 +226,7 @@ fn the_gate_is_asked_after_debounce_and_before_the_rate_limit() {
 
 #[test]
 fn what_is_run_by_hand_has_no_gate_and_a_replay_has() {
-    let mut world = World::new(GATE, &[]);
+    let mut world = model(GATE, &[]);
     let target = Target::Trigger(ObjectName::new("default", "gated"));
     let run = Command::Run { target, params: BTreeMap::new(), environment: None };
     let key = world.come(&run.event("ann", "run", BEGUN), None);
@@ -296,7 +253,7 @@ fn what_is_run_by_hand_has_no_gate_and_a_replay_has() {
 #[test]
 fn a_definition_that_changes_or_goes_changes_nothing_of_what_waits() {
     for spec in ["suspend: true", "gate: {http: [{url: \"http://other/\"}], timeout: 1s}", ""] {
-        let mut world = World::new(GATE, &[]);
+        let mut world = model(GATE, &[]);
         let key = world.come(&event("1", &json!({})), None);
         world.snapshot = if spec.is_empty() { Arc::new(Snapshot::default()) } else { definitions(spec) };
         world.step(Input::Definitions);
@@ -321,7 +278,7 @@ fn an_event_chooses_only_what_the_server_lets_it() {
         ("evil\\.shop.svc", Err("holds a blank, a backslash")),
         ("evil/x/..%2f", Err("in its path, which an event may not choose anywhere")),
     ] {
-        let mut world = World::new(spec, &["http://*.shop.svc/healthz"]);
+        let mut world = model(spec, &["http://*.shop.svc/healthz"]);
         let event = event("1", &json!({"host": host}));
         let key = world.come(&event, None);
         let (kind, reason) = world.decision(&key);
@@ -336,7 +293,7 @@ fn an_event_chooses_only_what_the_server_lets_it() {
             }
         }
     }
-    let mut world = World::new(spec, &[]);
+    let mut world = model(spec, &[]);
     let key = world.come(&event("1", &json!({})), None);
     let (kind, reason) = world.decision(&key);
     assert_eq!(kind, DecisionKind::Invalid);
@@ -362,7 +319,7 @@ fn explain_tells_of_the_gate_and_asks_nothing() {
 
 #[test]
 fn what_waits_is_read_as_it_was_written() {
-    let mut world = World::new(GATE, &[]);
+    let mut world = model(GATE, &[]);
     world.come(&event("1", &json!({})), None);
     world.answer(&SHUT);
     let (key, record) =

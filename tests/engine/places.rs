@@ -1,21 +1,17 @@
 //! Who gets a place, who waits, who is turned away: concurrency, priority and `--max-running` in the machine.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use kickoff::engine::definitions::Snapshot;
 use kickoff::engine::event::{Event, Millis};
-use kickoff::engine::ids::EventKey;
 use kickoff::engine::machine::{
-    Created, DecisionKind, Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Order, Record, Run,
-    Settled,
+    Created, DecisionKind, Input, JobId, JobSeen, JobState, MachineConfig, Order, Record, Run, Settled,
 };
-use kickoff::engine::verdict::{Ended, Finished, Outcome};
+use kickoff::engine::verdict::{Ended, Outcome};
 use serde_json::json;
 
 use super::definitions::snapshot;
-use super::disk::Disk;
+use super::model::Model;
 use crate::support::hub::{HUB, at_hub};
+use crate::support::jobs::finished;
 
 const TEMPLATE: &str = "
 apiVersion: kickoff.dev/v1alpha1
@@ -23,73 +19,36 @@ kind: JobTemplate
 metadata: {name: plain}
 spec: {job: {spec: {template: {spec: {containers: [{name: main, command: [test]}]}}}}}
 ";
-const BEGUN: Millis = 1_750_000_000_000;
 const MINUTE: Millis = 60_000;
 
-/// A machine, and what is on its disk.
-struct World {
-    snapshot: Arc<Snapshot>,
-    disk: Disk,
-    machine: Machine,
-    orders: Vec<Order>,
-    now: Millis,
+/// With these triggers, by name and policy.
+fn model(triggers: &[(&str, &str)], max_running: Option<u32>) -> Model {
+    let trigger = |(name, policy): &(&str, &str)| {
+        format!(
+            "---\napiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: {name}}}\nspec: {{sources: \
+             [{{webhook: {{name: hub}}}}], match: [{{path: event.data.for, equals: {name}}}], runs: [{{template: \
+             plain}}], policy: {policy}}}\n"
+        )
+    };
+    let text = triggers.iter().map(trigger).fold(TEMPLATE.to_owned(), |all, one| all + &one);
+    let snapshot = snapshot(&[("hub.yaml", HUB), ("a.yaml", &text)], None);
+    Model::new(snapshot, MachineConfig { max_running, ..MachineConfig::new("kickoff") })
 }
 
-impl World {
-    /// With these triggers, by name and policy.
-    fn new(triggers: &[(&str, &str)], max_running: Option<u32>) -> Self {
-        let trigger = |(name, policy): &(&str, &str)| {
-            format!(
-                "---\napiVersion: kickoff.dev/v1alpha1\nkind: Trigger\nmetadata: {{name: {name}}}\nspec: {{sources: \
-                 [{{webhook: {{name: hub}}}}], match: [{{path: event.data.for, equals: {name}}}], runs: [{{template: \
-                 plain}}], policy: {policy}}}\n"
-            )
-        };
-        let text = triggers.iter().map(trigger).fold(TEMPLATE.to_owned(), |all, one| all + &one);
-        let snapshot = snapshot(&[("hub.yaml", HUB), ("a.yaml", &text)], None);
-        assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
-        let machine = Machine::new(MachineConfig { max_running, ..MachineConfig::new("kickoff") });
-        let mut world = Self { snapshot, disk: Disk::default(), machine, orders: Vec::new(), now: BEGUN };
-        world.step(Input::Definitions);
-        world
-    }
-
-    fn step(&mut self, input: Input) {
-        let step = self.machine.step(&self.snapshot, input, self.now);
-        self.disk.commit(step.writes);
-        self.orders.extend(step.orders);
-    }
-
-    /// Time passes, and what is due then happens.
-    fn wait(&mut self, time: Millis) {
-        self.now += time;
-        self.step(Input::Due);
-    }
-
+impl Model {
     /// An event for a trigger, with a key of its series; gives the decision.
-    fn come(&mut self, id: &str, trigger: &str, key: &str) -> (DecisionKind, String) {
+    fn push(&mut self, id: &str, trigger: &str, key: &str) -> (DecisionKind, String) {
         let body = Bytes::from(json!({"for": trigger, "key": key}).to_string());
-        let event = Event { attributes: at_hub(id, self.now), body };
-        let key: EventKey = event.attributes.key.clone();
-        let position = self.machine.cursor() + 1;
-        self.step(Input::Event { position, event: Box::new(event), subject: None });
-        match self.disk.records.get(&Key::Event(key)) {
-            Some(Record::Event(record)) => {
-                let decision = record.decisions.iter().find(|decision| decision.trigger.name == trigger);
-                let decision = decision.expect("a decision");
-                (decision.decision, decision.reason.clone())
-            }
-            other => panic!("{id} was never decided: {other:?}"),
-        }
+        let key = self.decide(Event { attributes: at_hub(id, self.now), body }, None);
+        let decision = self.decisions(&key).iter().find(|decision| decision.trigger.name == trigger);
+        let decision = decision.expect("a decision");
+        (decision.decision, decision.reason.clone())
     }
 
     /// The run of an event.
     fn run(&self, id: &str) -> Run {
-        let run = self.disk.records.values().find_map(|record| match record {
-            Record::Run(run) if run.event.id == id => Some(run),
-            _ => None,
-        });
-        (**run.unwrap_or_else(|| panic!("{id} has no run"))).clone()
+        let run = self.disk.records.values().filter_map(run_of).find(|run| run.event.id == id);
+        run.unwrap_or_else(|| panic!("{id} has no run")).clone()
     }
 
     fn outcome(&self, id: &str) -> (Option<Outcome>, Option<String>) {
@@ -106,12 +65,10 @@ impl World {
                 _ => None,
             })
             .collect();
-        let of_run = |job: &JobId| {
-            let key = [Key::RunOpen(job.run.clone()), Key::RunDone(job.run.clone())];
-            match key.iter().find_map(|key| self.disk.records.get(key)) {
-                Some(Record::Run(run)) => run.event.id.clone(),
-                other => panic!("{job} is of no run: {other:?}"),
-            }
+        let runs = || self.disk.records.values().filter_map(run_of);
+        let of_run = |job: &JobId| match runs().find(|run| run.id == job.run) {
+            Some(run) => run.event.id.clone(),
+            None => panic!("{job} is of no run"),
         };
         jobs.iter().map(of_run).collect()
     }
@@ -121,16 +78,16 @@ impl World {
         let job = JobId { run: self.run(id).id, attempt: 1 };
         let uid = job.to_string();
         self.step(Input::Created { job: job.clone(), result: Created::Submitted { uid: uid.clone() } });
-        let finished = JobState::Finished(Finished {
-            started_at: Some(self.now),
-            finished_at: self.now,
-            ended,
-            container: None,
-            detail: None,
-            outputs: None,
-        });
+        let finished = JobState::Finished(finished(Some(self.now), self.now, ended));
         self.step(Input::Seen(JobSeen::new(job.clone(), uid, finished)));
         self.step(Input::Settled { job, settled: Settled::Stored });
+    }
+}
+
+fn run_of(record: &Record) -> Option<&Run> {
+    match record {
+        Record::Run(run) => Some(run),
+        _ => None,
     }
 }
 
@@ -150,16 +107,16 @@ const NO_WAIT: &str = "all rules hold";
 
 #[test]
 fn a_full_group_is_waited_for_in_order_and_by_no_more_than_may() {
-    let mut world = World::new(&[("t", "{concurrency: {limit: 1, group: g, maxQueued: 2}}")], None);
-    assert_eq!(world.come("1", "t", ""), fired(NO_WAIT));
+    let mut world = model(&[("t", "{concurrency: {limit: 1, group: g, maxQueued: 2}}")], None);
+    assert_eq!(world.push("1", "t", ""), fired(NO_WAIT));
     for id in ["2", "3"] {
-        assert_eq!(world.come(id, "t", ""), fired("waits: 1 of 1 places in default/g are taken"));
+        assert_eq!(world.push(id, "t", ""), fired("waits: 1 of 1 places in default/g are taken"));
     }
-    assert_eq!(world.come("4", "t", ""), skipped("1 of 1 places in default/g are taken and 2 wait already"));
+    assert_eq!(world.push("4", "t", ""), skipped("1 of 1 places in default/g are taken and 2 wait already"));
     assert_eq!(world.started(), ["1"]);
     world.end("1", Ended::Exited(1));
     assert_eq!(world.started(), ["2"]);
-    assert_eq!(world.come("5", "t", ""), fired("waits: 1 of 1 places in default/g are taken"));
+    assert_eq!(world.push("5", "t", ""), fired("waits: 1 of 1 places in default/g are taken"));
     world.end("2", Ended::Exited(0));
     world.end("3", Ended::Exited(0));
     assert_eq!(world.started(), ["3", "5"]);
@@ -167,33 +124,33 @@ fn a_full_group_is_waited_for_in_order_and_by_no_more_than_may() {
 
 #[test]
 fn who_waits_longer_than_it_may_is_cancelled_and_never_starts() {
-    let mut world = World::new(&[("t", "{concurrency: {limit: 1, group: g, maxWait: 1m}}")], None);
-    world.come("1", "t", "");
-    world.come("2", "t", "");
+    let mut world = model(&[("t", "{concurrency: {limit: 1, group: g, maxWait: 1m}}")], None);
+    world.push("1", "t", "");
+    world.push("2", "t", "");
     world.wait(MINUTE - 1);
     assert_eq!(world.outcome("2"), (None, None));
     world.wait(1);
     assert_eq!(world.outcome("2"), cancelled("maxWait"));
     world.end("1", Ended::Exited(0));
     assert_eq!(world.started(), ["1"]);
-    assert_eq!(world.come("3", "t", ""), fired(NO_WAIT));
+    assert_eq!(world.push("3", "t", ""), fired(NO_WAIT));
 }
 
 #[test]
 fn where_it_is_to_skip_nobody_waits() {
-    let mut world = World::new(&[("t", "{concurrency: {limit: 1, group: g, whenFull: Skip}}")], None);
-    assert_eq!(world.come("1", "t", ""), fired(NO_WAIT));
-    assert_eq!(world.come("2", "t", ""), skipped("1 of 1 places in default/g are taken"));
+    let mut world = model(&[("t", "{concurrency: {limit: 1, group: g, whenFull: Skip}}")], None);
+    assert_eq!(world.push("1", "t", ""), fired(NO_WAIT));
+    assert_eq!(world.push("2", "t", ""), skipped("1 of 1 places in default/g are taken"));
     world.end("1", Ended::Exited(0));
-    assert_eq!(world.come("3", "t", ""), fired(NO_WAIT));
+    assert_eq!(world.push("3", "t", ""), fired(NO_WAIT));
     assert_eq!(world.started(), ["1", "3"]);
 }
 
 #[test]
 fn where_it_is_to_replace_the_newest_goes_on_and_starts_once_its_place_is_free() {
-    let mut world = World::new(&[("t", "{concurrency: {limit: 1, group: g, whenFull: Replace}}")], None);
-    world.come("1", "t", "");
-    assert_eq!(world.come("2", "t", "").0, DecisionKind::Fired);
+    let mut world = model(&[("t", "{concurrency: {limit: 1, group: g, whenFull: Replace}}")], None);
+    world.push("1", "t", "");
+    assert_eq!(world.push("2", "t", "").0, DecisionKind::Fired);
     let why = format!("replaced by firing {}", world.run("2").firing);
     let stopped = world.orders.iter().any(|order| {
         matches!(order, Order::Delete { job, why: said, .. } if job.run == world.run("1").id && *said == why)
@@ -201,7 +158,7 @@ fn where_it_is_to_replace_the_newest_goes_on_and_starts_once_its_place_is_free()
     assert!(stopped, "{:?}", world.orders);
     assert_eq!(world.started(), ["1"], "the second has no place before the first one's Job is gone");
     // What only waits goes at once.
-    world.come("3", "t", "");
+    world.push("3", "t", "");
     assert_eq!(world.outcome("2"), cancelled(&format!("replaced by firing {}", world.run("3").firing)));
     world.end("1", Ended::Deleted);
     assert_eq!(world.outcome("1"), cancelled(&why));
@@ -211,10 +168,10 @@ fn where_it_is_to_replace_the_newest_goes_on_and_starts_once_its_place_is_free()
 #[test]
 fn a_key_has_a_limit_of_its_own_and_a_group_is_one_for_all_its_triggers() {
     let keyed = r#"{concurrency: {limit: 1, group: g, key: "{{ event.data.key }}"}}"#;
-    let mut world = World::new(&[("t", keyed), ("other", keyed)], None);
-    assert_eq!(world.come("1", "t", "a"), fired(NO_WAIT));
-    assert_eq!(world.come("2", "t", "b"), fired(NO_WAIT));
-    assert_eq!(world.come("3", "other", "a"), fired("waits: 1 of 1 places in default/g are taken"));
+    let mut world = model(&[("t", keyed), ("other", keyed)], None);
+    assert_eq!(world.push("1", "t", "a"), fired(NO_WAIT));
+    assert_eq!(world.push("2", "t", "b"), fired(NO_WAIT));
+    assert_eq!(world.push("3", "other", "a"), fired("waits: 1 of 1 places in default/g are taken"));
     assert_eq!(world.started(), ["1", "2"]);
     world.end("2", Ended::Exited(0));
     assert_eq!(world.started(), [""; 0]);
@@ -224,16 +181,16 @@ fn a_key_has_a_limit_of_its_own_and_a_group_is_one_for_all_its_triggers() {
 
 #[test]
 fn a_higher_priority_goes_first_until_a_lower_one_has_waited_a_minute_for_each_point() {
-    let mut world = World::new(&[("low", "{priority: 0}"), ("high", "{priority: 5}")], Some(1));
-    world.come("running", "low", "");
-    world.come("low 1", "low", "");
+    let mut world = model(&[("low", "{priority: 0}"), ("high", "{priority: 5}")], Some(1));
+    world.push("running", "low", "");
+    world.push("low 1", "low", "");
     world.wait(1_000);
-    world.come("high 1", "high", "");
-    world.come("low 2", "low", "");
+    world.push("high 1", "high", "");
+    world.push("low 2", "low", "");
     world.wait(5 * MINUTE - 1_000);
     // By now the first low one has waited five minutes longer than this one.
     world.wait(1);
-    world.come("high 2", "high", "");
+    world.push("high 2", "high", "");
     let mut order = world.started();
     for _ in 0..4 {
         let last = order.last().expect("one that runs").clone();

@@ -10,11 +10,12 @@ use kickoff::engine::machine::{
 };
 use kickoff::engine::manual::{Command, Frozen};
 use kickoff::engine::rules::Before;
-use kickoff::engine::verdict::{Finished, Outcome, judge, worst};
+use kickoff::engine::verdict::{Outcome, judge, worst};
 
 use super::gates;
 use super::series;
 use super::world::{MAX_RUNNING, World, empty_machine, running};
+use crate::support::jobs::finished;
 
 /// No firing takes a place in a group that is full by the limit in force, and never do more runs have
 /// a Job than `--max-running` allows.
@@ -299,15 +300,7 @@ fn outcomes_are_true(world: &World, kept: &Kept<'_>) -> Result<(), String> {
         if late {
             continue;
         }
-        let finished = Finished {
-            started_at: None,
-            finished_at: 0,
-            ended: ended.clone(),
-            container: None,
-            detail: None,
-            outputs: None,
-        };
-        let judgement = judge(&finished, &run.exit_codes);
+        let judgement = judge(&finished(None, 0, ended.clone()), &run.exit_codes);
         if (run.outcome, run.exit_code) != (Some(judgement.outcome), judgement.exit_code) {
             return Err(format!("run {} is {:?}, its Job ended with {ended:?}", run.id, run.outcome));
         }

@@ -12,7 +12,7 @@ use kickoff::engine::machine::{
     Input, JobId, JobSeen, JobState, Key, Machine, MachineConfig, Probe, Record, Results, Step,
 };
 use kickoff::engine::manual::{Command, Original, Replay, Subject, Target};
-use kickoff::engine::verdict::{Ended, Finished};
+use kickoff::engine::verdict::Ended;
 
 mod launcher;
 
@@ -20,6 +20,7 @@ use self::launcher::Ordered;
 use super::checks;
 use super::definitions::EDITIONS;
 use super::gates::Gates;
+use crate::support::jobs::finished;
 
 pub const MAX_RUNNING: u32 = 4;
 
@@ -392,16 +393,8 @@ impl World {
         let now = self.now;
         for (id, job) in &mut self.jobs {
             if running(job) && job.finishes_at <= now {
-                let finished = Finished {
-                    started_at: Some(job.finishes_at),
-                    finished_at: now,
-                    ended: job.ended.clone(),
-                    container: None,
-                    detail: None,
-                    outputs: None,
-                };
                 self.truth.insert(id.clone(), job.ended.clone());
-                job.state = JobState::Finished(finished);
+                job.state = JobState::Finished(finished(Some(job.finishes_at), now, job.ended.clone()));
                 self.facts.push(seen(id, job));
             }
         }
