@@ -165,7 +165,7 @@ fn explained(
         namespace: &run.rendered.namespace,
         event: (&attributes.key, &attributes.source, &attributes.id),
     };
-    let manifest = stamp::job(&run.rendered.manifest, &purpose, &config.instance)?;
+    let manifest = stamp::stamped(&run.rendered.manifest, &purpose, &config.instance)?.job()?;
     Ok(ExplainedRun {
         name: run.name,
         id: run.id,

@@ -14,7 +14,7 @@ pub struct Manifest(Arc<RawValue>);
 
 impl Manifest {
     /// Freezes a Job.
-    pub fn of(job: &Value) -> serde_json::Result<Self> {
+    pub fn of(job: &impl Serialize) -> serde_json::Result<Self> {
         Ok(Self(to_raw_value(job)?.into()))
     }
 
