@@ -10,6 +10,7 @@ mod containers;
 pub mod fields;
 mod frozen;
 mod manifest;
+mod open;
 mod params;
 mod position;
 pub(in crate::engine) mod stamp;
@@ -23,7 +24,8 @@ use serde_json::{Value, json};
 pub(crate) use self::containers::OUTPUTS;
 pub use self::containers::Times;
 pub use self::frozen::Manifest;
-pub use self::manifest::ManifestTemplate;
+pub use self::manifest::{ManifestTemplate, Wrong};
+use self::open::{Filled, Variable};
 pub use self::params::ParamSchema;
 pub use self::stamp::stamp;
 pub use self::text::Text;
@@ -79,7 +81,6 @@ pub fn render(leg: &Leg, facts: &Facts, context: &RunContext<'_>) -> Result<Rend
     let root = root(facts, leg, context, Some(&params));
     let variables = variables(&leg.template.params, facts, context, &params)?;
     let manifest = leg.template.manifest.render(&root, &params, &variables)?;
-    let manifest = Manifest::of(&manifest).map_err(|error| error.to_string())?;
     let bytes = manifest.text().len();
     if bytes > MAX_MANIFEST {
         return Err(format!("the manifest has {bytes} bytes; up to {MAX_MANIFEST} are allowed"));
@@ -166,12 +167,12 @@ fn params(
 }
 
 /// What every container gets: `KICKOFF_*`, as entries of `env`.
-fn variables(
-    schemas: &[ParamSchema],
+fn variables<'a>(
+    schemas: &'a [ParamSchema],
     facts: &Facts,
     context: &RunContext<'_>,
-    params: &BTreeMap<String, Value>,
-) -> Result<Vec<Value>, String> {
+    params: &'a BTreeMap<String, Value>,
+) -> Result<Vec<Variable<'a>>, String> {
     let sha = facts.root().pointer("/git/sha").and_then(Value::as_str);
     if sha.is_some_and(|sha| sha.contains('\0')) {
         return Err("git.sha holds a NUL character".to_owned());
@@ -182,16 +183,12 @@ fn variables(
         ("KICKOFF_TRIGGER", context.trigger.map(|name| name.name.clone())),
         ("KICKOFF_GIT_SHA", sha.map(str::to_owned)),
     ];
-    let entry = |name: &str, value: &str| json!({"name": name, "value": text::doubled(value)});
-    let mut variables: Vec<Value> =
-        plain.iter().filter_map(|(name, value)| Some(entry(name, value.as_deref()?))).collect();
-    for schema in schemas {
-        let Some(value) = params.get(schema.name()) else { continue };
-        let name = schema.variable();
-        variables.push(match params::secret(value) {
-            Some(reference) => json!({"name": name, "valueFrom": {"secretKeyRef": reference}}),
-            None => entry(&name, &text::as_text(value)),
-        });
-    }
-    Ok(variables)
+    let text = |value: &str| Filled::Value(Value::String(text::doubled(value).into_owned()));
+    let given = plain.into_iter().filter_map(|(name, value)| Some((name, text(&value?))));
+    let of_params = schemas.iter().filter_map(|schema| {
+        let value = params.get(schema.name())?;
+        let secret = params::secret(value).map(Filled::Secret);
+        Some((schema.variable(), secret.unwrap_or_else(|| text(&text::as_text(value)))))
+    });
+    Ok(given.chain(of_params).map(|(name, value)| Variable { name, value }).collect())
 }

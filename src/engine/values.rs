@@ -106,6 +106,16 @@ const OF_EVENT: [&str; 7] = ["specversion", "id", "source", "type", "subject", "
 const OF_GIT: [&str; 10] =
     ["repository", "url", "sha", "ref", "branch", "baseBranch", "number", "fork", "author", "message"];
 
+/// Whether a text in `value` holds `{{ }}`, where that is never filled in.
+pub(super) fn holds_expression(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}")),
+        Value::Array(items) => items.iter().any(holds_expression),
+        Value::Object(fields) => fields.values().any(holds_expression),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// Refuses names that never lead to a value: what is not in `git`, `run` or `trigger`, and anything below
 /// an attribute that has nothing below it.
 pub(super) fn check_names(names: &[&str]) -> Result<(), String> {

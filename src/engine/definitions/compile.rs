@@ -57,6 +57,8 @@ impl Problems {
 
     /// Adds what was found in `document`; whether it was anything.
     fn found(&mut self, document: &LoadedDocument, mut findings: Vec<Finding>) -> bool {
+        let mut told = BTreeSet::new();
+        findings.retain(|finding| told.insert(finding.clone()));
         let any = !findings.is_empty();
         if document.document.resource {
             cut(&mut findings, |message| Finding::value("", message));

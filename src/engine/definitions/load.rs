@@ -233,6 +233,8 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
         message: finding.message,
         suggestion: finding.suggestion,
     };
+    let at_fault = findings.iter().flat_map(|found| std::iter::once(&found.field).chain(&found.by));
+    let faults: Vec<String> = at_fault.chain(repeated.iter().map(|(field, _)| field)).cloned().collect();
     let mut problems: Vec<Problem> = findings
         .into_iter()
         .map(|found| {
@@ -253,7 +255,6 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
             Err(message) => problems.push(problem(places.value(""), Finding::value("", message))),
         }
     }
-    let faults: Vec<String> = problems.iter().map(|problem| problem.field.clone()).collect();
     problems.sort();
     let too_many = resource && cut(&mut problems, |message| problem(Spot::NONE, Finding::value("", message)));
     if !too_many

@@ -26,7 +26,7 @@ pub(in crate::engine) struct Finding {
     pub(in crate::engine) at_key: bool,
     pub(in crate::engine) message: String,
     pub(in crate::engine) suggestion: Option<String>,
-    /// Other fields by which it is told: where one of them could not be read, it may be wrong.
+    /// Other fields that it is about: where one of them could not be read, it may be wrong.
     pub(in crate::engine) by: Vec<String>,
 }
 
@@ -143,10 +143,27 @@ fn fill_in(value: &mut Value, schema: &Value, root: &Value) {
             for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                 fields.entry(name).or_insert_with(|| least(below(schema, name, root)));
             }
-            fields.iter_mut().for_each(|(name, value)| fill_in(value, below(schema, name, root), root));
+            for (name, value) in fields {
+                let schema = below(schema, name, root);
+                stand_in(value, schema);
+                fill_in(value, schema, root);
+            }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, &schema["items"], root)),
+        Value::Array(items) => {
+            for item in items {
+                let schema = dereferenced(&schema["items"], root);
+                stand_in(item, schema);
+                fill_in(item, schema, root);
+            }
+        }
         _ => {}
+    }
+}
+
+/// Puts a value where there is none, if it is known what that must be.
+fn stand_in(value: &mut Value, schema: &Value) {
+    if value.is_null() && (schema.get("type").is_some() || schema.get("enum").is_some()) {
+        *value = least(schema);
     }
 }
 
@@ -156,6 +173,10 @@ fn least(schema: &Value) -> Value {
         return word.clone();
     }
     match (schema["type"].as_str(), schema["format"].as_str()) {
+        // A choice: any of them.
+        (Some("object"), _) if schema.get("minProperties").is_some() => {
+            properties(schema).take(1).map(|name| (name.to_owned(), Value::Null)).collect()
+        }
         (Some("object"), _) => json!({}),
         (Some("array"), _) => json!([]),
         (Some("integer" | "number"), _) => schema.get("minimum").cloned().unwrap_or(json!(0)),
@@ -242,7 +263,8 @@ fn unknown_field(parent: &str, name: &str, schema: &Value, value: &Value) -> Fin
         2..=12 => format!("unknown field; the fields here are {}", allowed.join(", ")),
         _ => "unknown field".to_owned(),
     };
-    Finding::key(child(parent, name), message).near(near)
+    let meant = near.iter().map(|near| child(parent, near)).collect();
+    Finding { by: meant, ..Finding::key(child(parent, name), message).near(near) }
 }
 
 fn unknown_word(field: &str, word: &str, options: &[Value]) -> Vec<Finding> {

@@ -171,35 +171,14 @@ pub(super) fn own_message(spec: &Map<String, Value>) -> Option<(String, String)>
     Some((format!("spec.template.spec.containers[0].{field}"), message.to_owned()))
 }
 
-/// Lets the first container write outputs to `path`.
+/// Takes what the first container writes to `path` for its outputs.
 pub(super) fn take_outputs(job: &mut Value, path: &str) {
     let main = job.pointer_mut("/spec/template/spec/containers/0").and_then(Value::as_object_mut);
     let Some(main) = main else { return };
     main.insert("terminationMessagePath".to_owned(), json!(path));
-    if let Some(env) = main.entry("env").or_insert_with(|| json!([])).as_array_mut() {
-        // First, so that what follows may refer to it.
-        env.retain(|variable| variable.get("name") != Some(&json!(OUTPUTS)));
-        env.insert(0, json!({"name": OUTPUTS, "value": path}));
-    }
 }
 
 /// Whole seconds, rounded up.
 fn seconds(millis: i64) -> i64 {
     millis.saturating_add(999) / 1000
-}
-
-/// Puts `variables` before the env of every container, but for those that the author set.
-pub(super) fn give(job: &mut Value, variables: &[Value]) {
-    let Some(pod) = job.pointer_mut("/spec/template/spec").and_then(Value::as_object_mut) else { return };
-    for list in ["initContainers", "containers"] {
-        let Some(containers) = pod.get_mut(list).and_then(Value::as_array_mut) else { continue };
-        for container in containers.iter_mut().filter_map(Value::as_object_mut) {
-            let own = container.entry("env").or_insert_with(|| json!([]));
-            let Some(own) = own.as_array_mut() else { continue };
-            let set = |variable: &&Value| own.iter().any(|entry| entry.get("name") == variable.get("name"));
-            let mut all: Vec<Value> = variables.iter().filter(|variable| !set(variable)).cloned().collect();
-            all.append(own);
-            *own = all;
-        }
-    }
 }

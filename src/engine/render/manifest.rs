@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 use super::allow::Allow;
 use super::containers::{self, Times};
 use super::fields;
+use super::frozen::Manifest;
+use super::open::{Filled, Part, Variable, Written};
 use super::params::{ParamSchema, secret};
 use super::position::{List, Position, position};
 use super::text::Text;
@@ -16,8 +18,9 @@ use crate::engine::definitions::config::{AllowConfig, JobConfig, ParamType};
 /// A compiled `job`.
 #[derive(Debug)]
 pub struct ManifestTemplate {
-    /// With every expression still as text.
-    base: Value,
+    part: Part,
+    /// The axes of the matrix without which there is no Job.
+    axes: BTreeSet<String>,
     allow: Allow,
     leaves: Vec<Leaf>,
 }
@@ -27,18 +30,37 @@ pub struct ManifestTemplate {
 struct Leaf {
     /// As people write it, for messages.
     field: String,
-    /// RFC 6901.
-    pointer: String,
     position: Position,
     text: Text,
 }
 
-type Problems = Vec<(String, String)>;
+/// So many wrong params are told of one text.
+const MOST_WRONG: usize = 10;
+
+/// A problem of a Job.
+#[derive(Debug)]
+pub struct Wrong {
+    /// The field below `job`, or one of `allow`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// The field beside `job` that it is about, if there is one: what could not be read there may mend it.
+    pub by: Option<&'static str>,
+}
+
+impl Wrong {
+    fn of((field, message): (String, String)) -> Self {
+        Self { field, message, by: None }
+    }
+}
+
+/// Why an expression may not stand somewhere, with what this is about.
+type Reason = (String, Option<&'static str>);
 
 impl ManifestTemplate {
-    /// Compiles a Job; every problem as (field below `job`, message). Where there is any it is for checks alone. The
-    /// times go on Job and pod, `outputs` is the file into which the first container may write some. The globs of
-    /// `allow` may hold `most_globs` bytes of memory.
+    /// Compiles a Job; every problem. Where there is any it is for checks alone. The times go on Job and pod, `outputs`
+    /// is the file into which the first container may write some. The globs of `allow` may hold `most_globs` bytes of
+    /// memory.
     pub fn compile(
         job: &JobConfig,
         allow: &AllowConfig,
@@ -46,7 +68,7 @@ impl ManifestTemplate {
         times: Times,
         outputs: Option<&str>,
         most_globs: usize,
-    ) -> (Self, Problems) {
+    ) -> (Self, Vec<Wrong>) {
         let mut base = json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -59,8 +81,10 @@ impl ManifestTemplate {
         problems.extend(one_variable_each(params));
         let (allow, wrong) = Allow::compile(allow, most_globs);
         problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
-        let mut leaves = Vec::new();
-        let mut walk = Walk { steps: Vec::new(), leaves: &mut leaves, problems: &mut problems };
+        let mut problems: Vec<Wrong> = problems.into_iter().map(Wrong::of).collect();
+        let (mut leaves, mut pointers) = (Vec::new(), Vec::new());
+        let mut walk =
+            Walk { steps: Vec::new(), leaves: &mut leaves, pointers: &mut pointers, problems: &mut problems };
         for part in ["metadata", "spec"] {
             walk.steps.push(Step::Name(part.to_owned()));
             walk.value(&base[part]);
@@ -68,20 +92,26 @@ impl ManifestTemplate {
         }
         for leaf in &leaves {
             let wrong = misplaced(&leaf.text, leaf.position, &allow, params);
-            problems.extend(wrong.into_iter().map(|message| (leaf.field.clone(), message)));
+            let wrong = wrong.into_iter();
+            problems.extend(wrong.map(|(message, by)| Wrong { field: leaf.field.clone(), message, by }));
         }
-        if problems.is_empty() {
-            containers::defaults(&mut base, times);
-            if let Some(path) = outputs {
-                containers::take_outputs(&mut base, path);
-            }
+        let axes = leaves.iter().flat_map(|leaf| leaf.text.axes()).map(str::to_owned).collect();
+        if !problems.is_empty() {
+            return (Self { part: Part::default(), axes, allow, leaves }, problems);
         }
-        (Self { base, allow, leaves }, problems)
+        containers::defaults(&mut base, times);
+        if let Some(path) = outputs {
+            containers::take_outputs(&mut base, path);
+        }
+        let part = Part::open(&base, &pointers, outputs);
+        let part = part.map_err(|error| problems.push(Wrong::of((String::new(), error.to_string()))));
+        let part = part.unwrap_or_default();
+        (Self { part, axes, allow, leaves }, problems)
     }
 
     /// The axes of the matrix without which there is no Job.
-    pub fn axes(&self) -> BTreeSet<&str> {
-        self.leaves.iter().flat_map(|leaf| leaf.text.axes()).collect()
+    pub fn axes(&self) -> &BTreeSet<String> {
+        &self.axes
     }
 
     /// What the globs of `allow` hold of memory, bytes.
@@ -100,7 +130,8 @@ impl ManifestTemplate {
 
     /// Why a run may not say where it runs with this `{{ }}`: every reason.
     pub fn check_namespace(&self, text: &Text, params: &[ParamSchema]) -> Vec<String> {
-        misplaced(text, Position::Allowed(List::Namespaces), &self.allow, params)
+        let wrong = misplaced(text, Position::Allowed(List::Namespaces), &self.allow, params);
+        wrong.into_iter().map(|(message, _)| message).collect()
     }
 
     /// Whether an event's value may be where a run runs.
@@ -118,29 +149,28 @@ impl ManifestTemplate {
         &self,
         root: &minijinja::Value,
         params: &BTreeMap<String, Value>,
-        variables: &[Value],
-    ) -> Result<Value, String> {
-        let mut manifest = self.base.clone();
-        for leaf in &self.leaves {
-            leaf.fill(&mut manifest, &self.allow, root, params)
-                .map_err(|message| format!("job.{}: {message}", leaf.field))?;
-        }
-        containers::give(&mut manifest, variables);
-        Ok(manifest)
+        variables: &[Variable<'_>],
+    ) -> Result<Manifest, String> {
+        let fill = |leaf: &Leaf| {
+            let filled = leaf.fill(&self.allow, root, params);
+            filled.map_err(|message| format!("job.{}: {message}", leaf.field))
+        };
+        let leaves = self.leaves.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
+        let written = Written { part: &self.part, leaves: &leaves, variables };
+        Manifest::of(&written).map_err(|error| error.to_string())
     }
 }
 
 impl Leaf {
-    fn fill(
+    fn fill<'p>(
         &self,
-        manifest: &mut Value,
         allow: &Allow,
         root: &minijinja::Value,
-        params: &BTreeMap<String, Value>,
-    ) -> Result<(), String> {
+        params: &'p BTreeMap<String, Value>,
+    ) -> Result<Filled<'p>, String> {
         let reference = self.text.whole_param().and_then(|name| params.get(name)).and_then(secret);
         if let (Position::Env, Some(reference)) = (self.position, reference) {
-            return self.refer(manifest, reference);
+            return Ok(Filled::Secret(reference));
         }
         let filled = match self.position {
             // A command's words are strings; only integers and booleans come there.
@@ -154,65 +184,57 @@ impl Leaf {
             }
             Position::Sealed | Position::Other => self.text.value(root)?,
         };
-        match manifest.pointer_mut(&self.pointer) {
-            Some(place) => *place = filled,
-            None => return Err("is not there".to_owned()),
-        }
-        Ok(())
-    }
-
-    /// A secret's reference in place of an env entry's value.
-    fn refer(&self, manifest: &mut Value, reference: &Value) -> Result<(), String> {
-        let entry = self.pointer.strip_suffix("/value").and_then(|entry| manifest.pointer_mut(entry));
-        let Some(entry) = entry.and_then(Value::as_object_mut) else { return Err("is not there".to_owned()) };
-        entry.remove("value");
-        entry.insert("valueFrom".to_owned(), json!({"secretKeyRef": reference}));
-        Ok(())
+        Ok(Filled::Value(filled))
     }
 }
 
 /// Why an expression may not stand at a position: every reason.
-fn misplaced(text: &Text, position: Position, allow: &Allow, params: &[ParamSchema]) -> Vec<String> {
+fn misplaced(text: &Text, position: Position, allow: &Allow, params: &[ParamSchema]) -> Vec<Reason> {
     let find = |name: &str| params.iter().find(|param| param.name() == name);
     let in_whole = position == Position::Env && text.whole_param().is_some();
     let wrong = |name: &String| match find(name) {
         None => {
             let near = params.iter().find(|param| strsim::damerau_levenshtein(param.name(), name) <= 2);
             let meant = near.map(|param| format!(" (did you mean {}?)", param.name())).unwrap_or_default();
-            Some(format!("there is no param {name}{meant}"))
+            Some((format!("there is no param {name}{meant}"), Some("params[].name")))
         }
         Some(param) if param.param_type() == ParamType::Secret && !in_whole => {
-            Some(format!("the secret {name} may stand only as a whole env value: {{{{ params.{name} }}}}"))
+            let message =
+                format!("the secret {name} may stand only as a whole env value: {{{{ params.{name} }}}}");
+            Some((message, Some("params")))
         }
         Some(_) => None,
     };
-    let mut reasons: Vec<String> = text.params().iter().filter_map(wrong).collect();
+    let mut reasons: Vec<Reason> = text.params().iter().filter_map(wrong).take(MOST_WRONG).collect();
     let plain = |param: &ParamSchema| matches!(param.param_type(), ParamType::Integer | ParamType::Boolean);
     reasons.extend(match position {
         Position::Env | Position::Arg if text.names_a_variable() => {
-            Some("has {{ }} within $( ): a value may not choose a variable".to_owned())
+            Some(("has {{ }} within $( ): a value may not choose a variable".to_owned(), None))
         }
         Position::Allowed(list) if allow.is_empty(list) => {
-            Some(format!("may not hold {{{{ }}}} unless allow.{} says which values it may take", list.name()))
+            let list = list.name();
+            let message = format!("may not hold {{{{ }}}} unless allow.{list} says which values it may take");
+            Some((message, Some("allow")))
         }
         Position::Env | Position::Arg | Position::Label | Position::Annotation | Position::Allowed(_) => None,
-        Position::Sealed => Some("may not hold {{ }}: it decides what the pod can reach".to_owned()),
+        Position::Sealed => Some(("may not hold {{ }}: it decides what the pod can reach".to_owned(), None)),
         Position::Command | Position::Other => match text.whole_param().map(find) {
             // Of one that is not there nobody knows the type.
             Some(None) => None,
             Some(Some(param)) if plain(param) => None,
-            _ => Some(
+            named => Some((
                 "may not hold {{ }}: only env values, args, labels and annotations may, \
                  or a whole integer or boolean param"
                     .to_owned(),
-            ),
+                named.map(|_| "params"),
+            )),
         },
     });
     reasons
 }
 
 /// Params whose `KICKOFF_PARAM_*` would be the same.
-fn one_variable_each(params: &[ParamSchema]) -> Problems {
+fn one_variable_each(params: &[ParamSchema]) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     for (index, param) in params.iter().enumerate() {
         let same = |other: &&ParamSchema| {
@@ -245,7 +267,9 @@ enum Step {
 struct Walk<'a> {
     steps: Vec<Step>,
     leaves: &'a mut Vec<Leaf>,
-    problems: &'a mut Problems,
+    /// Where each is, by RFC 6901.
+    pointers: &'a mut Vec<String>,
+    problems: &'a mut Vec<Wrong>,
 }
 
 impl Walk<'_> {
@@ -270,7 +294,7 @@ impl Walk<'_> {
         for (name, field) in fields {
             self.steps.push(Step::Name(name.clone()));
             if name.contains("{{") {
-                self.problems.push((self.field(), "a key may not hold {{ }}".to_owned()));
+                self.problems.push(Wrong::of((self.field(), "a key may not hold {{ }}".to_owned())));
             }
             self.value(field);
             self.steps.pop();
@@ -288,11 +312,12 @@ impl Walk<'_> {
             })
             .collect();
         match Text::compile_leaf(text) {
-            Err(message) => self.problems.push((field, message)),
+            Err(message) => self.problems.push(Wrong::of((field, message))),
             Ok(text) if text.is_literal() => {}
             Ok(text) => {
                 let position = position(&path);
-                self.leaves.push(Leaf { field, pointer: self.pointer(), position, text });
+                self.pointers.push(self.pointer());
+                self.leaves.push(Leaf { field, position, text });
             }
         }
     }

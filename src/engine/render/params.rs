@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::engine::definitions::config::{ParamConfig, ParamType};
 use crate::engine::pattern::{BUDGET, Pattern, Unusable};
 use crate::engine::rules::same;
+use crate::engine::values::holds_expression;
 
 /// Largest compiled pattern, bytes: a template may have many.
 const PATTERN_SIZE: usize = 1 << 18;
@@ -19,6 +20,7 @@ const LONGEST: usize = 1 << 18;
 #[derive(Debug)]
 pub struct ParamSchema {
     name: String,
+    variable: String,
     param_type: ParamType,
     required: bool,
     default: Option<Value>,
@@ -34,6 +36,7 @@ impl ParamSchema {
         let mut problems = misplaced(config);
         let mut schema = Self {
             name: config.name.clone(),
+            variable: format!("KICKOFF_PARAM_{}", config.name.to_ascii_uppercase()),
             param_type: config.param_type,
             required: config.required,
             default: None,
@@ -49,13 +52,13 @@ impl ParamSchema {
             }
         }
         for (index, value) in config.values.iter().enumerate() {
-            match schema.typed(value) {
+            match literal(value).and_then(|()| schema.typed(value)) {
                 Ok(value) => schema.values.push(value),
                 Err(message) => problems.push((format!("enum[{index}]"), message)),
             }
         }
         if let Some(default) = &config.default {
-            match schema.accept(default) {
+            match schema.written(default) {
                 Ok(value) => schema.default = Some(value),
                 Err(message) => problems.push(("default".to_owned(), message)),
             }
@@ -79,8 +82,8 @@ impl ParamSchema {
     }
 
     /// The variable that every container finds it in.
-    pub(super) fn variable(&self) -> String {
-        format!("KICKOFF_PARAM_{}", self.name.to_ascii_uppercase())
+    pub(super) fn variable(&self) -> &str {
+        &self.variable
     }
 
     /// Its type.
@@ -122,6 +125,11 @@ impl ParamSchema {
             }
         }
         Ok(value)
+    }
+
+    /// As [`ParamSchema::accept`], for a value that a definition gives where nothing is filled in.
+    pub fn written(&self, value: &Value) -> Result<Value, String> {
+        literal(value).and_then(|()| self.accept(value))
     }
 
     /// As [`ParamSchema::accept`], for a value that an expression made: a number may stand for text.
@@ -205,6 +213,14 @@ pub(super) fn secret(value: &Value) -> Option<&Value> {
         |field: &str| reference.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let exact = reference.as_object()?.len() == 2;
     (exact && named("name") && named("key")).then_some(reference)
+}
+
+/// Refuses expressions where nothing is filled in.
+fn literal(value: &Value) -> Result<(), String> {
+    if holds_expression(value) {
+        return Err("may not hold {{ }}: only the params of a trigger's runs may".to_owned());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl Text {
             }
             match Expression::compile(inner.trim(), roots) {
                 Ok(expression) => pieces.push(Piece::Inserted(Box::new(expression))),
-                Err(message) if wrong.len() < MOST_WRONG => wrong.push(message),
+                Err(message) if wrong.len() < MOST_WRONG && !wrong.contains(&message) => wrong.push(message),
                 Err(_) => {}
             }
             rest = &after[end + 2..];
@@ -148,11 +148,12 @@ impl Text {
     }
 
     /// The axes of the matrix without which it has no value.
-    pub(in crate::engine) fn axes(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().filter_map(|piece| match piece {
+    pub(in crate::engine) fn axes(&self) -> BTreeSet<&str> {
+        let axes = self.pieces.iter().filter_map(|piece| match piece {
             Piece::Inserted(expression) => expression.axis(),
             Piece::Literal(_) => None,
-        })
+        });
+        axes.collect()
     }
 
     /// Whether there is no expression in it.

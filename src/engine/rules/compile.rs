@@ -9,6 +9,7 @@ use super::{Node, RuleProblem, Test};
 use crate::engine::definitions::config::RuleConfig;
 use crate::engine::glob::Glob;
 use crate::engine::pattern::{Pattern, Unusable};
+use crate::engine::values::holds_expression;
 
 /// Largest compiled regular expression, bytes.
 const PATTERN_SIZE: usize = 1 << 20;
@@ -19,6 +20,9 @@ const MOST: usize = 1_000;
 
 /// Most that the patterns of a trigger's rules may be compiled to, bytes.
 const MOST_PATTERNS: usize = 8 << 20;
+
+const NO_EXPRESSION: &str =
+    "may not hold {{ }}: a rule compares with what is written; to compare two values of an event write cel";
 
 /// What was found so far.
 #[derive(Debug, Default)]
@@ -190,15 +194,20 @@ type Named = (&'static str, Result<Operator, String>);
 
 /// All operators of a rule, but for `changed`, which asks more than one event.
 fn operators(rule: &RuleConfig) -> Vec<Named> {
-    let some = |list: &Vec<Value>| {
-        if list.is_empty() { Err("is an empty list".to_owned()) } else { Ok(list.clone()) }
+    let some = |list: &Vec<Value>| match list.as_slice() {
+        [] => Err("is an empty list".to_owned()),
+        list if list.iter().any(holds_expression) => Err(NO_EXPRESSION.to_owned()),
+        list => Ok(list.to_vec()),
     };
     let matches = |text: &String| {
         let pattern = Pattern::whole(text, PATTERN_SIZE).map_err(|why| explained(&why))?;
         Ok(Operator::matches(text, pattern))
     };
     let glob = |text: &String| Ok(Operator::glob(text, Glob::compile(text)?));
-    let plain = |operator: Option<Operator>| operator.map(Ok);
+    let plain = |operator: Option<Operator>| {
+        let refused = |operator: &Operator| holds_expression(&operator.wanted());
+        operator.map(|it| if refused(&it) { Err(NO_EXPRESSION.to_owned()) } else { Ok(it) })
+    };
     let given = [
         ("equals", plain(rule.equals.clone().map(Operator::Equals))),
         ("notEquals", plain(rule.not_equals.clone().map(Operator::NotEquals))),

@@ -108,7 +108,7 @@ fn what_is_wrong_with_a_template_hides_nothing_of_its_triggers() {
         JobTemplate/probe spec.timeout: must be more than 0s
         Trigger/probe spec.sources[0].webhook.name: there is no Webhook called "hook"
         Trigger/probe spec.sources[0].webhook.branches[0]: is not a glob: unclosed character class; missing ']'
-        Trigger/probe spec.runs[0].template: JobTemplate/probe has a problem: spec.params[2].pattern: "(" is not a regular expression
+        Trigger/probe spec.runs[0].template: JobTemplate/probe has a problem: spec.timeout: must be more than 0s
         Trigger/probe spec.runs[0].template: JobTemplate/probe speaks of {{ matrix.browser }}, and the run's matrix has no browser
         Trigger/probe spec.runs[0].environment: JobTemplate/probe has no environment called "stagin"
         Trigger/probe spec.runs[0].params.url: is missing: JobTemplate/probe requires it
@@ -117,7 +117,7 @@ fn what_is_wrong_with_a_template_hides_nothing_of_its_triggers() {
         Trigger/probe spec.runs[0].params.on: {{ evnt.x }} speaks of evnt; there are event, git, matrix, run, trigger (did you mean event?)
         Trigger/probe spec.runs[0].matrix.vus[0]: "lots" is not an integer
         Trigger/probe spec.runs[1].params.url: is missing: JobTemplate/probe requires it
-        Trigger/probe spec.runs[1].template: JobTemplate/probe has a problem: spec.params[2].pattern: "(" is not a regular expression
+        Trigger/probe spec.runs[1].template: JobTemplate/probe has a problem: spec.timeout: must be more than 0s
         Trigger/probe spec.runs[1].template: JobTemplate/probe speaks of {{ matrix.browser }}, and the run's matrix has no browser
         Trigger/probe spec.runs[1].namespace: may not hold {{ }} unless allow.namespaces says which values it may take
         "#);
@@ -323,6 +323,7 @@ fn what_is_missing_hides_nothing_of_the_rest() {
 ";
     insta::assert_snapshot!(of_spec("Trigger", trigger), @r#"
         a.yaml:5:14: spec.sources[0].webhook.name: is missing
+        a.yaml:5:33: spec.sources[0].webhook.events[0]: takes no *: a bare name covers all its actions
         a.yaml:5:44: spec.sources[1]: needs exactly one of kubernetes, kubernetesEvent, nats, schedule, verdict, webhook
         a.yaml:6:18: spec.match[0].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
         a.yaml:7:10: spec.runs[0].template: is missing
@@ -347,4 +348,181 @@ fn what_is_missing_hides_nothing_of_the_rest() {
         a.yaml:4:1: spec.secrets: needs at least one secret: without one anybody could send
         a.yaml:5:12: spec.maxBody: must be more than 0
         ");
+}
+
+#[test]
+fn what_is_never_filled_in_holds_no_expression() {
+    insta::assert_snapshot!(of_spec("Trigger", "
+  match:
+    - {path: git.branch, equals: '{{ event.data.default }}'}
+    - {path: git.branch, in: [main, '{{ event.data.default }}']}
+    - {path: event.data.x, contains: {a: ['{{ git.sha }}']}}
+    - {path: git.branch, startsWith: '{{'}
+    - {path: git.branch, matches: '\\{\\{.*\\}\\}'}
+  runs: [{template: smoke, environment: staging, matrix: {a: ['{{ git.sha }}', '}} {{']}}]
+"), @r"
+        a.yaml:6:34: spec.match[0].equals: may not hold {{ }}: a rule compares with what is written; to compare two values of an event write cel
+        a.yaml:7:30: spec.match[1].in: may not hold {{ }}: a rule compares with what is written; to compare two values of an event write cel
+        a.yaml:8:38: spec.match[2].contains: may not hold {{ }}: a rule compares with what is written; to compare two values of an event write cel
+        a.yaml:11:63: spec.runs[0].matrix.a[0]: may not hold {{ }}: what runs there are is known before any event
+        ");
+    insta::assert_snapshot!(of_spec("JobTemplate", "
+  params: [{name: a, default: '{{ git.sha }}', description: 'such as {{ git.sha }}'}, {name: b, enum: ['{{ x }}']}]
+  environments: [{name: dev, params: {a: '{{ git.sha }}'}}]
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}
+"), @r"
+        a.yaml:5:31: spec.params[0].default: may not hold {{ }}: only the params of a trigger's runs may
+        a.yaml:5:104: spec.params[1].enum[0]: may not hold {{ }}: only the params of a trigger's runs may
+        a.yaml:6:42: spec.environments[0].params.a: may not hold {{ }}: only the params of a trigger's runs may
+        ");
+}
+
+#[test]
+fn what_has_no_name_or_a_name_twice_is_not_what_others_speak_of() {
+    const JOB: &str = "job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}";
+    let nameless = |kind: &str, spec: &str| {
+        format!("apiVersion: kickoff.dev/v1alpha1\nkind: {kind}\nmetadata: {{}}\nspec: {spec}\n---\n")
+    };
+    let template = nameless("JobTemplate", &format!("{{params: [{{name: url, required: true}}], {JOB}}}"));
+    let trigger = "\n  sources: [{verdict: {triggers: ['']}}]\n  runs: [{template: '', params: {a: b}}]\n";
+    let text = template + &nameless("Trigger", "{runs: []}") + &document("Trigger", "t", trigger);
+    insta::assert_snapshot!(all(&text), @r#"
+        - metadata.name: is missing
+        - metadata.name: is missing
+        - spec.runs: needs at least 1 entry
+        Trigger/t spec.sources[0].verdict.triggers[0]: there is no Trigger called ""
+        Trigger/t spec.runs[0].template: there is no JobTemplate called ""
+        "#);
+    let hook = |provider: &str, more: &str| {
+        document("Webhook", "hook", &format!(" {{provider: {provider}, secrets: [{{env: A}}]{more}}}\n"))
+    };
+    let trigger = " {sources: [{webhook: {name: hook, branches: [main]}}], runs: [{template: nothing}]}\n";
+    let trigger = document("Trigger", "t", trigger);
+    insta::assert_snapshot!(all(&(hook("github", "") + &hook("standard", ", typo: 1") + &trigger)), @r#"
+        Webhook/hook metadata.name: there is another Webhook called hook at a.yaml:3:12
+        Webhook/hook spec.typo: unknown field; the fields here are allowedNamespaces, auth, forks, maxBody, provider, secrets
+        Trigger/t spec.sources[0].webhook.name: Webhook/hook has a problem: spec.typo: unknown field; the fields here are allowedNamespaces, auth, forks, maxBody, provider, secrets
+        Trigger/t spec.runs[0].template: there is no JobTemplate called "nothing"
+        "#);
+    insta::assert_snapshot!(all(&(hook("standard", "") + &hook("token", "") + &trigger)), @r#"
+        Webhook/hook metadata.name: there is another Webhook called hook at a.yaml:8:12
+        Webhook/hook metadata.name: there is another Webhook called hook at a.yaml:3:12
+        Trigger/t spec.sources[0].webhook.name: Webhook/hook has a problem: metadata.name: there is another Webhook called hook at a.yaml:8:12
+        Trigger/t spec.runs[0].template: there is no JobTemplate called "nothing"
+        "#);
+    let long = "a-name-that-is-longer-than-thirty-letters";
+    insta::assert_snapshot!(all(&document("Webhook", long, " {provider: github, secrets: [{env: A}], typo: 1}\n")), @r"
+        Webhook/a-name-that-is-longer-than-thirty-letters metadata.name: may have up to 30 characters, has 41
+        Webhook/a-name-that-is-longer-than-thirty-letters spec.typo: unknown field; the fields here are allowedNamespaces, auth, forks, maxBody, provider, secrets
+        ");
+}
+
+#[test]
+fn a_field_with_an_odd_name_and_an_item_of_a_list_hide_nothing_beside_them() {
+    insta::assert_snapshot!(of_spec("Trigger", "
+  sources: [{webhook: {name: nobody}}, {}, {webhook: {name: github}, verdict: {triggers: [t]}}]
+  match: [{path: git.brnch, exists: true}, 5]
+  runs: [{template: smok}, 5, {template: smoke, environment: staging, matrix: {'a b': 5}, params: {url: 1}}]
+"), @r#"
+        a.yaml:5:30: spec.sources[0].webhook.name: there is no Webhook called "nobody"
+        a.yaml:5:40: spec.sources[1]: needs exactly one of kubernetes, kubernetesEvent, nats, schedule, verdict, webhook
+        a.yaml:5:44: spec.sources[2]: may have only one of kubernetes, kubernetesEvent, nats, schedule, verdict, webhook
+        a.yaml:6:18: spec.match[0].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+        a.yaml:6:44: spec.match[1]: must be a map, is 5
+        a.yaml:7:21: spec.runs[0].template: there is no JobTemplate called "smok" (did you mean smoke?)
+        a.yaml:7:28: spec.runs[1]: must be a map, is 5
+        a.yaml:7:87: spec.runs[2].matrix['a b']: must be a list, is 5
+        a.yaml:7:105: spec.runs[2].params.url: 1 is not a string: write it in quotes
+        "#);
+}
+
+#[test]
+fn what_stands_in_for_something_is_nobodys_mistake() {
+    insta::assert_snapshot!(of_spec("Trigger", "
+  sources:
+    - kubernetes: {apiVersion: v1, kind: Pod, oncePer: metadata.uid}
+    - kubernetes: {apiVersion: v1, kind: Pod, chnge: [Condition], condition: {type: Ready}}
+  runs: [{}, {}, {name: 5, template: smoke, envrionment: staging}, {template: smoke, prams: {url: x}}]
+  policy: {debounce: {maxWait: 500ms}}
+  gate: {timout: 20m, every: 10m, http: [{url: 'http://a'}]}
+"), @r"
+        a.yaml:6:7: spec.sources[0].kubernetes.change: is missing
+        a.yaml:7:7: spec.sources[1].kubernetes.change: is missing
+        a.yaml:7:47: spec.sources[1].kubernetes.chnge: unknown field; the fields here are apiVersion, change, condition, field, kind, labelSelector, names, namespaceSelector, namespaces, oncePer (did you mean change?)
+        a.yaml:8:10: spec.runs[0].template: is missing
+        a.yaml:8:14: spec.runs[1].template: is missing
+        a.yaml:8:25: spec.runs[2].name: must be a text, is 5: put it in quotes
+        a.yaml:8:45: spec.runs[2].envrionment: unknown field; the fields here are environment, matrix, name, namespace, params, template (did you mean environment?)
+        a.yaml:8:86: spec.runs[3].prams: unknown field; the fields here are environment, matrix, name, namespace, params, template (did you mean params?)
+        a.yaml:9:12: spec.policy.debounce.quiet: is missing
+        a.yaml:10:10: spec.gate.timout: unknown field; the fields here are every, http, timeout (did you mean timeout?)
+        ");
+    insta::assert_snapshot!(of_spec("JobTemplate", "
+  parms: [{name: url}]
+  environments: [{name: dev, params: {url: x}}]
+  job: {spec: {template: {spec: {containers: [{name: main, image: '{{ params.url }}', command: [c]}]}}}}
+"), @r"
+        a.yaml:5:3: spec.parms: unknown field; the fields here are allow, environments, job, namespace, params, results, retention, retries, startTimeout, timeout (did you mean params?)
+        a.yaml:7:67: spec.job.spec.template.spec.containers[0].image: may not hold {{ }} unless allow.images says which values it may take
+        ");
+    insta::assert_snapshot!(of_spec("JobTemplate", "
+  params: [{name: n, type: int, default: 5, minimum: 3}, {name: a-b}]
+  environments: [{name: dev, params: {n: 7, a-b: x}}]
+  allow: {images: 'registry/*'}
+  job: {spec: {template: {spec: {containers: [{name: main, image: '{{ git.sha }}', command: ['{{ params.n }}']}]}}}}
+"), @r#"
+        a.yaml:5:28: spec.params[0].type: "int" is not one of string, integer, number, boolean, secret
+        a.yaml:5:65: spec.params[1].name: "a-b" is not a name of letters, digits and _ (up to 63, no digit first)
+        a.yaml:7:19: spec.allow.images: must be a list, is "registry/*"
+        "#);
+    insta::assert_snapshot!(of_spec("Webhook", "
+  provider: github
+  secret: [{env: A}]
+  allowedNamespaces: {from: Selektor, selector: {matchLabels: {a: b}}}
+"), @r#"
+        a.yaml:6:3: spec.secret: unknown field; the fields here are allowedNamespaces, auth, forks, maxBody, provider, secrets (did you mean secrets?)
+        a.yaml:7:29: spec.allowedNamespaces.from: "Selektor" is not one of Same, All, Selector (did you mean Selector?)
+        "#);
+}
+
+#[test]
+fn what_is_right_of_a_param_is_held_to() {
+    let template = "
+  params:
+    - {name: mode, enum: [a, b], default: c}
+    - {name: p, pattern: 'x+', default: y}
+    - {name: n, type: integer, minimum: 3, default: 1}
+    - {name: 2nd, pattern: '(', type: integer, maximum: 1}
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}
+";
+    let trigger = "\n  runs: [{template: probe, params: {mode: zz, p: zz, n: 1}}]\n";
+    let text = document("JobTemplate", "probe", template) + &document("Trigger", "t", trigger);
+    insta::assert_snapshot!(all(&text), @r#"
+        JobTemplate/probe spec.params[0].default: "c" is not one of "a", "b"
+        JobTemplate/probe spec.params[1].default: "y" does not match x+
+        JobTemplate/probe spec.params[2].default: 1 is less than 3
+        JobTemplate/probe spec.params[3].name: "2nd" is not a name of letters, digits and _ (up to 63, no digit first)
+        JobTemplate/probe spec.params[3].pattern: "(" is not a regular expression
+        JobTemplate/probe spec.params[3].pattern: goes with the type string only
+        Trigger/t spec.runs[0].template: JobTemplate/probe has a problem: spec.params[0].default: "c" is not one of "a", "b"
+        Trigger/t spec.runs[0].params.mode: "zz" is not one of "a", "b"
+        Trigger/t spec.runs[0].params.p: "zz" does not match x+
+        Trigger/t spec.runs[0].params.n: 1 is less than 3
+        "#);
+}
+
+/// It was gigabytes: each run has its own findings for each axis and each param.
+#[test]
+fn what_is_wrong_with_many_runs_is_told_of_the_first() {
+    let axes: Vec<String> = (0..300).map(|n| format!("{{{{ matrix.a{n} }}}}")).collect();
+    let axes = axes.join(" ");
+    let template = format!(
+        "\n  job: {{spec: {{template: {{spec: {{containers: [{{name: main, image: i, args: ['{axes}']}}]}}}}}}}}\n"
+    );
+    let runs = "{template: probe}, ".repeat(1_000);
+    let text = document("JobTemplate", "probe", &template)
+        + &document("Trigger", "t", &format!("\n  runs: [{runs}]\n"));
+    let snapshot = snapshot(&[("a.yaml", &text)], None);
+    let many = snapshot.problems.len();
+    assert!((1_200..1_500).contains(&many), "{many}");
 }

@@ -55,6 +55,7 @@ spec: {provider: github, secrets: [{env: A}]}
         a.yaml:7:1: spec: is missing
         a.yaml:9:1: metadata.name: is missing
         a.yaml:9:12: metadata.nmae: unknown field; the fields here are annotations, labels, name, namespace (did you mean name?)
+        a.yaml:9:32: metadata.namespace: must be default, the namespace of the server, or be left out
         a.yaml:10:1: status: unknown field; the fields here are apiVersion, kind, metadata, spec
         a.yaml:12:1: a definition must be a map with apiVersion and kind, is a list
         a.yaml:16:32: metadata.namespace: must be default, the namespace of the server, or be left out

@@ -52,6 +52,42 @@ fn what_the_author_wrote_is_kept() {
     }
 }
 
+/// The variables of the first container.
+fn env(manifest: &Value) -> Vec<(&str, &Value)> {
+    let env = pod(manifest)["containers"][0]["env"].as_array().unwrap();
+    env.iter()
+        .map(|entry| (entry["name"].as_str().unwrap(), entry.get("value").unwrap_or(&entry["valueFrom"])))
+        .collect()
+}
+
+#[test]
+fn where_outputs_are_written_is_told_beside_values_of_the_event() {
+    let env_of_author = json!([
+        {"name": "KICKOFF_OUTPUTS", "value": "/mine"},
+        {"name": "ID", "value": "{{ event.id }}"},
+        {"name": "TOKEN", "value": "{{ params.token }}"},
+        {"name": "FILE", "value": "$(KICKOFF_OUTPUTS).bak"},
+    ]);
+    let secret = json!({"secretKeyRef": {"name": "n", "key": "k"}});
+    let params = json!([{"name": "token", "type": "secret", "default": secret}]);
+    let fields = json!({"results": {"outputs": "/tmp/out.json"}, "params": params});
+    let case = Case::new(fields, json!({"env": env_of_author}));
+    let manifest = case.render(json!({})).unwrap().manifest.job().unwrap();
+    let env = env(&manifest);
+    let own = env.iter().position(|(name, _)| *name == "KICKOFF_OUTPUTS").unwrap();
+    assert_eq!(
+        env[own..],
+        [
+            ("KICKOFF_OUTPUTS", &json!("/tmp/out.json")),
+            ("ID", &json!("1")),
+            ("TOKEN", &secret),
+            ("FILE", &json!("$(KICKOFF_OUTPUTS).bak")),
+        ]
+    );
+    assert!(env[..own].contains(&("KICKOFF_PARAM_TOKEN", &secret)));
+    assert_eq!(pod(&manifest)["containers"][0]["terminationMessagePath"], "/tmp/out.json");
+}
+
 #[test]
 fn what_is_kickoffs_own_is_refused() {
     for (spec, field) in [

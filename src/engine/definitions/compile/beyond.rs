@@ -64,8 +64,9 @@ pub(super) fn trigger(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, run) in spec.runs.iter().enumerate() {
-        let (field, template) =
-            (format!("spec.runs[{index}]"), world.template(&run.template, &name.namespace));
+        let field = format!("spec.runs[{index}]");
+        // What is wrong with one that has problems is told there.
+        let template = world.template(&run.template, &name.namespace).filter(|template| template.sound);
         match tenant {
             Some(tenant) => runs(tenant, template, run, &field, &mut findings),
             None => findings.extend(template.and_then(|template| of_resource(template, run, &field))),
@@ -145,12 +146,12 @@ fn runs(
             return;
         }
         let allowed = template.into_iter().flat_map(|template| &template.spec.allow.namespaces);
-        let refused =
-            allowed.filter(|glob| !tenant.may_run(glob)).map(|glob| tenant.beyond("runNamespaces", glob));
-        findings.extend(refused.map(|message| Finding::value(field.clone(), message)));
+        let refused = allowed.filter(|glob| !tenant.may_run(glob));
+        findings
+            .extend(refused.take(1).map(|glob| Finding::value(&field, tenant.beyond("runNamespaces", glob))));
         return;
     }
-    let Some(template) = template.filter(|template| template.sound) else { return };
+    let Some(template) = template else { return };
     let environment = config.environment.as_ref().and_then(|name| template.compiled.environments.get(name));
     let namespace = environment.and_then(|environment| environment.namespace.as_ref());
     let namespace = namespace.unwrap_or(&template.compiled.namespace);

@@ -12,6 +12,9 @@ use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
 
+/// Of so many names of a clause it is looked what was meant.
+const MOST_NEAR: usize = 20;
+
 /// Takes out the triggers that listen to themselves over others, and names each.
 pub(super) fn check(triggers: &mut Vec<(&LoadedDocument, Arc<Trigger>)>, problems: &mut Problems) {
     let mut namespaces: BTreeMap<&str, Vec<(&LoadedDocument, &Trigger)>> = BTreeMap::new();
@@ -51,7 +54,7 @@ pub(super) fn names(loaded: &Loaded) -> BTreeMap<&str, BTreeSet<&str>> {
     let good = loaded.documents.iter();
     let all = good.chain(loaded.partial.iter().map(|partial| &partial.rest));
     let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for document in all.filter(|document| document.kind() == "Trigger") {
+    for document in all.filter(|document| document.kind() == "Trigger" && !document.name().is_empty()) {
         let namespace = document.namespace().unwrap_or(&loaded.namespace);
         names.entry(namespace).or_default().insert(document.name());
     }
@@ -65,15 +68,14 @@ pub(super) fn dangling(
     field: &str,
     there: Option<&BTreeSet<&str>>,
 ) -> Vec<Finding> {
-    let there = there.into_iter().flatten().copied();
+    let none = BTreeSet::new();
+    let there = there.unwrap_or(&none);
     let mut findings = Vec::new();
     for (list, names) in lists(config) {
-        for (at, name) in names.iter().enumerate().filter(|(_, name)| !there.clone().any(|it| it == *name)) {
-            let finding = Finding::value(
-                format!("{field}.{list}[{at}]"),
-                format!("there is no Trigger called {name:?}"),
-            );
-            findings.push(finding.near(nearest(name, there.clone())));
+        for (at, name) in names.iter().enumerate().filter(|(_, name)| !there.contains(name.as_str())) {
+            let field = format!("{field}.{list}[{at}]");
+            let near = nearest(name, there.iter().copied().filter(|_| findings.len() < MOST_NEAR));
+            findings.push(Finding::value(field, format!("there is no Trigger called {name:?}")).near(near));
         }
     }
     findings

@@ -1,31 +1,58 @@
 //! What else is wrong with documents that are bad already; see [`partial`].
 
+use std::collections::BTreeMap;
+
 use super::trigger::World;
-use super::{Problems, besides, beyond, trigger, webhook};
+use super::{Problems, besides, beyond, names, trigger, webhook};
 use crate::engine::definitions::config::DocumentConfig;
 use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::Secrets;
 use crate::engine::definitions::partial;
 use crate::engine::definitions::schema::Finding;
+use crate::engine::ids::ObjectName;
 
 /// A document that is bad already, by its name or by fields that could not be read.
 pub(super) struct Bad<'a> {
     pub(super) document: &'a LoadedDocument,
     /// The fields that could not be read.
     pub(super) faults: &'a [String],
+    /// Whether who speaks of it by its name can mean no other, of all that are written of its kind.
+    pub(super) is_one: bool,
+    /// What is wrong with its name, if that was not told.
+    of_name: Vec<Finding>,
 }
 
 /// All of them.
 pub(super) fn bad<'a>(loaded: &'a Loaded, misnamed: &[&'a LoadedDocument]) -> Vec<Bad<'a>> {
-    let by_name = misnamed.iter().map(|document| Bad { document, faults: &[] });
-    let by_schema =
-        loaded.partial.iter().map(|partial| Bad { document: &partial.rest, faults: &partial.faults });
+    if misnamed.is_empty() && loaded.partial.is_empty() {
+        return Vec::new();
+    }
+    let name = |document: &LoadedDocument| (document.kind(), document.object(&loaded.namespace));
+    let mut named: BTreeMap<(&str, ObjectName), Vec<&LoadedDocument>> = BTreeMap::new();
+    for document in loaded.documents.iter().chain(loaded.partial.iter().map(|partial| &partial.rest)) {
+        named.entry(name(document)).or_default().push(document);
+    }
+    let other = |document: &LoadedDocument| {
+        named[&name(document)].iter().copied().find(|other| !std::ptr::eq(*other, document))
+    };
+    let is_one = |document: &LoadedDocument| !document.name().is_empty() && other(document).is_none();
+    let by_name = misnamed.iter().map(|document| Bad {
+        document,
+        faults: &[],
+        is_one: is_one(document),
+        of_name: Vec::new(),
+    });
+    let by_schema = loaded.partial.iter().map(|partial| {
+        let document = &partial.rest;
+        let of_name = names::further(document, other(document), loaded);
+        Bad { document, faults: &partial.faults, is_one: is_one(document), of_name }
+    });
     by_name.chain(by_schema).collect()
 }
 
 /// What of `findings` is no consequence of what could not be read.
 pub(super) fn new(mut findings: Vec<Finding>, faults: &[String]) -> Vec<Finding> {
-    let is_read = |field: &String| !faults.iter().any(|fault| partial::follows(field, fault));
+    let is_read = |field: &String| partial::reads(field, faults);
     findings.retain(|finding| std::iter::once(&finding.field).chain(&finding.by).all(is_read));
     findings
 }
@@ -33,7 +60,8 @@ pub(super) fn new(mut findings: Vec<Finding>, faults: &[String]) -> Vec<Finding>
 /// Looks at the Webhooks and triggers among them; the templates are looked at with the others, since triggers speak of
 /// them.
 pub(super) fn check(bad: &[Bad<'_>], world: &World<'_>, problems: &mut Problems) {
-    for Bad { document, faults } in bad {
+    for Bad { document, faults, of_name, .. } in bad {
+        problems.found(document, new(of_name.clone(), faults));
         let (name, tenant) = (document.object(world.own), world.tenants.of(document));
         let found = match &document.config {
             // Their secrets were not looked up, and are no problem of a definition.

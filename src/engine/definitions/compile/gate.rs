@@ -34,8 +34,6 @@ pub(super) fn compile(
     let every = config.every.unwrap_or(DEFAULT_EVERY.min(timeout));
     if config.every.is_some_and(|every| every < SHORTEST_EVERY) {
         wrong("every", format!("must be at least {SHORTEST_EVERY}"));
-    } else if config.every.is_some_and(|every| every > timeout) {
-        wrong("every", format!("must be at most timeout, {timeout}"));
     }
     if config.http.len() > MOST_REQUESTS {
         wrong("http", format!("has {} entries; there may be up to {MOST_REQUESTS}", config.http.len()));
@@ -46,6 +44,10 @@ pub(super) fn compile(
             Ok(url) => http.push(asked(request, url)),
             Err(message) => wrong(&format!("http[{index}].url"), message),
         }
+    }
+    if config.every.is_some_and(|every| every >= SHORTEST_EVERY && every > timeout) {
+        let finding = Finding::value("spec.gate.every", format!("must be at most timeout, {timeout}"));
+        findings.push(finding.by("spec.gate.timeout"));
     }
     let (timeout_ms, every_ms) = (timeout.as_millis(), every.as_millis());
     let granted = tenant.and_then(Tenant::gates);

@@ -64,10 +64,10 @@ fn wants(config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Findin
         let wanted = config.change.contains(&change);
         if wanted && !given {
             let message = format!("change: [{}] needs {name}", change.as_str());
-            findings.push(Finding::key(field.to_owned(), message));
+            findings.push(Finding::key(field.to_owned(), message).by(format!("{field}.{name}")));
         } else if given && !wanted {
             let message = format!("goes with change: [{}]", change.as_str());
-            findings.push(Finding::key(format!("{field}.{name}"), message));
+            findings.push(Finding::key(format!("{field}.{name}"), message).by(format!("{field}.change")));
         }
     }
     let condition = config.condition.as_ref();
@@ -90,12 +90,11 @@ fn wants(config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Findin
 }
 
 fn once_per(config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Finding>) -> Option<FieldPath> {
-    let field = format!("{field}.oncePer");
+    let (change, field) = (format!("{field}.change"), format!("{field}.oncePer"));
     let path = config.once_per.as_deref()?;
     if config.change.iter().all(|change| matches!(change, Change::Created | Change::Deleted)) {
         let message = "an object is made once, and goes once: leave oncePer out";
-        findings.push(Finding::key(field, message));
-        return None;
+        findings.push(Finding::key(&field, message).by(change));
     }
     path_of(path, field, findings)
 }

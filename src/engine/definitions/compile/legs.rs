@@ -14,9 +14,12 @@ use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::schema::{Finding, described};
 use crate::engine::definitions::yaml::child;
 use crate::engine::render::{ParamSchema, Text};
+use crate::engine::values::holds_expression;
 
 /// The most runs of one firing.
 const MOST_LEGS: usize = 256;
+/// Once so much is wrong with the first runs, the others are not looked at.
+const ENOUGH: usize = 200;
 
 /// All legs of a trigger, where nothing is wrong with it so far; what is goes to `findings`. Runs whose template is
 /// unknown are left out: that was told already.
@@ -26,17 +29,23 @@ pub(super) fn compile<'t>(
     findings: &mut Vec<Finding>,
 ) -> Vec<Leg> {
     let names: Vec<&str> = spec.runs.iter().map(name).collect();
-    for (index, name) in names::repeated(names.iter().copied()) {
+    let repeated = names::repeated(names.iter().copied()).into_iter();
+    for (index, name) in repeated.filter(|(_, name)| !name.is_empty()) {
         let message = format!("there is another run called {name}: give each a name of its own");
-        findings.push(Finding::value(format!("spec.runs[{index}].name"), message));
+        let finding = Finding::value(format!("spec.runs[{index}].name"), message);
+        findings.push(finding.by(format!("spec.runs[{index}].template")).by("spec.runs[].name"));
     }
     let cells = many(spec);
     if cells > MOST_LEGS {
         let message = format!("these are {cells} runs for one event; there may be up to {MOST_LEGS}");
-        findings.push(Finding::key("spec.runs", message));
+        findings.push(Finding::key("spec.runs", message).by("spec.runs"));
     }
     let mut legs = Vec::new();
+    let before = findings.len();
     for (index, run) in spec.runs.iter().enumerate() {
+        if findings.len() > before + ENOUGH {
+            break;
+        }
         let field = format!("spec.runs[{index}]");
         own(run, &field, findings);
         let Some(template) = template_of(&run.template) else { continue };
@@ -76,7 +85,9 @@ fn own(run: &RunConfig, field: &str, findings: &mut Vec<Finding>) {
         let field = child(&format!("{field}.params"), name);
         match expression(value).map(Text::compile) {
             Some(Ok(text)) => {
-                findings.extend(text.axes().filter_map(|axis| no_axis(run, axis, above, &field, "it")));
+                findings.extend(
+                    text.axes().into_iter().filter_map(|axis| no_axis(run, axis, above, &field, "it")),
+                );
             }
             Some(Err(message)) => findings.push(Finding::value(field, message)),
             None => {}
@@ -94,6 +105,9 @@ fn own(run: &RunConfig, field: &str, findings: &mut Vec<Finding>) {
             let field = format!("{field}[{index}]");
             if value.is_object() || value.is_array() || value.is_null() {
                 let message = format!("must be a text, a number, true or false, is {}", described(value));
+                findings.push(Finding::value(field, message));
+            } else if holds_expression(value) {
+                let message = "may not hold {{ }}: what runs there are is known before any event";
                 findings.push(Finding::value(field, message));
             } else if !seen.insert(value.to_string()) {
                 findings.push(Finding::value(field, format!("{value} stands here twice")));
@@ -116,10 +130,10 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
         param(template, (name, value), &child(&format!("{field}.params"), name), findings);
     }
     let (of_template, of_job) = (format!("{field}.template"), format!("JobTemplate/{}", run.template));
-    let axes = manifest.axes().into_iter();
-    findings.extend(axes.filter_map(|axis| no_axis(run, axis, field, &of_template, &of_job)));
-    let is_read = |axis: &str| template.params().any(|param| param.name == axis);
-    for (axis, values) in run.matrix.iter().filter(|(axis, _)| is_read(axis)) {
+    let axes = manifest.axes().iter();
+    let no_axes = axes.filter_map(|axis| no_axis(run, axis, field, &of_template, &of_job));
+    findings.extend(no_axes.take(ENOUGH));
+    for (axis, values) in run.matrix.iter().filter(|(axis, _)| template.params.contains_key(axis.as_str())) {
         let Some(param) = find(params, axis) else { continue };
         for (index, value) in values.iter().enumerate() {
             let field = format!("{}[{index}]", child(&format!("{field}.matrix"), axis));
@@ -134,12 +148,14 @@ fn param(template: &Template<'_>, (name, value): (&str, &Value), field: &str, fi
     let params = &template.compiled.params;
     let Some(param) = find(params, name) else {
         // One that is written and not compiled has a wrong name, which is told there.
-        if template.lists("spec.params") && !template.spec.params.iter().any(|param| param.name == name) {
+        if template.reads("spec.params[].name")
+            && !template.spec.params.iter().any(|param| param.name == name)
+        {
             findings.push(unknown_param(field.to_owned(), name, params));
         }
         return;
     };
-    let is_read = template.params().any(|param| param.name == name);
+    let is_read = template.params.contains_key(name);
     let refused = match expression(value) {
         Some(_) => no_expression(param),
         None => param.accept(value).err().filter(|_| is_read),
@@ -152,7 +168,7 @@ fn environment(run: &RunConfig, template: &Template<'_>, field: &str, findings: 
     let environments = &template.compiled.environments;
     let named = run.environment.as_ref().map(|name| (name, environments.get(name)));
     if let Some((name, None)) = named
-        && template.lists("spec.environments")
+        && template.reads("spec.environments[].name")
     {
         let known: Vec<&str> = environments.keys().map(String::as_str).collect();
         let message = match known.len() {
@@ -171,16 +187,17 @@ fn environment(run: &RunConfig, template: &Template<'_>, field: &str, findings: 
     if named.is_some() && !template.reads("spec.environments") {
         return;
     }
-    let is_given = |param: &&ParamConfig| {
+    let is_given = |param: &&&ParamConfig| {
         let name = &param.name;
         let by_run = run.params.contains_key(name) || run.matrix.contains_key(name);
         by_run || meant.iter().any(|environment| environment.params.contains_key(name))
     };
-    let required = template.params().filter(|param| param.required && param.default.is_none());
+    let required = template.params.values().filter(|param| param.required && param.default.is_none());
     for param in required.filter(|param| !is_given(param)) {
         let message = format!("is missing: JobTemplate/{} requires it", run.template);
         let finding = Finding::key(child(&format!("{field}.params"), &param.name), message);
-        findings.push(finding.by(format!("{field}.environment")).by(format!("{field}.matrix")));
+        let by = ["environment", "matrix", "params"].map(|name| format!("{field}.{name}"));
+        findings.push(Finding { by: by.into(), ..finding });
     }
 }
 

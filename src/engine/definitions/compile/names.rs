@@ -27,16 +27,30 @@ pub(super) fn check<'a>(
     for document in &loaded.documents {
         let mut findings = metadata(metadata_of(&document.config), document.namespace().unwrap_or(own));
         let same = &named[&(document.kind(), document.object(own))];
-        if let Some(other) = same.iter().find(|other| !std::ptr::eq(**other, document)) {
-            let place = other.key_place("metadata.name");
-            let message =
-                format!("there is another {} called {} at {place}", document.kind(), document.name());
-            findings.push(Finding::value("metadata.name", message));
-        }
+        let other = same.iter().find(|other| !std::ptr::eq(**other, document));
+        findings.extend(other.map(|other| twice(document, other)));
         let bad = problems.found(document, findings);
         if bad { misnamed.push(document) } else { usable.push(document) }
     }
     (usable, misnamed)
+}
+
+/// What is wrong with the name of a document that is bad already, beside `other` if there is one of that name.
+pub(super) fn further(
+    document: &LoadedDocument,
+    other: Option<&LoadedDocument>,
+    loaded: &Loaded,
+) -> Vec<Finding> {
+    let namespace = document.namespace().unwrap_or(&loaded.namespace);
+    let mut findings = metadata(metadata_of(&document.config), namespace);
+    findings.extend(other.map(|other| twice(document, other)));
+    findings
+}
+
+fn twice(document: &LoadedDocument, other: &LoadedDocument) -> Finding {
+    let place = other.key_place("metadata.name");
+    let message = format!("there is another {} called {} at {place}", document.kind(), document.name());
+    Finding::value("metadata.name", message)
 }
 
 fn metadata_of(config: &DocumentConfig) -> &MetadataConfig {

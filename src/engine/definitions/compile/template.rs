@@ -13,7 +13,7 @@ use crate::engine::definitions::schema::Finding;
 use crate::engine::definitions::yaml::child;
 use crate::engine::ids::ObjectName;
 use crate::engine::pod::START_TIMEOUT_MS;
-use crate::engine::render::{ManifestTemplate, ParamSchema, Times};
+use crate::engine::render::{ManifestTemplate, ParamSchema, Times, Wrong};
 use crate::engine::verdict::{ExitCodes, Outcome};
 
 const DEFAULT_TIMEOUT: Span = Span::from_millis(30 * 60_000);
@@ -34,24 +34,25 @@ pub(super) fn compile(
     if let Some(same) = old.filter(|old| old.hash == hash) {
         return (Some(Arc::clone(same)), Vec::new());
     }
-    if spec.params.len() > MOST_PARAMS {
-        let message = format!("has {} entries; there may be up to {MOST_PARAMS}", spec.params.len());
-        return (None, vec![Finding::value("spec.params", message)]);
-    }
     let mut findings = Vec::new();
-    let params = params(&spec.params, &mut findings);
-    environments(&spec.environments, &params, &mut findings);
     findings.extend(namespace("spec.namespace", spec.namespace.as_deref()));
     limits(spec, &mut findings);
     let exit_codes = exit_codes(&spec.results, &mut findings);
+    let outputs = spec.results.outputs.as_deref();
+    findings.extend(outputs.and_then(no_path).map(|message| Finding::value("spec.results.outputs", message)));
+    if spec.params.len() > MOST_PARAMS {
+        let message = format!("has {} entries; there may be up to {MOST_PARAMS}", spec.params.len());
+        findings.push(Finding::value("spec.params", message));
+        return (None, findings);
+    }
+    let params = params(&spec.params, &mut findings);
+    environments(spec, &params, &mut findings);
     let timeout_ms = spec.timeout.unwrap_or(DEFAULT_TIMEOUT).as_millis();
     let times = Times {
         timeout_ms,
         start_timeout: spec.start_timeout.unwrap_or(Span::from_millis(START_TIMEOUT_MS)),
         job_ttl: spec.retention.job_ttl,
     };
-    let outputs = spec.results.outputs.as_deref();
-    findings.extend(outputs.and_then(no_path).map(|message| Finding::value("spec.results.outputs", message)));
     let (manifest, problems) =
         ManifestTemplate::compile(&spec.job, &spec.allow, &params, times, outputs, most_globs);
     findings.extend(problems.into_iter().map(below_job));
@@ -81,39 +82,53 @@ fn no_path(path: &str) -> Option<String> {
         .then(|| format!("{path:?} is not the absolute path of a file: write for instance /tmp/outputs.json"))
 }
 
-fn below_job((field, message): (String, String)) -> Finding {
-    if field.starts_with("allow.") {
-        return Finding::value(format!("spec.{field}"), message);
-    }
+fn below_job(wrong: Wrong) -> Finding {
+    let Wrong { field, message, by } = wrong;
     let joint = if field.is_empty() || field.starts_with('[') { "" } else { "." };
-    Finding::value(format!("spec.job{joint}{field}"), message)
+    let field =
+        if field.starts_with("allow.") { format!("spec.{field}") } else { format!("spec.job{joint}{field}") };
+    let by = by.map(|by| format!("spec.{by}"));
+    Finding { by: by.into_iter().collect(), ..Finding::value(field, message) }
 }
 
 fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Vec<ParamSchema> {
     let mut schemas = Vec::new();
     for (index, config) in configs.iter().enumerate() {
         let field = format!("spec.params[{index}]");
-        if let Some(message) = names::identifier(&config.name) {
-            findings.push(Finding::value(format!("{field}.name"), message));
-            continue;
-        }
-        match ParamSchema::compile(config) {
-            // The first of one name stands; the others are told below.
-            Ok(schema) if find(&schemas, schema.name()).is_some() => {}
-            Ok(schema) => schemas.push(schema),
-            Err(problems) => {
-                let below = |(name, message)| Finding::value(format!("{field}.{name}"), message);
-                findings.extend(problems.into_iter().map(below));
-                // It stands in by its name and type, or it would be told again wherever the Job speaks of it.
-                schemas.extend(ParamSchema::compile(&bare(config)).ok());
-            }
-        }
+        let misnamed = names::identifier(&config.name);
+        let is_one = misnamed.is_none() && find(&schemas, &config.name).is_none();
+        findings.extend(misnamed.map(|message| Finding::value(format!("{field}.name"), message)));
+        let schema = ParamSchema::compile(config).or_else(|problems| {
+            let rest = without(config, &problems);
+            let below =
+                |(name, message): (String, String)| Finding::value(format!("{field}.{name}"), message);
+            let of_type = |finding: Finding| finding.by(format!("{field}.type"));
+            findings.extend(problems.into_iter().map(below).map(of_type));
+            // What is right of it stands in, or it would be told again wherever the Job speaks of it.
+            ParamSchema::compile(&rest).or_else(|_| ParamSchema::compile(&bare(config)))
+        });
+        // The first of one name stands; the others are told below.
+        schemas.extend(schema.ok().filter(|_| is_one));
     }
     for (index, name) in names::repeated(configs.iter().map(|config| config.name.as_str())) {
         let message = format!("there is another param called {name}");
         findings.push(Finding::value(format!("spec.params[{index}].name"), message));
     }
     schemas
+}
+
+/// A param without what is wrong with it.
+fn without(config: &ParamConfig, problems: &[(String, String)]) -> ParamConfig {
+    let is_wrong = |field: &str| problems.iter().any(|(wrong, _)| wrong.starts_with(field));
+    let mut rest = config.clone();
+    rest.default = rest.default.filter(|_| !is_wrong("default"));
+    rest.pattern = rest.pattern.filter(|_| !is_wrong("pattern"));
+    if is_wrong("enum") {
+        rest.values.clear();
+    }
+    rest.minimum = rest.minimum.filter(|_| !is_wrong("minimum"));
+    rest.maximum = rest.maximum.filter(|_| !is_wrong("maximum"));
+    rest
 }
 
 /// A param of which only name and type are known.
@@ -128,7 +143,8 @@ fn bare(config: &ParamConfig) -> ParamConfig {
     }
 }
 
-fn environments(configs: &[EnvironmentConfig], params: &[ParamSchema], findings: &mut Vec<Finding>) {
+fn environments(spec: &JobTemplateSpec, params: &[ParamSchema], findings: &mut Vec<Finding>) {
+    let configs = &spec.environments;
     for (index, config) in configs.iter().enumerate() {
         let field = format!("spec.environments[{index}]");
         let name = names::label(&config.name);
@@ -136,12 +152,16 @@ fn environments(configs: &[EnvironmentConfig], params: &[ParamSchema], findings:
         findings.extend(namespace(&format!("{field}.namespace"), config.namespace.as_deref()));
         for (name, value) in &config.params {
             let field = child(&format!("{field}.params"), name);
-            match find(params, name) {
-                None => findings.push(unknown_param(field, name, params)),
-                Some(param) => {
-                    let refused = param.accept(value).err();
-                    findings.extend(refused.map(|message| Finding::value(field, message)));
+            let written = spec.params.iter().position(|param| param.name == *name);
+            match (find(params, name), written) {
+                (Some(param), at) => {
+                    let refused = param.written(value).err().map(|message| Finding::value(field, message));
+                    let at = at.map(|at| format!("spec.params[{at}]")).unwrap_or_default();
+                    findings.extend(refused.map(|finding| finding.by(at)));
                 }
+                (None, None) => findings.push(unknown_param(field, name, params).by("spec.params[].name")),
+                // Its name is wrong, which is told there.
+                (None, Some(_)) => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A trigger is checked also by a template that has problems, so that these hide none of its own; but of what could not
 //! be read of the template nothing is told, and nothing ever runs by it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::further::{Bad, new};
@@ -14,7 +14,7 @@ use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::{JobTemplate, Snapshot};
 use crate::engine::definitions::partial;
 use crate::engine::definitions::schema::Finding;
-use crate::engine::definitions::tenants::Tenant;
+use crate::engine::definitions::tenants::{Tenant, Tenants};
 use crate::engine::ids::ObjectName;
 
 /// A template with what was written, for what triggers ask of it.
@@ -28,25 +28,27 @@ pub(super) struct Template<'a> {
     pub(super) sound: bool,
     /// The fields that could not be read.
     faults: &'a [String],
+    /// The params as they are written, by name, but for those of which something could not be read.
+    pub(super) params: BTreeMap<&'a str, &'a ParamConfig>,
 }
 
 impl<'a> Template<'a> {
-    /// Whether all of `field` could be read.
+    fn new(
+        document: &'a LoadedDocument,
+        spec: &'a JobTemplateSpec,
+        compiled: Arc<JobTemplate>,
+        tenants: &'a Tenants,
+        (sound, faults): (bool, &'a [String]),
+    ) -> Self {
+        let all = spec.params.iter().enumerate();
+        let read = all.filter(|(index, _)| partial::reads(&format!("spec.params[{index}]"), faults));
+        let params = read.map(|(_, param)| (param.name.as_str(), param)).collect();
+        Self { compiled, spec, tenant: tenants.of(document), sound, faults, params }
+    }
+
+    /// Whether all of `field` could be read; see [`partial::reads`].
     pub(super) fn reads(&self, field: &str) -> bool {
-        !self.faults.iter().any(|fault| partial::follows(field, fault))
-    }
-
-    /// Whether every item of the list `field` could be read by its name.
-    pub(super) fn lists(&self, field: &str) -> bool {
-        let named =
-            |fault: &String| fault.rsplit('.').next() == Some("name") && partial::follows(field, fault);
-        !self.faults.iter().any(|fault| partial::lost(field, fault) || named(fault))
-    }
-
-    /// The params as they are written, but for those of which something could not be read.
-    pub(super) fn params(&self) -> impl Iterator<Item = &'a ParamConfig> {
-        let all = self.spec.params.iter().enumerate();
-        all.filter(|(index, _)| self.reads(&format!("spec.params[{index}]"))).map(|(_, param)| param)
+        partial::reads(field, self.faults)
     }
 }
 
@@ -66,29 +68,21 @@ pub(super) fn templates<'a>(
             findings.extend(held.take(document, of_template(made)).err().into_iter().flatten());
         }
         let sound = findings.is_empty();
-        let made = made.filter(|made| sound || aside.take(document, of_template(made)).is_ok());
         problems.found(document, findings);
-        let (spec, tenant) = (&config.spec, loaded.tenants.of(document));
-        let template = made.map(|compiled| Template { compiled, spec, tenant, sound, faults: &[] });
-        templates.extend(template.map(|template| (document.object(&loaded.namespace), template)));
-    }
-    let mut twice = BTreeSet::new();
-    for &Bad { document, faults } in bad {
-        let DocumentConfig::JobTemplate(config) = &document.config else { continue };
-        let (made, findings) = one(document, &config.spec, loaded, None, &aside);
-        problems.found(document, new(findings, faults));
-        let made = made.filter(|made| aside.take(document, of_template(made)).is_ok());
-        let (spec, tenant) = (&config.spec, loaded.tenants.of(document));
-        let template = made.map(|compiled| Template { compiled, spec, tenant, sound: false, faults });
-        let name = document.object(&loaded.namespace);
-        if templates.contains_key(&name) {
-            twice.insert(name);
-        } else {
-            templates.extend(template.map(|template| (name, template)));
+        if let Some(made) = made.filter(|made| sound || aside.take(document, of_template(made)).is_ok()) {
+            let template = Template::new(document, &config.spec, made, &loaded.tenants, (sound, &[]));
+            templates.insert(document.object(&loaded.namespace), template);
         }
     }
-    // Which of two is meant nobody knows.
-    templates.retain(|name, template| template.sound || !twice.contains(name));
+    for Bad { document, faults, is_one, .. } in bad {
+        let DocumentConfig::JobTemplate(config) = &document.config else { continue };
+        let (made, findings) = one(document, &config.spec, loaded, None, &held);
+        problems.found(document, new(findings, faults));
+        if let Some(made) = made.filter(|made| *is_one && aside.take(document, of_template(made)).is_ok()) {
+            let template = Template::new(document, &config.spec, made, &loaded.tenants, (false, faults));
+            templates.insert(document.object(&loaded.namespace), template);
+        }
+    }
     templates
 }
 

@@ -34,7 +34,7 @@ pub(super) struct World<'a> {
     /// The namespace of files.
     pub(super) own: &'a str,
     pub(super) webhooks: &'a BTreeMap<ObjectName, Arc<Webhook>>,
-    /// Those of Webhooks with problems too.
+    /// As they are written, of Webhooks with problems too.
     pub(super) providers: &'a BTreeMap<ObjectName, Provider>,
     pub(super) templates: &'a BTreeMap<ObjectName, Template<'a>>,
     /// The names of all triggers by their namespaces, of those with problems too.
@@ -58,8 +58,10 @@ impl<'a> World<'a> {
     /// The provider of the Webhook that a trigger calls so, where it may know.
     pub(super) fn provider(&self, name: &str, trigger: &ObjectName) -> Option<Provider> {
         let name = ObjectName::parse(name, &trigger.namespace);
-        let known = name.namespace == trigger.namespace || self.may_listen(trigger, &name).is_ok();
-        self.providers.get(&name).copied().filter(|_| known)
+        let own = name.namespace == trigger.namespace;
+        let written = self.providers.get(&name).filter(|_| own).copied();
+        let known = || self.webhooks.get(&name).filter(|_| own || self.may_listen(trigger, &name).is_ok());
+        written.or_else(|| Some(known()?.provider))
     }
 
     /// Whether a trigger may listen to a Webhook of another namespace; if not, why, where it may know. No more is told of
@@ -211,7 +213,8 @@ fn references(
     for (index, run) in spec.runs.iter().enumerate() {
         let field = format!("spec.runs[{index}].template");
         let name = ObjectName::new(&trigger.namespace, &run.template);
-        findings.extend(dangling(field, "JobTemplate", &name, world.templates, world.own, problems));
+        let sound = |template: &Template<'_>| template.sound;
+        findings.extend(dangling(field, "JobTemplate", &name, (world.templates, sound), world.own, problems));
     }
     findings
 }
@@ -227,7 +230,7 @@ fn closed(
     let namespace = &trigger.namespace;
     let name = ObjectName::parse(name, namespace);
     if name.namespace == *namespace {
-        return dangling(field, "Webhook", &name, world.webhooks, world.own, problems);
+        return dangling(field, "Webhook", &name, (world.webhooks, |_| true), world.own, problems);
     }
     let why = world.may_listen(trigger, &name).err()?;
     let message = format!("there is no Webhook {name} with allowedNamespaces for namespace {namespace}{why}");
@@ -239,7 +242,7 @@ fn dangling<T>(
     field: String,
     kind: &str,
     name: &ObjectName,
-    known: &BTreeMap<ObjectName, T>,
+    (known, sound): (&BTreeMap<ObjectName, T>, impl Fn(&T) -> bool),
     own: &str,
     problems: &Problems,
 ) -> Option<Finding> {
@@ -247,7 +250,7 @@ fn dangling<T>(
     if let Some(reason) = problems.of(kind, name, own) {
         return Some(Finding::value(field, format!("{kind}/{called} has a problem: {reason}")));
     }
-    if known.contains_key(name) {
+    if known.get(name).is_some_and(sound) {
         return None;
     }
     let here = known.keys().filter(|known| known.namespace == name.namespace);
@@ -323,7 +326,9 @@ fn debounce(config: &DebounceConfig, findings: &mut Vec<Finding>) -> Option<Debo
     if config.max_wait.is_some_and(|longest| longest > LONGEST_HOLD) {
         wrong("maxWait", format!("must be at most {LONGEST_HOLD}"));
     } else if longest < quiet.as_millis() {
-        wrong("maxWait", format!("must be at least quiet, {quiet}"));
+        let finding =
+            Finding::value("spec.policy.debounce.maxWait", format!("must be at least quiet, {quiet}"));
+        findings.push(finding.by("spec.policy.debounce.quiet"));
     }
     (findings.len() == before).then_some(Debounce { quiet_ms: quiet.as_millis(), max_wait_ms: longest })
 }

@@ -34,7 +34,7 @@ pub(super) fn of(
             continue;
         }
         read.insert(document.title());
-        let sources_are_at_fault = faults.iter().any(|fault| partial::follows("spec.sources", fault));
+        let sources_are_at_fault = !partial::reads("spec.sources", faults);
         unread.anything |= !document.document.resource && sources_are_at_fault;
         sources(&config.spec.sources, document.namespace(), watched, &mut unread);
     }

@@ -86,7 +86,8 @@ fn allowed(spec: &WebhookSpec, findings: &mut Vec<Finding>) -> Allowed {
             Allowed::None
         }
         (AllowedFrom::Same | AllowedFrom::All, Some(_)) => {
-            findings.push(Finding::key(format!("{field}.selector"), "goes with from: Selector"));
+            let finding = Finding::key(format!("{field}.selector"), "goes with from: Selector");
+            findings.push(finding.by(format!("{field}.from")));
             Allowed::None
         }
     }
@@ -123,14 +124,14 @@ pub(super) fn compile(
     })
 }
 
-/// The providers of all Webhooks by what is written, those with problems too, as far as they could be read.
+/// The providers of all Webhooks as they are written, those with problems too, as far as they could be read.
 pub(super) fn providers(
     usable: &[&LoadedDocument],
     bad: &[Bad<'_>],
     loaded: &Loaded,
 ) -> BTreeMap<ObjectName, Provider> {
-    let read = |bad: &&Bad<'_>| !bad.faults.iter().any(|fault| partial::follows("spec.provider", fault));
-    let all = usable.iter().copied().chain(bad.iter().filter(read).map(|bad| bad.document));
+    let read = bad.iter().filter(|bad| bad.is_one && partial::reads("spec.provider", bad.faults));
+    let all = usable.iter().copied().chain(read.map(|bad| bad.document));
     let provider = |document: &LoadedDocument| match &document.config {
         DocumentConfig::Webhook(config) => Some((document.object(&loaded.namespace), config.spec.provider)),
         _ => None,
