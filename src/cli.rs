@@ -27,6 +27,7 @@ mod test;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use kickoff::app::serve::ServeError;
 
 pub(crate) use output::{is_broken_pipe, tell};
 
@@ -150,7 +151,8 @@ impl Cli {
 
 /// The exit code of an error.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() {
+    let exposed = matches!(error.downcast_ref(), Some(ServeError::Exposed(_)));
+    if error.is::<Usage>() || exposed {
         return USAGE;
     }
     error.downcast_ref::<client::ClientError>().map_or(ERROR, client::ClientError::exit_code)

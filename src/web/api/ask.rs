@@ -46,10 +46,12 @@ impl Query {
             if !known.contains(&name.as_str()) {
                 let near = nearest(name, known.iter().copied());
                 let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-                let there_are = known.join(", ");
-                return Err(ApiError::Malformed(format!(
-                    "there is no parameter {name:?}{near}: there are {there_are}"
-                )));
+                let known = match known {
+                    [] => "this takes none".to_owned(),
+                    known => format!("there are {}", known.join(", ")),
+                };
+                let message = format!("there is no parameter {name:?}{near}: {known}");
+                return Err(ApiError::Malformed(message));
             }
             if self.0[..at].iter().any(|(other, _)| other == name) {
                 return Err(ApiError::Malformed(format!("{name}: stands here twice")));
@@ -203,6 +205,9 @@ mod tests {
         ] {
             assert_eq!(check(uri), expected, "{uri}");
         }
+        let none =
+            Query(vec![("x".to_owned(), "1".to_owned())]).expect(&[]).err().map(|error| error.to_string());
+        assert!(none.is_some_and(|why| why.ends_with("there is no parameter \"x\": this takes none")));
     }
 
     #[test]
