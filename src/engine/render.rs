@@ -27,6 +27,7 @@ pub use self::frozen::Manifest;
 pub use self::manifest::{ManifestTemplate, Wrong};
 use self::open::{Filled, Variable};
 pub use self::params::ParamSchema;
+pub(super) use self::params::few;
 pub use self::stamp::stamp;
 pub use self::text::Text;
 use super::definitions::config::ParamType;

@@ -55,7 +55,7 @@ fn the_exit_code_says_whether_all_passed() {
             "a test has a problem",
             &both.replace("name: fires", "nmae: fires"),
             1,
-            "1 test, 1 passed, 0 failed, 2 problems\n",
+            "1 test, 1 passed, 0 failed, 1 problem\n",
         ),
         (
             "no such trigger",

@@ -43,7 +43,6 @@ fn every_problem_has_its_place() {
             "trigger: t",
             "trigerr: t",
             &[
-                "a.test.yaml:1:1: trigger: is missing",
                 "a.test.yaml:2:1: trigerr: unknown field; the fields here are event, expect, name, previous, trigger, webhook (did you mean trigger?)",
             ],
         ),

@@ -43,7 +43,7 @@ async fn a_trigger_that_was_good_decides_invalid_after_a_restart_and_is_replayed
         (
             "schema",
             with("runs: [{template: exits, params", "run: [{template: exits, params"),
-            "problem: spec.runs: is missing",
+            "problem: spec.run: unknown field",
         ),
         (
             "reference",

@@ -56,6 +56,8 @@ pub(in crate::engine) struct KindSchema {
     index: SchemaIndex,
 }
 
+const MISSING: &str = "is missing";
+
 /// What a schema is called while it is compiled; nothing is asked for there.
 const PLACE: &str = "https://kickoff.dev/schema";
 
@@ -93,6 +95,9 @@ impl KindSchema {
             self.word_all(&error, document, &mut findings);
         }
         broken_integers(document, &self.schema, &self.schema, String::new(), &mut findings);
+        // What is misspelt is not missing too.
+        let meant: BTreeSet<String> = findings.iter().flat_map(|finding| finding.by.clone()).collect();
+        findings.retain(|finding| finding.message != MISSING || !meant.contains(&finding.field));
         findings.into_iter().collect()
     }
 
@@ -195,7 +200,7 @@ fn word(error: &ValidationError<'_, '_>, document: &Value, root: &Value) -> Vec<
             got.iter().map(|name| unknown_field(&field, name, schema, value)).collect()
         }
         ErrorKind::Required { want } => {
-            want.iter().map(|name| Finding::key(child(&field, name), "is missing")).collect()
+            want.iter().map(|name| Finding::key(child(&field, name), MISSING)).collect()
         }
         ErrorKind::Enum { want } => match value.as_str() {
             Some(word) => unknown_word(&field, word, want),

@@ -111,6 +111,10 @@ fn variables(container: &Value) -> Vec<(String, String)> {
     twice.map(|(index, _)| (format!("env[{index}].name"), message.to_owned())).collect()
 }
 
+/// Where [`defaults`] says what nobody else does, by RFC 6901.
+pub(super) const OWN_ANNOTATIONS: [&str; 2] =
+    ["/metadata/annotations/kickoff.dev~1start-timeout", "/metadata/annotations/kickoff.dev~1job-ttl"];
+
 /// Sets what the author left open: one try, no token, the deadline on the pod so that its log survives.
 ///
 /// The Job's own deadline is a backstop: it deletes the pods, with their logs.
@@ -121,7 +125,7 @@ pub(super) fn defaults(job: &mut Value, times: Times) {
             ("kickoff.dev/start-timeout", start_timeout, START_TIMEOUT_MS),
             ("kickoff.dev/job-ttl", job_ttl, JOB_TTL_MS),
         ] {
-            // Nobody else says it, neither an author nor an event.
+            // Nobody else says it, neither an author nor an event: see [`OWN_ANNOTATIONS`].
             annotations.remove(name);
             if span.as_millis() != default {
                 annotations.insert(name.to_owned(), json!(span.to_string()));
@@ -162,13 +166,13 @@ pub(super) fn defaults(job: &mut Value, times: Times) {
 pub(crate) const OUTPUTS: &str = "KICKOFF_OUTPUTS";
 
 /// A termination message of the author's own, where outputs are asked for.
-pub(super) fn own_message(spec: &Map<String, Value>) -> Option<(String, String)> {
-    let main = spec.get("template")?.get("spec")?.get("containers")?.get(0)?.as_object()?;
-    let field = ["terminationMessagePath", "terminationMessagePolicy"]
-        .into_iter()
-        .find(|it| main.contains_key(*it))?;
+pub(super) fn own_message(spec: &Map<String, Value>) -> Vec<(String, String)> {
+    let pod = spec.get("template").and_then(|template| template.get("spec"));
+    let main = pod.and_then(|pod| pod.get("containers")?.get(0));
+    let given = ["terminationMessagePath", "terminationMessagePolicy"].into_iter();
+    let given = given.filter(|field| main.is_some_and(|main| main.get(field).is_some()));
     let message = "is set by Kickoff: results.outputs says where outputs are written";
-    Some((format!("spec.template.spec.containers[0].{field}"), message.to_owned()))
+    given.map(|field| (format!("spec.template.spec.containers[0].{field}"), message.to_owned())).collect()
 }
 
 /// Takes what the first container writes to `path` for its outputs.

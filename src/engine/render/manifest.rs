@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::MAX_MANIFEST;
 use super::allow::Allow;
 use super::containers::{self, Times};
 use super::fields;
@@ -34,6 +35,10 @@ struct Leaf {
     text: Text,
 }
 
+/// The name by which `serde_json` passes on text as it is: a map with such a key would not come out as it went in.
+const RAW: &str = "$serde_json::private::RawValue";
+/// How long the fields of all leaves may be, bytes.
+const MOST_PATHS: usize = 1 << 20;
 /// So many wrong params are told of one text.
 const MOST_WRONG: usize = 10;
 
@@ -76,19 +81,24 @@ impl ManifestTemplate {
             "spec": job.spec,
         });
         let mut problems = containers::check(&job.spec);
-        problems.extend(outputs.and_then(|_| containers::own_message(&job.spec)));
+        problems.extend(outputs.into_iter().flat_map(|_| containers::own_message(&job.spec)));
         problems.extend(fields::check(&job.spec));
         problems.extend(one_variable_each(params));
         let (allow, wrong) = Allow::compile(allow, most_globs);
         problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
         let mut problems: Vec<Wrong> = problems.into_iter().map(Wrong::of).collect();
         let (mut leaves, mut pointers) = (Vec::new(), Vec::new());
+        let (steps, room) = (Vec::new(), MOST_PATHS);
         let mut walk =
-            Walk { steps: Vec::new(), leaves: &mut leaves, pointers: &mut pointers, problems: &mut problems };
+            Walk { steps, leaves: &mut leaves, pointers: &mut pointers, problems: &mut problems, room };
         for part in ["metadata", "spec"] {
             walk.steps.push(Step::Name(part.to_owned()));
             walk.value(&base[part]);
             walk.steps.pop();
+        }
+        if walk.room == 0 {
+            let message = format!("has {{{{ }}}} in so many places that these take {} MiB", MOST_PATHS >> 20);
+            problems.push(Wrong::of((String::new(), message + ": write fewer")));
         }
         for leaf in &leaves {
             let wrong = misplaced(&leaf.text, leaf.position, &allow, params);
@@ -103,6 +113,8 @@ impl ManifestTemplate {
         if let Some(path) = outputs {
             containers::take_outputs(&mut base, path);
         }
+        // Of what Kickoff says itself an author's expression has no place.
+        let (leaves, pointers) = placed(&base, leaves, pointers, outputs);
         let part = Part::open(&base, &pointers, outputs);
         let part = part.map_err(|error| problems.push(Wrong::of((String::new(), error.to_string()))));
         let part = part.unwrap_or_default();
@@ -151,9 +163,15 @@ impl ManifestTemplate {
         params: &BTreeMap<String, Value>,
         variables: &[Variable<'_>],
     ) -> Result<Manifest, String> {
+        let mut bytes = 0;
         let fill = |leaf: &Leaf| {
             let filled = leaf.fill(&self.allow, root, params);
-            filled.map_err(|message| format!("job.{}: {message}", leaf.field))
+            let filled = filled.map_err(|message| format!("job.{}: {message}", leaf.field))?;
+            bytes += filled.bytes();
+            if bytes > MAX_MANIFEST {
+                return Err(format!("the values have more bytes than the {MAX_MANIFEST} of a manifest"));
+            }
+            Ok(filled)
         };
         let leaves = self.leaves.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
         let written = Written { part: &self.part, leaves: &leaves, variables };
@@ -186,6 +204,20 @@ impl Leaf {
         };
         Ok(Filled::Value(filled))
     }
+}
+
+/// The leaves that have a place in the Job, with their pointers.
+fn placed(
+    job: &Value,
+    leaves: Vec<Leaf>,
+    pointers: Vec<String>,
+    outputs: Option<&str>,
+) -> (Vec<Leaf>, Vec<String>) {
+    let own = |pointer: &str| containers::OWN_ANNOTATIONS.contains(&pointer);
+    let used = Part::open(job, &pointers, outputs).map(|part| part.leaves()).unwrap_or_default();
+    let used: BTreeSet<usize> = used.into_iter().collect();
+    let all = leaves.into_iter().zip(pointers).enumerate();
+    all.filter(|(at, (_, pointer))| used.contains(at) && !own(pointer)).map(|(_, leaf)| leaf).unzip()
 }
 
 /// Why an expression may not stand at a position: every reason.
@@ -270,6 +302,8 @@ struct Walk<'a> {
     /// Where each is, by RFC 6901.
     pointers: &'a mut Vec<String>,
     problems: &'a mut Vec<Wrong>,
+    /// How long the fields of further leaves may be, bytes.
+    room: usize,
 }
 
 impl Walk<'_> {
@@ -293,6 +327,9 @@ impl Walk<'_> {
     fn fields(&mut self, fields: &Map<String, Value>) {
         for (name, field) in fields {
             self.steps.push(Step::Name(name.clone()));
+            if name == RAW {
+                self.problems.push(Wrong::of((self.field(), "no key may be called so".to_owned())));
+            }
             if name.contains("{{") {
                 self.problems.push(Wrong::of((self.field(), "a key may not hold {{ }}".to_owned())));
             }
@@ -315,6 +352,10 @@ impl Walk<'_> {
             Err(message) => self.problems.push(Wrong::of((field, message))),
             Ok(text) if text.is_literal() => {}
             Ok(text) => {
+                self.room = self.room.saturating_sub(field.len());
+                if self.room == 0 {
+                    return;
+                }
                 let position = position(&path);
                 self.pointers.push(self.pointer());
                 self.leaves.push(Leaf { field, position, text });

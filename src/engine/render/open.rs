@@ -45,6 +45,16 @@ pub(super) enum Filled<'a> {
     Secret(&'a Value),
 }
 
+impl Filled<'_> {
+    /// How long it is at least, bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Value(Value::String(text)) => text.len(),
+            Self::Value(_) | Self::Secret(_) => 1,
+        }
+    }
+}
+
 /// An entry of `env` that each container gets.
 #[derive(Debug)]
 pub(super) struct Variable<'a> {
@@ -64,7 +74,21 @@ impl Part {
     /// container is told to write outputs to `outputs`.
     pub(super) fn open(job: &Value, leaves: &[String], outputs: Option<&str>) -> serde_json::Result<Self> {
         let leaves = leaves.iter().enumerate().map(|(at, pointer)| (pointer.as_str(), at)).collect();
-        Opening { leaves, outputs, pointer: String::new() }.part(job)
+        let is_list = |list: &&&str| job.pointer(list).is_some_and(Value::is_array);
+        let lists = CONTAINERS.iter().filter(is_list).copied().collect();
+        Opening { leaves, lists, outputs, pointer: String::new() }.part(job)
+    }
+
+    /// The numbers of the leaves that have a place.
+    pub(super) fn leaves(&self) -> Vec<usize> {
+        match self {
+            Self::Fixed(_) => Vec::new(),
+            Self::Leaf(at) => vec![*at],
+            Self::Map(parts) => parts.iter().flat_map(|(_, part)| part.leaves()).collect(),
+            Self::List(parts) | Self::Env(Env { own: parts, .. }) => {
+                parts.iter().flat_map(Self::leaves).collect()
+            }
+        }
     }
 }
 
@@ -74,6 +98,8 @@ const CONTAINERS: [&str; 2] = ["/spec/template/spec/initContainers", "/spec/temp
 struct Opening<'a> {
     /// The number of each leaf.
     leaves: BTreeMap<&'a str, usize>,
+    /// The lists of containers that there are.
+    lists: Vec<&'static str>,
     outputs: Option<&'a str>,
     /// Of the part that is looked at.
     pointer: String,
@@ -100,7 +126,7 @@ impl Opening<'_> {
         let leaf = self.leaves.range(below.as_str()..).next();
         leaf.is_some_and(|(leaf, _)| leaf.starts_with(&below))
             || self.container().is_some()
-            || CONTAINERS.iter().any(|list| *list == self.pointer || list.starts_with(&below))
+            || self.lists.iter().any(|list| *list == self.pointer || list.starts_with(&below))
     }
 
     fn below(&mut self, step: &str, value: &Value) -> serde_json::Result<Part> {
@@ -119,6 +145,8 @@ impl Opening<'_> {
             let step = name.replace('~', "~0").replace('/', "~1");
             let part = match (container, field) {
                 (Some(is_main), Value::Array(env)) if name == "env" => self.env(env, is_main)?,
+                // Left empty: as if it was not there.
+                (Some(is_main), Value::Null) if name == "env" => self.env(&[], is_main)?,
                 _ => self.below(&step, field)?,
             };
             parts.push((name.clone(), part));
@@ -132,7 +160,7 @@ impl Opening<'_> {
 
     /// Whether a container is here, and the first.
     fn container(&self) -> Option<bool> {
-        let (list, at) = self.pointer.rsplit_once('/').filter(|(list, _)| CONTAINERS.contains(list))?;
+        let (list, at) = self.pointer.rsplit_once('/').filter(|(list, _)| self.lists.contains(list))?;
         Some(list == CONTAINERS[1] && at == "0")
     }
 
@@ -250,8 +278,7 @@ mod tests {
     #[test]
     fn what_no_run_changes_is_text() {
         let part = Part::open(&json!({"a": [{"b": 1}, "c"]}), &[], None).unwrap();
-        let Part::Map(fields) = &part else { panic!("{part:?}") };
-        assert!(matches!(&fields[0].1, Part::Fixed(text) if text.get() == r#"[{"b":1},"c"]"#), "{part:?}");
+        assert!(matches!(&part, Part::Fixed(text) if text.get() == r#"{"a":[{"b":1},"c"]}"#), "{part:?}");
     }
 
     #[test]

@@ -13,6 +13,9 @@ const PATTERN_SIZE: usize = 1 << 18;
 /// run, so that it may be more than for a rule: each pattern that fits may be asked about the longest text that it
 /// means.
 const MOST: u64 = 20 * BUDGET;
+/// So many values or names are told of those that there are, and so many bytes of them.
+const FEW: usize = 50;
+const LONGEST_FEW: usize = 1_000;
 /// Longest value with a pattern, bytes: what a Job may be in all.
 const LONGEST: usize = 1 << 18;
 
@@ -113,8 +116,7 @@ impl ParamSchema {
             }
         }
         if !self.values.is_empty() && !self.values.iter().any(|known| same(known, &value)) {
-            let there_are: Vec<String> = self.values.iter().map(ToString::to_string).collect();
-            return Err(format!("{value} is not one of {}", there_are.join(", ")));
+            return Err(format!("{value} is not one of {}", few(self.values.iter())));
         }
         if let Some(number) = value.as_f64() {
             if let Some(low) = self.minimum.filter(|low| number < *low) {
@@ -213,6 +215,19 @@ pub(super) fn secret(value: &Value) -> Option<&Value> {
         |field: &str| reference.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let exact = reference.as_object()?.len() == 2;
     (exact && named("name") && named("key")).then_some(reference)
+}
+
+/// The first of many, for a message.
+pub(in crate::engine) fn few<T: ToString>(all: impl ExactSizeIterator<Item = T>) -> String {
+    let more = all.len().saturating_sub(FEW);
+    let mut told: Vec<String> = all.take(FEW).map(|one| one.to_string()).collect();
+    told.extend((more > 0).then(|| format!("and {more} more")));
+    let mut text = told.join(", ");
+    if text.len() > LONGEST_FEW {
+        text.truncate((0..=LONGEST_FEW).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default());
+        text.push_str(" ...");
+    }
+    text
 }
 
 /// Refuses expressions where nothing is filled in.

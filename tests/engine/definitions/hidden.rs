@@ -447,7 +447,6 @@ fn what_stands_in_for_something_is_nobodys_mistake() {
   gate: {timout: 20m, every: 10m, http: [{url: 'http://a'}]}
 "), @r"
         a.yaml:6:7: spec.sources[0].kubernetes.change: is missing
-        a.yaml:7:7: spec.sources[1].kubernetes.change: is missing
         a.yaml:7:47: spec.sources[1].kubernetes.chnge: unknown field; the fields here are apiVersion, change, condition, field, kind, labelSelector, names, namespaceSelector, namespaces, oncePer (did you mean change?)
         a.yaml:8:10: spec.runs[0].template: is missing
         a.yaml:8:14: spec.runs[1].template: is missing
@@ -525,4 +524,34 @@ fn what_is_wrong_with_many_runs_is_told_of_the_first() {
     let snapshot = snapshot(&[("a.yaml", &text)], None);
     let many = snapshot.problems.len();
     assert!((1_200..1_500).contains(&many), "{many}");
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    insta::assert_snapshot!(of_spec("JobTemplate", "  jbo: {}\n"), @"a.yaml:5:3: spec.jbo: unknown field; the fields here are allow, environments, job, namespace, params, results, retention, retries, startTimeout, timeout (did you mean job?)");
+    insta::assert_snapshot!(of_spec("Trigger", "
+  runs: [{tmplate: smoke}, {template: smoke, environment: staging, matrix: {vus: ['{{ git.sha }}']}}]
+  gate: {timeout: 1ms, every: 5s, http: [{url: 'http://a'}]}
+  policy: {debounce: {quiet: 25h, maxWait: 1h}}
+"), @r"
+        a.yaml:5:11: spec.runs[0].tmplate: unknown field; the fields here are environment, matrix, name, namespace, params, template (did you mean template?)
+        a.yaml:5:83: spec.runs[1].matrix.vus[0]: may not hold {{ }}: what runs there are is known before any event
+        a.yaml:6:19: spec.gate.timeout: must be from 100ms to 1d
+        a.yaml:7:30: spec.policy.debounce.quiet: must be from 1ms to 1d
+        ");
+}
+
+/// Each wrong value told all that there are.
+#[test]
+fn of_many_that_there_are_a_message_tells_some() {
+    let values: Vec<String> = (0..3_000).map(|n| format!("v{n}")).collect();
+    let template = format!(
+        "\n  params: [{{name: x, enum: [{}]}}]\n  job: {{spec: {{template: {{spec: {{containers: [{{name: main, image: i, command: [c]}}]}}}}}}}}\n",
+        values.join(", ")
+    );
+    let wrong: Vec<String> = (0..3_000).map(|n| format!("w{n}")).collect();
+    let run = format!("\n  runs: [{{template: probe, matrix: {{x: [{}]}}}}]\n", wrong.join(", "));
+    let told = all(&(document("JobTemplate", "probe", &template) + &document("Trigger", "t", &run)));
+    assert!(told.contains("\"w0\" is not one of \"v0\", ") && told.contains(", and 2950 more"), "{told}");
+    assert!(told.len() < 300_000, "{}", told.len());
 }

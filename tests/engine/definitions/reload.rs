@@ -246,5 +246,5 @@ async fn many_files_are_read_as_a_few_are() {
         snapshot.documents.iter().map(|document| format!("{} {}", document.file, document.hash)).collect()
     };
     assert_eq!(documents(&all), documents(&one_by_one));
-    assert_eq!((all.triggers.len(), all.problems.len()), (882, 24));
+    assert_eq!((all.triggers.len(), all.problems.len()), (882, 18));
 }

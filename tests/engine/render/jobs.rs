@@ -89,6 +89,63 @@ fn where_outputs_are_written_is_told_beside_values_of_the_event() {
 }
 
 #[test]
+fn what_kickoff_says_itself_no_event_says() {
+    let annotations = json!({"kickoff.dev/start-timeout": "{{ event.id }}h", "kickoff.dev/job-ttl": "{{ event.data.none }}"});
+    let mine = json!([{"name": "KICKOFF_OUTPUTS", "value": "{{ event.data.none }}"}, {"name": "A", "value": "{{ event.id }}"}]);
+    for (fields, said) in [
+        (json!({}), json!({})),
+        (
+            json!({"startTimeout": "20m", "retention": {"jobTTL": "2h"}}),
+            json!({"kickoff.dev/start-timeout": "20m", "kickoff.dev/job-ttl": "2h"}),
+        ),
+    ] {
+        let mut case = Case::new(json!({"results": {"outputs": "/tmp/o"}}), json!({"env": mine}));
+        merge(&mut case.template, fields);
+        case.template["job"]["metadata"] = json!({"annotations": annotations});
+        let manifest = case.render(json!({})).unwrap().manifest.job().unwrap();
+        assert_eq!(manifest["metadata"]["annotations"], said);
+        assert!(env(&manifest).ends_with(&[("KICKOFF_OUTPUTS", &json!("/tmp/o")), ("A", &json!("1"))]));
+    }
+}
+
+#[test]
+fn an_env_that_is_left_empty_is_none_and_what_is_no_list_is_left_alone() {
+    let mut case = Case::new(json!({}), json!({"env": null}));
+    case.template["job"]["spec"]["template"]["spec"]["initContainers"] = json!({"0": {"name": "a"}});
+    let manifest = case.render(json!({})).unwrap().manifest.job().unwrap();
+    assert_eq!(env(&manifest)[0].0, "KICKOFF_RUN_ID");
+    assert_eq!(pod(&manifest)["initContainers"], json!({"0": {"name": "a"}}));
+}
+
+#[test]
+fn values_that_are_too_much_are_not_even_put_together() {
+    let args = vec!["{{ event.data.long }}"; 1_000];
+    let case = Case::new(json!({}), json!({"args": args}));
+    let refused = case.render(json!({"long": "x".repeat(100_000)})).unwrap_err();
+    assert_eq!(refused, "the values have more bytes than the 262144 of a manifest");
+}
+
+#[test]
+fn what_could_not_be_passed_on_is_refused() {
+    let key = "$serde_json::private::RawValue";
+    let mut case = Case::new(json!({}), json!({"x": {key: "1"}}));
+    case.template["job"]["metadata"] = json!({"labels": {key: "a"}});
+    let problems = case.problems();
+    assert_eq!(
+        problems.iter().filter(|problem| problem.ends_with("no key may be called so")).count(),
+        2,
+        "{problems:?}"
+    );
+    let keys: Vec<String> = (0..3_000).map(|n| format!("{{{{ event.data.{n} }}}}")).collect();
+    let deep = (0..40).fold(json!(keys), |inner, _| json!({"k".repeat(900): inner}));
+    let problems = Case::new(json!({}), json!({"x": deep})).problems();
+    assert!(
+        problems[0].contains("has {{ }} in so many places that these take 1 MiB: write fewer"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn what_is_kickoffs_own_is_refused() {
     for (spec, field) in [
         (json!({"activeDeadlineSeconds": 5}), "spec.job.spec.activeDeadlineSeconds"),

@@ -45,7 +45,9 @@ pub(super) fn compile(
             Err(message) => wrong(&format!("http[{index}].url"), message),
         }
     }
-    if config.every.is_some_and(|every| every >= SHORTEST_EVERY && every > timeout) {
+    if config.every.is_some_and(|every| every >= SHORTEST_EVERY.max(timeout) && every > timeout)
+        && timeout >= SHORTEST_EVERY
+    {
         let finding = Finding::value("spec.gate.every", format!("must be at most timeout, {timeout}"));
         findings.push(finding.by("spec.gate.timeout"));
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::names;
-use super::template::{find, namespace, unknown_param};
+use super::template::{ENOUGH, find, namespace, unknown_param};
 use super::templates::Template;
 use crate::engine::definitions::config::{ParamConfig, ParamType, RunConfig, TriggerSpec};
 use crate::engine::definitions::model::{Environment, JobTemplate, Leg, ParamValue};
@@ -18,8 +18,6 @@ use crate::engine::values::holds_expression;
 
 /// The most runs of one firing.
 const MOST_LEGS: usize = 256;
-/// Once so much is wrong with the first runs, the others are not looked at.
-const ENOUGH: usize = 200;
 
 /// All legs of a trigger, where nothing is wrong with it so far; what is goes to `findings`. Runs whose template is
 /// unknown are left out: that was told already.
@@ -41,9 +39,9 @@ pub(super) fn compile<'t>(
         findings.push(Finding::key("spec.runs", message).by("spec.runs"));
     }
     let mut legs = Vec::new();
-    let before = findings.len();
+    let enough = findings.len() + ENOUGH;
     for (index, run) in spec.runs.iter().enumerate() {
-        if findings.len() > before + ENOUGH {
+        if findings.len() > enough {
             break;
         }
         let field = format!("spec.runs[{index}]");
@@ -126,7 +124,11 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
         let field = format!("{field}.namespace");
         findings.extend(wrong.into_iter().map(|message| Finding::value(&field, message)));
     }
+    let enough = findings.len() + ENOUGH;
     for (name, value) in &run.params {
+        if findings.len() > enough {
+            break;
+        }
         param(template, (name, value), &child(&format!("{field}.params"), name), findings);
     }
     let (of_template, of_job) = (format!("{field}.template"), format!("JobTemplate/{}", run.template));
@@ -135,7 +137,11 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
     findings.extend(no_axes.take(ENOUGH));
     for (axis, values) in run.matrix.iter().filter(|(axis, _)| template.params.contains_key(axis.as_str())) {
         let Some(param) = find(params, axis) else { continue };
-        for (index, value) in values.iter().enumerate() {
+        let literal = values.iter().enumerate().filter(|(_, value)| !holds_expression(value));
+        for (index, value) in literal {
+            if findings.len() > enough {
+                break;
+            }
             let field = format!("{}[{index}]", child(&format!("{field}.matrix"), axis));
             findings.extend(param.accept(value).err().map(|message| Finding::value(field, message)));
         }

@@ -13,10 +13,12 @@ use crate::engine::definitions::schema::Finding;
 use crate::engine::definitions::yaml::child;
 use crate::engine::ids::ObjectName;
 use crate::engine::pod::START_TIMEOUT_MS;
-use crate::engine::render::{ManifestTemplate, ParamSchema, Times, Wrong};
+use crate::engine::render::{ManifestTemplate, ParamSchema, Times, Wrong, few};
 use crate::engine::verdict::{ExitCodes, Outcome};
 
 const DEFAULT_TIMEOUT: Span = Span::from_millis(30 * 60_000);
+/// Once so much is wrong, further environments and runs are not looked at.
+pub(super) const ENOUGH: usize = 200;
 /// Every container of every run gets each of them.
 const MOST_PARAMS: usize = 128;
 /// When Kubernetes removes what Kickoff never came back for.
@@ -146,12 +148,18 @@ fn bare(config: &ParamConfig) -> ParamConfig {
 fn environments(spec: &JobTemplateSpec, params: &[ParamSchema], findings: &mut Vec<Finding>) {
     let configs = &spec.environments;
     for (index, config) in configs.iter().enumerate() {
+        if findings.len() > ENOUGH {
+            break;
+        }
         let field = format!("spec.environments[{index}]");
         let name = names::label(&config.name);
         findings.extend(name.map(|message| Finding::value(format!("{field}.name"), message)));
         findings.extend(namespace(&format!("{field}.namespace"), config.namespace.as_deref()));
         for (name, value) in &config.params {
             let field = child(&format!("{field}.params"), name);
+            if findings.len() > ENOUGH {
+                break;
+            }
             let written = spec.params.iter().position(|param| param.name == *name);
             match (find(params, name), written) {
                 (Some(param), at) => {
@@ -180,7 +188,7 @@ pub(super) fn find<'p>(params: &'p [ParamSchema], name: &str) -> Option<&'p Para
 pub(super) fn unknown_param(field: String, name: &str, params: &[ParamSchema]) -> Finding {
     let names: Vec<&str> = params.iter().map(ParamSchema::name).collect();
     let known =
-        if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", few(names.iter())) };
     let message = format!("the template has no param called {name:?}; {known}");
     Finding::key(field, message).near(nearest(name, names))
 }

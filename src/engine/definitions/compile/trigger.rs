@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Problems;
 use super::names;
 use super::sources::sources;
+use super::template::ENOUGH;
 use super::templates::Template;
 use crate::engine::definitions::config::{
     ConcurrencyConfig, DebounceConfig, Provider, RateLimitConfig, SourceConfig, TriggerSpec,
@@ -194,6 +195,9 @@ fn references(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, source) in spec.sources.iter().enumerate() {
+        if findings.len() > ENOUGH {
+            break;
+        }
         let field = format!("spec.sources[{index}]");
         match source {
             SourceConfig::Webhook(source) => {
@@ -211,6 +215,9 @@ fn references(
         findings.extend(closed("spec.git.webhook".to_owned(), &git.webhook, trigger, world, problems));
     }
     for (index, run) in spec.runs.iter().enumerate() {
+        if findings.len() > ENOUGH {
+            break;
+        }
         let field = format!("spec.runs[{index}].template");
         let name = ObjectName::new(&trigger.namespace, &run.template);
         let sound = |template: &Template<'_>| template.sound;
@@ -325,7 +332,7 @@ fn debounce(config: &DebounceConfig, findings: &mut Vec<Finding>) -> Option<Debo
     let longest = config.max_wait.map_or(default, Span::as_millis);
     if config.max_wait.is_some_and(|longest| longest > LONGEST_HOLD) {
         wrong("maxWait", format!("must be at most {LONGEST_HOLD}"));
-    } else if longest < quiet.as_millis() {
+    } else if quiet <= LONGEST_HOLD && longest < quiet.as_millis() {
         let finding =
             Finding::value("spec.policy.debounce.maxWait", format!("must be at least quiet, {quiet}"));
         findings.push(finding.by("spec.policy.debounce.quiet"));
