@@ -2,6 +2,7 @@
 
 mod changes;
 mod commit;
+mod consequences;
 mod grants;
 mod happenings;
 mod hidden;

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::config::API_VERSION;
-use super::schema;
+use super::quantity::{SIZE_FORMAT, SPAN_FORMAT};
+use super::schema::{self, below, dereferenced, properties};
 use super::yaml::child;
 
 /// `value` of a kind without the fields at fault, and with something in place of those that must be there and of items
@@ -23,7 +24,7 @@ pub(super) fn without(value: &Value, kind: &str, faults: &[String]) -> Option<Va
     if faults.iter().any(|fault| fault == "apiVersion") {
         rest["apiVersion"] = json!(API_VERSION);
     }
-    schema::fill(kind, &mut rest);
+    fill(kind, &mut rest);
     Some(rest)
 }
 
@@ -45,6 +46,64 @@ fn take_out(value: &mut Value, at: &str, faults: &BTreeSet<&str>) {
             }
         }
         _ => {}
+    }
+}
+
+/// Puts in what a document of a known kind must have and has not, as little as that can be: something to read the rest
+/// by.
+fn fill(kind: &str, document: &mut Value) {
+    let schema = schema::of_kind(kind);
+    fill_in(document, schema, schema);
+}
+
+fn fill_in(value: &mut Value, schema: &Value, root: &Value) {
+    let schema = dereferenced(schema, root);
+    match value {
+        Value::Object(fields) => {
+            for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                fields.entry(name).or_insert_with(|| least(below(schema, name, root)));
+            }
+            for (name, value) in fields {
+                let schema = below(schema, name, root);
+                stand_in(value, schema);
+                fill_in(value, schema, root);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                let schema = dereferenced(&schema["items"], root);
+                stand_in(item, schema);
+                fill_in(item, schema, root);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Puts a value where there is none, if it is known what that must be.
+fn stand_in(value: &mut Value, schema: &Value) {
+    if value.is_null() && (schema.get("type").is_some() || schema.get("enum").is_some()) {
+        *value = least(schema);
+    }
+}
+
+/// A value for a schema, without what it must hold itself.
+fn least(schema: &Value) -> Value {
+    if let Some(word) = schema.get("enum").and_then(|words| words.get(0)) {
+        return word.clone();
+    }
+    match (schema["type"].as_str(), schema["format"].as_str()) {
+        // A choice: any of them.
+        (Some("object"), _) if schema.get("minProperties").is_some() => {
+            properties(schema).take(1).map(|name| (name.to_owned(), Value::Null)).collect()
+        }
+        (Some("object"), _) => json!({}),
+        (Some("array"), _) => json!([]),
+        (Some("integer" | "number"), _) => schema.get("minimum").cloned().unwrap_or(json!(0)),
+        (Some("boolean"), _) => json!(false),
+        (_, Some(SPAN_FORMAT)) => json!("1s"),
+        (_, Some(SIZE_FORMAT)) => json!("1"),
+        _ => json!(""),
     }
 }
 

@@ -112,7 +112,7 @@ pub(super) fn cut<T>(found: &mut Vec<T>, last: impl FnOnce(String) -> T) -> bool
 }
 
 /// Cuts a text that is longer than so many bytes, between two characters, and says so.
-pub(super) fn shorten(text: &mut String, longest: usize) {
+pub(in crate::engine) fn shorten(text: &mut String, longest: usize) {
     if text.len() > longest {
         let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
         text.truncate(end);

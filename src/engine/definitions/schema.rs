@@ -134,64 +134,6 @@ pub(super) fn check(kind: &str, document: &Value) -> Vec<Finding> {
     SCHEMAS[known].findings(document)
 }
 
-/// Puts in what a document of a known kind must have and has not, as little as that can be: something to read the rest
-/// by.
-pub(super) fn fill(kind: &str, document: &mut Value) {
-    let schema = of_kind(kind);
-    fill_in(document, schema, schema);
-}
-
-fn fill_in(value: &mut Value, schema: &Value, root: &Value) {
-    let schema = dereferenced(schema, root);
-    match value {
-        Value::Object(fields) => {
-            for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-                fields.entry(name).or_insert_with(|| least(below(schema, name, root)));
-            }
-            for (name, value) in fields {
-                let schema = below(schema, name, root);
-                stand_in(value, schema);
-                fill_in(value, schema, root);
-            }
-        }
-        Value::Array(items) => {
-            for item in items {
-                let schema = dereferenced(&schema["items"], root);
-                stand_in(item, schema);
-                fill_in(item, schema, root);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Puts a value where there is none, if it is known what that must be.
-fn stand_in(value: &mut Value, schema: &Value) {
-    if value.is_null() && (schema.get("type").is_some() || schema.get("enum").is_some()) {
-        *value = least(schema);
-    }
-}
-
-/// A value for a schema, without what it must hold itself.
-fn least(schema: &Value) -> Value {
-    if let Some(word) = schema.get("enum").and_then(|words| words.get(0)) {
-        return word.clone();
-    }
-    match (schema["type"].as_str(), schema["format"].as_str()) {
-        // A choice: any of them.
-        (Some("object"), _) if schema.get("minProperties").is_some() => {
-            properties(schema).take(1).map(|name| (name.to_owned(), Value::Null)).collect()
-        }
-        (Some("object"), _) => json!({}),
-        (Some("array"), _) => json!([]),
-        (Some("integer" | "number"), _) => schema.get("minimum").cloned().unwrap_or(json!(0)),
-        (Some("boolean"), _) => json!(false),
-        (_, Some(SPAN_FORMAT)) => json!("1s"),
-        (_, Some(SIZE_FORMAT)) => json!("1"),
-        _ => json!(""),
-    }
-}
-
 fn word(error: &ValidationError<'_, '_>, document: &Value, root: &Value) -> Vec<Finding> {
     let (field, value, schema) = locate(error, document, root);
     let one = |message: String| vec![Finding::value(field.as_str(), message)];
@@ -249,12 +191,12 @@ fn locate<'s, 'v>(
 }
 
 /// The schema of the field `name` of an object with `schema`.
-fn below<'s>(schema: &'s Value, name: &str, root: &'s Value) -> &'s Value {
+pub(super) fn below<'s>(schema: &'s Value, name: &str, root: &'s Value) -> &'s Value {
     let own = schema.get("properties").and_then(|all| all.get(name));
     dereferenced(own.unwrap_or(&schema["additionalProperties"]), root)
 }
 
-fn dereferenced<'s>(schema: &'s Value, root: &'s Value) -> &'s Value {
+pub(super) fn dereferenced<'s>(schema: &'s Value, root: &'s Value) -> &'s Value {
     let target = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
     target.and_then(|pointer| root.pointer(pointer)).unwrap_or(schema)
 }
@@ -278,7 +220,7 @@ fn unknown_word(field: &str, word: &str, options: &[Value]) -> Vec<Finding> {
     vec![Finding::value(field, message).near(nearest(word, known))]
 }
 
-fn properties(schema: &Value) -> impl Iterator<Item = &str> {
+pub(super) fn properties(schema: &Value) -> impl Iterator<Item = &str> {
     schema
         .get("properties")
         .and_then(Value::as_object)

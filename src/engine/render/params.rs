@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::engine::definitions::config::{ParamConfig, ParamType};
+use crate::engine::definitions::problem::shorten;
 use crate::engine::pattern::{BUDGET, Pattern, Unusable};
 use crate::engine::rules::same;
 use crate::engine::values::holds_expression;
@@ -223,10 +224,7 @@ pub(in crate::engine) fn few<T: ToString>(all: impl ExactSizeIterator<Item = T>)
     let mut told: Vec<String> = all.take(FEW).map(|one| one.to_string()).collect();
     told.extend((more > 0).then(|| format!("and {more} more")));
     let mut text = told.join(", ");
-    if text.len() > LONGEST_FEW {
-        text.truncate((0..=LONGEST_FEW).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default());
-        text.push_str(" ...");
-    }
+    shorten(&mut text, LONGEST_FEW);
     text
 }
 

@@ -107,7 +107,7 @@ fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Vec<ParamSche
             let of_type = |finding: Finding| finding.by(format!("{field}.type"));
             findings.extend(problems.into_iter().map(below).map(of_type));
             // What is right of it stands in, or it would be told again wherever the Job speaks of it.
-            ParamSchema::compile(&rest).or_else(|_| ParamSchema::compile(&bare(config)))
+            ParamSchema::compile(&rest)
         });
         // The first of one name stands; the others are told below.
         schemas.extend(schema.ok().filter(|_| is_one));
@@ -131,18 +131,6 @@ fn without(config: &ParamConfig, problems: &[(String, String)]) -> ParamConfig {
     rest.minimum = rest.minimum.filter(|_| !is_wrong("minimum"));
     rest.maximum = rest.maximum.filter(|_| !is_wrong("maximum"));
     rest
-}
-
-/// A param of which only name and type are known.
-fn bare(config: &ParamConfig) -> ParamConfig {
-    ParamConfig {
-        default: None,
-        pattern: None,
-        values: Vec::new(),
-        minimum: None,
-        maximum: None,
-        ..config.clone()
-    }
 }
 
 fn environments(spec: &JobTemplateSpec, params: &[ParamSchema], findings: &mut Vec<Finding>) {
