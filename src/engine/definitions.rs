@@ -15,6 +15,7 @@ pub mod grants;
 pub mod hints;
 pub mod index;
 pub mod load;
+mod meant;
 pub mod model;
 mod partial;
 pub mod problem;

@@ -35,7 +35,7 @@ pub type RuleProblem = (String, String);
 const SHOWN_VALUES: usize = 10;
 
 /// A compiled rule tree. `match: []` compiles to one that holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Rule {
     all: Vec<Node>,
     watches: bool,

@@ -20,6 +20,7 @@ mod cluster;
 mod kubernetes;
 mod nats;
 mod process;
+mod relay;
 mod reload;
 mod rules;
 mod schedule;

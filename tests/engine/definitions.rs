@@ -9,6 +9,7 @@ mod hidden;
 mod index;
 mod kubernetes;
 mod legs;
+mod meant;
 mod misses;
 mod nats;
 mod problems;
@@ -16,6 +17,7 @@ mod quotas;
 mod reload;
 mod sources;
 mod tenants;
+mod together;
 
 use std::sync::Arc;
 

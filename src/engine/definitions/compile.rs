@@ -19,6 +19,7 @@ mod precedence;
 mod sources;
 mod template;
 mod templates;
+mod together;
 mod trigger;
 mod unread;
 mod versions;
@@ -37,6 +38,7 @@ use super::problem::{Problem, cut};
 use super::schema::Finding;
 use crate::engine::ids::{ObjectName, h_hex};
 use crate::engine::rules::Rule;
+use together::{Aside, Listed};
 use trigger::World;
 use versions::Watched;
 
@@ -129,13 +131,15 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
         tenants: &loaded.tenants,
         previous,
     };
-    let mut triggers = triggers(&usable, &world, &mut problems);
-    further::check(&bad, &world, &mut problems);
-    groups::check(&mut triggers, &mut problems);
+    let (mut triggers, mut aside) = triggers(&usable, &world, &mut problems);
+    aside.extend(further::check(&bad, &world, &mut problems));
+    let mut held = patterns::Held::default();
+    aside.retain(|Aside { listed: (document, made), .. }| {
+        held.take(document, patterns::of_trigger(made)).is_ok()
+    });
     precedence::sort(&mut triggers, previous);
-    watches::check(&mut triggers, &mut problems);
-    let mut watched = versions::check(&mut triggers, &mut problems);
-    chains::check(&mut triggers, &mut problems);
+    together::check(&mut triggers, &aside, &mut problems);
+    let mut watched = Watched::by(&triggers);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     let broken = broken(loaded, previous, &problems, &compiled, &mut watched);
     compiled.extend(broken);
@@ -231,37 +235,43 @@ fn besides<T>(mut findings: Vec<Finding>, made: Result<T, Vec<Finding>>) -> Resu
     }
 }
 
+/// The good ones in their order, and those with problems.
 fn triggers<'a>(
     usable: &[&'a LoadedDocument],
     world: &World<'_>,
     problems: &mut Problems,
-) -> Vec<(&'a LoadedDocument, Arc<Trigger>)> {
-    let (mut triggers, mut held) = (Vec::new(), patterns::Held::default());
+) -> (Vec<Listed<'a>>, Vec<Aside<'a>>) {
+    let (mut triggers, mut aside, mut held) = (Vec::new(), Vec::new(), patterns::Held::default());
     for document in precedence::ordered(usable, world.previous) {
         let DocumentConfig::Trigger(config) = &document.config else { continue };
-        let made = trigger(document, &config.spec, world, problems);
-        match made.and_then(|made| held.take(document, patterns::of_trigger(&made)).map(|()| made)) {
-            Ok(trigger) => triggers.push((document, trigger)),
-            Err(findings) => {
-                problems.found(document, findings);
-            }
+        let (made, mut findings) = trigger(document, &config.spec, world, problems);
+        if findings.is_empty() {
+            findings.extend(held.take(document, patterns::of_trigger(&made)).err().into_iter().flatten());
+        }
+        let listed = (document, made);
+        if problems.found(document, findings) {
+            aside.push(Aside { listed, faults: &[] });
+        } else {
+            triggers.push(listed);
         }
     }
-    triggers
+    (triggers, aside)
 }
 
-/// A trigger of a document. What it may do is looked at also where it was compiled before.
+/// A trigger of a document, and all that is wrong with it. What it may do is looked at also where it was compiled
+/// before.
 fn trigger(
     document: &LoadedDocument,
     spec: &TriggerSpec,
     world: &World<'_>,
     problems: &Problems,
-) -> Result<Arc<Trigger>, Vec<Finding>> {
+) -> (Arc<Trigger>, Vec<Finding>) {
     let name = document.object(world.own);
     let tenant = world.tenants.of(document);
-    let beyond = beyond::trigger(tenant, &name, spec, world);
-    let made = trigger::compile(name, &document.document.hash, spec, tenant, world, problems);
-    besides(beyond, made)
+    let mut findings = beyond::trigger(tenant, &name, spec, world);
+    let (made, wrong) = trigger::compile(name, &document.document.hash, spec, tenant, world, problems);
+    findings.extend(wrong);
+    (made, findings)
 }
 
 /// Why a definition that was there before is bad now; `None` where it was taken out.
@@ -317,7 +327,7 @@ fn out_of_order(old: &Trigger, sources: Vec<Source>, reason: String) -> Trigger 
         suspend: old.suspend,
         sources,
         git: None,
-        rule: Rule::compile(&[]).expect("no rules always hold"),
+        rule: Rule::default(),
         legs: Vec::new(),
         concurrency: None,
         debounce: None,

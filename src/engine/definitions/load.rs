@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::config::{API_VERSION, DocumentConfig};
+use super::meant::{self, Meant};
 use super::model::{Document, resource_title};
 use super::partial;
 use super::problem::{Place, Problem, Spot, cut, nearest};
@@ -113,7 +114,7 @@ impl LoadedDocument {
         let problem = Problem {
             place,
             definition: Some(self.title()),
-            field: finding.field,
+            field: self.places.written(&finding.field),
             message: finding.message,
             suggestion: finding.suggestion,
         };
@@ -218,13 +219,16 @@ pub fn load(files: &[(String, String)], namespace: &str) -> Loaded {
 }
 
 fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
-    let Parsed { value, places, repeated } = parsed;
-    let mut findings = envelope(&value);
-    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
-    findings.extend(schema::check(kind, &value).into_iter().filter(|found| !is_envelope(&found.field)));
+    let Parsed { value, mut places, repeated } = parsed;
+    let Meant { kind, value, mut findings, mut faults } = meant::read(value, &mut places);
+    findings.retain(|found| !is_envelope(&found.field));
+    let envelope = envelope(&value);
+    faults.extend(envelope.iter().map(|found| found.field.clone()));
+    findings.extend(envelope);
+    faults.extend(repeated.iter().map(|(field, _)| field.clone()));
     let name = value.pointer("/metadata/name").and_then(Value::as_str);
     let titled = |name: &str| if resource { file.to_owned() } else { format!("{kind}/{name}") };
-    let definition = name.filter(|_| KINDS.contains(&kind)).map(titled);
+    let definition = name.filter(|_| !kind.is_empty()).map(titled);
     let at = |spot: Spot| if resource { Spot::NONE } else { spot };
     let problem = |place: Spot, finding: Finding| Problem {
         place: at(place).in_file(file),
@@ -233,8 +237,6 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
         message: finding.message,
         suggestion: finding.suggestion,
     };
-    let at_fault = findings.iter().flat_map(|found| std::iter::once(&found.field).chain(&found.by));
-    let faults: Vec<String> = at_fault.chain(repeated.iter().map(|(field, _)| field)).cloned().collect();
     let mut problems: Vec<Problem> = findings
         .into_iter()
         .map(|found| {

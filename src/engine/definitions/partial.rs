@@ -21,8 +21,9 @@ pub(super) fn without(value: &Value, kind: &str, faults: &[String]) -> Option<Va
         return None;
     }
     take_out(&mut rest, "", &faults.iter().map(String::as_str).collect());
-    if faults.iter().any(|fault| fault == "apiVersion") {
+    if !kind.is_empty() {
         rest["apiVersion"] = json!(API_VERSION);
+        rest["kind"] = json!(kind);
     }
     fill(kind, &mut rest);
     Some(rest)

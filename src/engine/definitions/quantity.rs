@@ -11,6 +11,10 @@ pub(super) const SIZE_FORMAT: &str = "kickoff-size";
 
 const SPAN_PATTERN: &str = r"^([0-9]{1,9}(d|h|ms|m|s)){1,5}$";
 const SIZE_PATTERN: &str = r"^[0-9]{1,15}(Ki|Mi|Gi|k|M|G)?$";
+/// What these patterns take.
+const MOST_DIGITS_OF_SPAN: usize = 9;
+const MOST_PARTS: usize = 5;
+const MOST_DIGITS_OF_SIZE: usize = 15;
 
 /// A duration: `d h m s ms`, largest unit first or in any order, no blanks, no fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,10 +36,14 @@ impl Span {
     /// Reads `text`; up to ten years in all.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not a duration: write for instance 30s, 5m, 1h30m or 500ms");
-        let mut millis = 0_i64;
+        let (mut millis, mut parts) = (0_i64, 0);
         let mut rest = text;
         while !rest.is_empty() {
             let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            parts += 1;
+            if digits > MOST_DIGITS_OF_SPAN || parts > MOST_PARTS {
+                return Err(wrong());
+            }
             let number: i64 = rest[..digits].parse().map_err(|_| wrong())?;
             rest = &rest[digits..];
             let (unit, after) = [("ms", 1), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
@@ -90,6 +98,11 @@ impl ByteSize {
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not a size: write for instance 25Mi or 1000000");
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        if digits > MOST_DIGITS_OF_SIZE {
+            return Err(format!(
+                "{text:?} has more than {MOST_DIGITS_OF_SIZE} digits: write for instance 25Mi"
+            ));
+        }
         let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
         let factor = match &text[digits..] {
             "" => 1,

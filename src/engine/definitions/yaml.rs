@@ -25,6 +25,8 @@ pub(in crate::engine) struct Piece<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     spots: BTreeMap<String, (Option<Spot>, Spot)>,
+    /// Fields that are misspelt: as they were meant, and as they are written.
+    renamed: BTreeMap<String, String>,
 }
 
 /// A document that could be parsed.
@@ -47,7 +49,20 @@ impl Places {
         self.nearest(field).map_or(Spot::START, |(key, value)| key.unwrap_or(value))
     }
 
+    /// The path of `field` with the names that are written.
+    pub(in crate::engine) fn written(&self, field: &str) -> String {
+        let above = std::iter::once(field).chain(ancestors(field));
+        let known = above.into_iter().find_map(|above| Some((above.len(), self.renamed.get(above)?)));
+        known.map_or_else(|| field.to_owned(), |(length, written)| format!("{written}{}", &field[length..]))
+    }
+
+    /// What was meant to be `meant` is called `written`.
+    pub(in crate::engine) fn rename(&mut self, meant: String, written: String) {
+        self.renamed.insert(meant, written);
+    }
+
     fn nearest(&self, field: &str) -> Option<(Option<Spot>, Spot)> {
+        let field = &self.written(field);
         let exact = self.spots.get(field).copied();
         exact.or_else(|| {
             ancestors(field)

@@ -23,8 +23,8 @@ pub(super) fn check(container: &Value) -> Vec<(String, String)> {
     let mut evaluates = false;
     for (part, index, word) in all {
         let glued = || {
-            let beginning = Text::compile_leaf(word).map(|text| text.beginning().to_owned());
-            beginning.is_ok_and(|text| text.split_whitespace().any(|word| begins_code(word, &letters)))
+            let (text, _) = Text::read(word);
+            text.beginning().split_whitespace().any(|word| begins_code(word, &letters))
         };
         if word.contains("{{") && (evaluates || glued()) {
             let message = "a value may not become code: put it into an env value and use that";

@@ -253,6 +253,7 @@ fn misplaced(text: &Text, position: Position, allow: &Allow, params: &[ParamSche
         Position::Command | Position::Other => match text.whole_param().map(find) {
             // Of one that is not there nobody knows the type.
             Some(None) => None,
+            None if text.is_unknown() => None,
             Some(Some(param)) if plain(param) => None,
             named => Some((
                 "may not hold {{ }}: only env values, args, labels and annotations may, \
@@ -348,18 +349,18 @@ impl Walk<'_> {
                 Step::Index(_) => "#",
             })
             .collect();
-        match Text::compile_leaf(text) {
-            Err(message) => self.problems.push(Wrong::of((field, message))),
-            Ok(text) if text.is_literal() => {}
-            Ok(text) => {
-                self.room = self.room.saturating_sub(field.len());
-                if self.room == 0 {
-                    return;
-                }
-                let position = position(&path);
-                self.pointers.push(self.pointer());
-                self.leaves.push(Leaf { field, position, text });
-            }
+        let (text, wrong) = Text::read(text);
+        if !wrong.is_empty() {
+            self.problems.push(Wrong::of((field.clone(), wrong.join("; "))));
+        }
+        if text.is_literal() {
+            return;
+        }
+        self.room = self.room.saturating_sub(field.len());
+        if self.room > 0 {
+            let position = position(&path);
+            self.pointers.push(self.pointer());
+            self.leaves.push(Leaf { field, position, text });
         }
     }
 

@@ -108,26 +108,25 @@ impl ParamSchema {
     /// Whether `value` will do; the value in its type (a `"5"` from a command line becomes 5).
     pub fn accept(&self, value: &Value) -> Result<Value, String> {
         let value = self.typed(value)?;
+        let mut wrong = Vec::new();
         if let (Some((written, pattern)), Some(text)) = (&self.pattern, value.as_str()) {
             if text.len() > LONGEST || pattern.cost(text) > MOST {
                 return Err(format!("a text of {} bytes is too long to compare with {written}", text.len()));
             }
             if !pattern.is_match(text) {
-                return Err(format!("{value} does not match {written}"));
+                wrong.push(format!("does not match {written}"));
             }
         }
         if !self.values.is_empty() && !self.values.iter().any(|known| same(known, &value)) {
-            return Err(format!("{value} is not one of {}", few(self.values.iter())));
+            wrong.push(format!("is not one of {}", few(self.values.iter())));
         }
         if let Some(number) = value.as_f64() {
-            if let Some(low) = self.minimum.filter(|low| number < *low) {
-                return Err(format!("{value} is less than {low}"));
-            }
-            if let Some(high) = self.maximum.filter(|high| number > *high) {
-                return Err(format!("{value} is more than {high}"));
-            }
+            wrong.extend(self.minimum.filter(|low| number < *low).map(|low| format!("is less than {low}")));
+            wrong.extend(
+                self.maximum.filter(|high| number > *high).map(|high| format!("is more than {high}")),
+            );
         }
-        Ok(value)
+        if wrong.is_empty() { Ok(value) } else { Err(format!("{value} {}", wrong.join(", and "))) }
     }
 
     /// As [`ParamSchema::accept`], for a value that a definition gives where nothing is filled in.

@@ -1,6 +1,7 @@
 //! Strings with `{{ }}`: cut into pieces when loaded, filled in for each run.
 
 mod expression;
+mod named;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -31,6 +32,8 @@ pub struct Text {
 enum Piece {
     Literal(String),
     Inserted(Box<Expression>),
+    /// An expression that is wrong; its text is for checks alone.
+    Wrong,
 }
 
 impl fmt::Debug for Text {
@@ -55,50 +58,64 @@ impl Text {
         Self::of(text, &OF_MANIFESTS)
     }
 
-    /// Compiles a leaf of a manifest.
-    pub(super) fn compile_leaf(text: &str) -> Result<Self, String> {
-        Self::of(text, &OF_MANIFESTS)
+    /// As [`Text::compile_key`], as much as can be, and what is wrong with the rest.
+    pub(in crate::engine) fn read_key(text: &str) -> (Self, Vec<String>) {
+        Self::pieces(text, &OF_KEYS)
+    }
+
+    /// As [`Text::compile_namespace`], also for a leaf of a manifest: as much as can be, and what is wrong with the rest.
+    pub(in crate::engine) fn read(text: &str) -> (Self, Vec<String>) {
+        Self::pieces(text, &OF_MANIFESTS)
     }
 
     fn of(text: &str, roots: &[&str]) -> Result<Self, String> {
-        if text.contains("{%") {
-            return Err("holds {%: only expressions in {{ }} are allowed".to_owned());
-        }
-        if holds_comment(text) {
-            return Err("holds {# #}: only expressions in {{ }} are allowed".to_owned());
-        }
-        let (mut pieces, mut wrong) = (Vec::new(), Vec::new());
-        let mut rest = text;
+        let (text, wrong) = Self::pieces(text, roots);
+        if wrong.is_empty() { Ok(text) } else { Err(wrong.join("; ")) }
+    }
+
+    /// The pieces, and the first things that are wrong.
+    fn pieces(text: &str, roots: &[&str]) -> (Self, Vec<String>) {
+        let tags = [("{%", text.contains("{%")), ("{# #}", holds_comment(text))];
+        let of_tag = |tag: &str| format!("holds {tag}: only expressions in {{{{ }}}} are allowed");
+        let mut wrong: Vec<String> =
+            tags.iter().filter(|(_, held)| *held).map(|(tag, _)| of_tag(tag)).collect();
+        let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some(start) = rest.find("{{") {
             let (literal, after) = (&rest[..start], &rest[start + 2..]);
             if literal.ends_with('$') {
-                return Err("has a $ directly before {{: it would change the meaning of the value".to_owned());
+                wrong.push("has a $ directly before {{: it would change the meaning of the value".to_owned());
             }
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(literal.to_owned()));
             }
-            let end = expression_end(after).ok_or("has a {{ without its }}")?;
-            let inner = &after[..end];
-            if inner.starts_with(['-', '+']) || inner.ends_with(['-', '+']) {
-                return Err("has {{- or -}}, which are not supported: begin and end with a blank".to_owned());
+            let Some(end) = expression_end(after) else {
+                wrong.push("has a {{ without its }}".to_owned());
+                pieces.push(Piece::Wrong);
+                rest = "";
+                break;
+            };
+            let inner = after[..end].trim_matches(['-', '+']);
+            if inner.len() < end {
+                wrong.push("has {{- or -}}, which are not supported: begin and end with a blank".to_owned());
             }
-            match Expression::compile(inner.trim(), roots) {
-                Ok(expression) => pieces.push(Piece::Inserted(Box::new(expression))),
-                Err(message) if wrong.len() < MOST_WRONG && !wrong.contains(&message) => wrong.push(message),
-                Err(_) => {}
-            }
+            pieces.push(match Expression::compile(inner.trim(), roots) {
+                Ok(expression) => Piece::Inserted(Box::new(expression)),
+                Err(messages) => {
+                    wrong.extend(messages);
+                    Piece::Wrong
+                }
+            });
             rest = &after[end + 2..];
         }
-        if !wrong.is_empty() {
-            return Err(wrong.join("; "));
-        }
         if rest.contains("}}") && pieces.is_empty() {
-            return Err("has a }} without its {{".to_owned());
+            wrong.push("has a }} without its {{".to_owned());
         }
         if !rest.is_empty() {
             pieces.push(Piece::Literal(rest.to_owned()));
         }
-        Ok(Self { source: text.to_owned(), pieces })
+        let mut told = BTreeSet::new();
+        wrong.retain(|message| told.len() < MOST_WRONG && told.insert(message.clone()));
+        (Self { source: text.to_owned(), pieces }, wrong)
     }
 
     /// Renders as text (a concurrency key).
@@ -119,6 +136,7 @@ impl Text {
                     let value = as_text(&expression.evaluate(root)?);
                     text.push_str(&if double { doubled(&value) } else { Cow::Borrowed(value.as_str()) });
                 }
+                Piece::Wrong => return Err(format!("{:?} is no text with expressions", self.source)),
             }
         }
         Ok(text)
@@ -138,11 +156,16 @@ impl Text {
         expression.whole("params")
     }
 
+    /// Whether the whole is one expression that is wrong: nobody knows what it means.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self.pieces.as_slice(), [Piece::Wrong])
+    }
+
     /// The params that are spoken of by name.
     pub(super) fn params(&self) -> BTreeSet<String> {
         let of_piece = |piece: &Piece| match piece {
             Piece::Inserted(expression) => expression.params(),
-            Piece::Literal(_) => BTreeSet::new(),
+            Piece::Literal(_) | Piece::Wrong => BTreeSet::new(),
         };
         self.pieces.iter().flat_map(of_piece).collect()
     }
@@ -151,14 +174,14 @@ impl Text {
     pub(in crate::engine) fn axes(&self) -> BTreeSet<&str> {
         let axes = self.pieces.iter().filter_map(|piece| match piece {
             Piece::Inserted(expression) => expression.axis(),
-            Piece::Literal(_) => None,
+            Piece::Literal(_) | Piece::Wrong => None,
         });
         axes.collect()
     }
 
     /// Whether there is no expression in it.
     pub(in crate::engine) fn is_literal(&self) -> bool {
-        !self.pieces.iter().any(|piece| matches!(piece, Piece::Inserted(_)))
+        self.pieces.iter().all(|piece| matches!(piece, Piece::Literal(_)))
     }
 
     /// The author's text before the first expression.
@@ -173,7 +196,7 @@ impl Text {
     pub(super) fn names_a_variable(&self) -> bool {
         self.pieces
             .windows(2)
-            .any(|pair| matches!(pair, [Piece::Literal(literal), Piece::Inserted(_)] if is_open(literal)))
+            .any(|pair| matches!(pair, [Piece::Literal(literal), Piece::Inserted(_) | Piece::Wrong] if is_open(literal)))
     }
 }
 
@@ -284,7 +307,7 @@ mod tests {
             ("{{ 'v' ~ event.data.missing }}", "has no value"),
             ("{{ event.data.missing | upper }}", "has no value"),
             ("{{ event.data.missing.deeper }}", "has no value"),
-            ("{{ event.data.s | nothing }}", "fails: filter nothing is unknown"),
+            ("{{ event.data.s | nothing }}", "there is no filter nothing"),
             ("{{ event.data.s * 100000000 }}", "fails"),
             ("{{ debug() }}", "speaks of debug"),
             ("${{ event.data.n }}", "a $ directly before"),

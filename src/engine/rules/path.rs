@@ -55,8 +55,11 @@ impl fmt::Display for Path {
 impl Path {
     /// Compiles; an error says what is wrong and what would be right.
     pub(super) fn compile(text: &str) -> Result<Self, String> {
-        let (trimmed, query) = parse(text)?;
-        check_root(&query, text)?;
+        let (trimmed, query, mut wrong) = parse(text)?;
+        wrong.extend(check_root(&query, text).err());
+        if !wrong.is_empty() {
+            return Err(wrong.join("; "));
+        }
         let steps = match plain(&query.segments) {
             Some(steps) if steps.contains(&Step::All) => Steps::Many(steps),
             Some(steps) => Steps::One(steps),
@@ -132,8 +135,8 @@ fn walk<'a>(steps: &[Step], value: &'a Value, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// The query, and its text without a leading `$.`.
-fn parse(text: &str) -> Result<(&str, JpQuery), String> {
+/// The text without a leading `$.`, its query, and what of that is refused.
+fn parse(text: &str) -> Result<(&str, JpQuery, Vec<String>), String> {
     if text.len() > LONGEST {
         return Err(format!("is longer than {LONGEST} bytes"));
     }
@@ -146,8 +149,8 @@ fn parse(text: &str) -> Result<(&str, JpQuery), String> {
         || format!("{text:?} is not a JSONPath (RFC 9535); a name with other signs stands as ['a-name']");
     let query = parse_json_path(&full).map_err(|_| not_a_path())?;
     refuse::check_names(&full).then_some(()).ok_or_else(not_a_path)?;
-    refuse::check(&query.segments)?;
-    Ok((trimmed, query))
+    let wrong = refuse::check(&query.segments);
+    Ok((trimmed, query, wrong))
 }
 
 fn depth(text: &str) -> usize {

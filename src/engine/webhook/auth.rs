@@ -122,7 +122,7 @@ pub(super) fn check(provider: Provider, auth: Option<&AuthConfig>) -> Vec<(Strin
         let message = format!("a webhook of provider {} has no {field} here", provider.name());
         problems.push((format!("auth.{field}"), message));
     }
-    check_values(auth, &mut problems);
+    problems.extend(check_values(auth));
     problems
 }
 
@@ -137,7 +137,9 @@ fn check_scheme(provider: Provider, auth: &AuthConfig, problems: &mut Vec<(Strin
     }
 }
 
-fn check_values(auth: &AuthConfig, problems: &mut Vec<(String, String)>) {
+/// Those that are there whatever the provider.
+pub(super) fn check_values(auth: &AuthConfig) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
     let headers = [
         ("header", &auth.header),
         ("timestampHeader", &auth.timestamp_header),
@@ -163,6 +165,7 @@ fn check_values(auth: &AuthConfig, problems: &mut Vec<(String, String)>) {
     if auth.id_header.is_some() && auth.id_path.is_some() {
         problems.push(("auth.idPath".to_owned(), "give idHeader or idPath, not both".to_owned()));
     }
+    problems
 }
 
 fn given(auth: &AuthConfig) -> [(&'static str, bool); 10] {

@@ -44,6 +44,11 @@ impl Verifier {
         auth::check(provider, auth)
     }
 
+    /// Those among them that are there whatever the provider.
+    pub fn check_values(auth: &AuthConfig) -> Vec<(String, String)> {
+        auth::check_values(auth)
+    }
+
     /// Prepares the secrets for the scheme that the definition fixes.
     ///
     /// Fails on an `auth` with problems, on no secret at all, and on one that is empty or can't be a

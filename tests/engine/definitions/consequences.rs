@@ -192,13 +192,18 @@ fn what_is_wrong_with_many_runs_is_told_of_the_first() {
 
 #[test]
 fn one_mistake_is_told_once() {
-    insta::assert_snapshot!(of_spec("JobTemplate", "  jbo: {}\n"), @"a.yaml:5:3: spec.jbo: unknown field; the fields here are allow, environments, job, namespace, params, results, retention, retries, startTimeout, timeout (did you mean job?)");
+    insta::assert_snapshot!(of_spec("JobTemplate", "  jbo: {}\n"), @r"
+        a.yaml:5:3: spec.jbo: unknown field; the fields here are allow, environments, job, namespace, params, results, retention, retries, startTimeout, timeout (did you mean job?)
+        a.yaml:5:3: spec.jbo.spec: is missing
+        ");
     insta::assert_snapshot!(of_spec("Trigger", "
   runs: [{tmplate: smoke}, {template: smoke, environment: staging, matrix: {vus: ['{{ git.sha }}']}}]
   gate: {timeout: 1ms, every: 5s, http: [{url: 'http://a'}]}
   policy: {debounce: {quiet: 25h, maxWait: 1h}}
 "), @r"
+        a.yaml:5:10: spec.runs[0].params.url: is missing: JobTemplate/smoke requires it
         a.yaml:5:11: spec.runs[0].tmplate: unknown field; the fields here are environment, matrix, name, namespace, params, template (did you mean template?)
+        a.yaml:5:28: spec.runs[1].name: there is another run called smoke: give each a name of its own
         a.yaml:5:83: spec.runs[1].matrix.vus[0]: may not hold {{ }}: what runs there are is known before any event
         a.yaml:6:19: spec.gate.timeout: must be from 100ms to 1d
         a.yaml:7:30: spec.policy.debounce.quiet: must be from 1ms to 1d

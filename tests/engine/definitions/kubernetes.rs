@@ -45,6 +45,7 @@ fn what_can_not_be_watched_is_refused() {
         a.yaml:13:174: spec.sources[6].kubernetes.labelSelector.matchExpressions[1].values: goes with In and NotIn
         a.yaml:14:32: spec.sources[7].kubernetes.apiVersion: "apps" is no group and version: write v1, or group/version as apps/v1
         a.yaml:15:32: spec.sources[8].kubernetes.apiVersion: "Example.com/v1" is no group and version: write v1, or group/version as apps/v1
+        a.yaml:15:54: spec.sources[8].kubernetes.kind: "widget" is no kind: letters and digits, as Deployment
         a.yaml:16:54: spec.sources[9].kubernetes.kind: "widgets" is no kind: letters and digits, as Deployment
         a.yaml:17:67: spec.sources[10].kubernetes.namespaces: Nodes are in no namespace: leave namespaces out
         a.yaml:17:87: spec.sources[10].kubernetes.namespaceSelector: Nodes are in no namespace: leave namespaceSelector out

@@ -50,10 +50,13 @@ spec: {provider: github, secrets: [{env: A}]}
 "), @r#"
         a.yaml:2:1: apiVersion: is missing: write kickoff.dev/v1alpha1
         a.yaml:2:1: kind: is missing: write Webhook or JobTemplate or Trigger
+        a.yaml:4:1: metadata: is missing
+        a.yaml:4:1: spec: is missing
         a.yaml:4:13: apiVersion: "kickoff.dev/v1" is not known: write kickoff.dev/v1alpha1
         a.yaml:5:7: kind: "Triger" is not known: write Webhook or JobTemplate or Trigger (did you mean Trigger?)
         a.yaml:7:1: spec: is missing
         a.yaml:9:12: metadata.nmae: unknown field; the fields here are annotations, labels, name, namespace (did you mean name?)
+        a.yaml:9:18: metadata.nmae: there is another Webhook called x at a.yaml:16:12
         a.yaml:9:32: metadata.namespace: must be default, the namespace of the server, or be left out
         a.yaml:10:1: status: unknown field; the fields here are apiVersion, kind, metadata, spec
         a.yaml:12:1: a definition must be a map with apiVersion and kind, is a list
@@ -301,7 +304,10 @@ fn a_gate_asks_what_can_be_asked() {
     }
     insta::assert_snapshot!(with("{}"), @"a.yaml:8:3: spec.gate.http: is missing");
     insta::assert_snapshot!(with("{http: []}"), @"a.yaml:8:16: spec.gate.http: needs at least 1 entry");
-    insta::assert_snapshot!(with("{http: [{urls: a}]}"), @"a.yaml:8:18: spec.gate.http[0].urls: unknown field; the fields here are expectStatus, method, url (did you mean url?)");
+    insta::assert_snapshot!(with("{http: [{urls: a}]}"), @r"
+        a.yaml:8:18: spec.gate.http[0].urls: unknown field; the fields here are expectStatus, method, url (did you mean url?)
+        a.yaml:8:24: spec.gate.http[0].urls: must begin with http:// or https://
+        ");
     insta::assert_snapshot!(with("{http: [{url: a, method: POST, expectStatus: 100}]}"), @r#"
         a.yaml:8:23: spec.gate.http[0].url: must begin with http:// or https://
         a.yaml:8:34: spec.gate.http[0].method: "POST" is not one of GET, HEAD

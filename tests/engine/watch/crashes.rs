@@ -431,7 +431,8 @@ fn a_bad_definition_keeps_what_is_known_of_its_own_kinds_alone() {
         (template.to_owned(), 0),
         // What these may watch can't be told.
         (bad.replace("Deployment", "Deploymant"), 1),
-        (bad.replace("kind: Deployment", "kin: DaemonSet"), 1),
+        (bad.replace("kind: Deployment", "called: DaemonSet"), 1),
+        (bad.replace("kind: Deployment", "kin: DaemonSet"), 0),
         ("a: [".to_owned(), 1),
     ] {
         assert_eq!(left_after(&more), left, "{more}");

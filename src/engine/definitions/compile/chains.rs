@@ -1,52 +1,39 @@
 //! Triggers that listen to verdicts: whose, and that no chain of them goes in a circle.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
-use super::Problems;
+use super::together::Listed;
 use crate::engine::definitions::clause::Clause;
 use crate::engine::definitions::config::{DocumentConfig, SourceConfig, VerdictSourceConfig};
 use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::schema::Finding;
-use crate::engine::ids::ObjectName;
 
 /// Of so many names of a clause it is looked what was meant.
 const MOST_NEAR: usize = 20;
 
-/// Takes out the triggers that listen to themselves over others, and names each.
-pub(super) fn check(triggers: &mut Vec<(&LoadedDocument, Arc<Trigger>)>, problems: &mut Problems) {
-    let mut namespaces: BTreeMap<&str, Vec<(&LoadedDocument, &Trigger)>> = BTreeMap::new();
-    for (document, trigger) in triggers.iter() {
-        namespaces.entry(&trigger.name.namespace).or_default().push((*document, trigger.as_ref()));
-    }
-    let mut bad: BTreeMap<ObjectName, Vec<Finding>> = BTreeMap::new();
-    for (namespace, triggers) in namespaces {
-        for (name, finding) in in_namespace(&triggers) {
-            bad.entry(ObjectName::new(namespace, name)).or_default().push(finding);
-        }
-    }
-    triggers.retain(|(document, trigger)| match bad.remove(&trigger.name) {
-        Some(findings) => !problems.found(document, findings),
-        None => true,
-    });
-}
-
-/// What is wrong with the triggers of a namespace, which listen to others of there alone.
-fn in_namespace<'a>(triggers: &[(&'a LoadedDocument, &'a Trigger)]) -> Vec<(&'a str, Finding)> {
-    let causes: BTreeMap<&str, Vec<&str>> =
-        triggers.iter().map(|(document, trigger)| (document.name(), listens_to(trigger))).collect();
-    let tangled = tangled(&causes);
-    let mut bad = Vec::new();
+/// The triggers that listen to themselves over others.
+pub(super) fn wrong(triggers: &[Listed<'_>]) -> Vec<(usize, Finding)> {
+    // They listen to others of their namespace alone.
+    let mut namespaces: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
     for (document, trigger) in triggers {
+        let causes = namespaces.entry(&trigger.name.namespace).or_default();
+        causes.insert(document.name(), listens_to(trigger));
+    }
+    let tangled: BTreeMap<&str, BTreeSet<&str>> =
+        namespaces.iter().map(|(namespace, causes)| (*namespace, tangled(causes))).collect();
+    let mut wrong = Vec::new();
+    for (at, (document, trigger)) in triggers.iter().enumerate() {
+        let namespace = &*trigger.name.namespace;
         for cause in listens_to(trigger) {
-            let Some(circle) = circle(document.name(), cause, &causes, &tangled) else { continue };
-            let message = format!("the verdicts go in a circle: {}", circle.join(" -> "));
-            bad.push((document.name(), Finding::value(field(document, cause), message)));
+            let circle = circle(document.name(), cause, &namespaces[namespace], &tangled[namespace]);
+            let message =
+                circle.map(|circle| format!("the verdicts go in a circle: {}", circle.join(" -> ")));
+            wrong.extend(message.map(|message| (at, Finding::value(field(document, cause), message))));
         }
     }
-    bad
+    wrong
 }
 
 /// All triggers that are written, by their namespaces, also bad ones: those may be mended.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::together::Aside;
 use super::trigger::World;
 use super::{Problems, besides, beyond, names, trigger, webhook};
 use crate::engine::definitions::config::DocumentConfig;
@@ -57,21 +58,29 @@ pub(super) fn new(mut findings: Vec<Finding>, faults: &[String]) -> Vec<Finding>
     findings
 }
 
-/// Looks at the Webhooks and triggers among them; the templates are looked at with the others, since triggers speak of
-/// them.
-pub(super) fn check(bad: &[Bad<'_>], world: &World<'_>, problems: &mut Problems) {
-    for Bad { document, faults, of_name, .. } in bad {
+/// Looks at the Webhooks and triggers among them, and hands over the triggers that can be told from all others; the
+/// templates are looked at with the others, since triggers speak of them.
+pub(super) fn check<'a>(bad: &[Bad<'a>], world: &World<'_>, problems: &mut Problems) -> Vec<Aside<'a>> {
+    let mut aside = Vec::new();
+    for Bad { document, faults, is_one, of_name } in bad {
         problems.found(document, new(of_name.clone(), faults));
         let (name, tenant) = (document.object(world.own), world.tenants.of(document));
         let found = match &document.config {
             // Their secrets were not looked up, and are no problem of a definition.
             DocumentConfig::Webhook(config) => {
                 let made = webhook::compile(name, world.own, &config.spec, &Secrets::default());
-                besides(beyond::webhook(tenant, &config.spec), made).err()
+                besides(beyond::webhook(tenant, &config.spec), made).err().unwrap_or_default()
             }
-            DocumentConfig::Trigger(config) => trigger(document, &config.spec, world, problems).err(),
-            DocumentConfig::JobTemplate(_) => None,
+            DocumentConfig::Trigger(config) => {
+                let (made, findings) = trigger(document, &config.spec, world, problems);
+                if *is_one {
+                    aside.push(Aside { listed: (*document, made), faults });
+                }
+                findings
+            }
+            DocumentConfig::JobTemplate(_) => Vec::new(),
         };
-        problems.found(document, new(found.unwrap_or_default(), faults));
+        problems.found(document, new(found, faults));
     }
+    aside
 }

@@ -62,20 +62,19 @@ fn asked(request: &GateHttpConfig, url: GateUrl) -> GateHttp {
 }
 
 fn url(url: &str) -> Result<GateUrl, String> {
-    let text = Text::compile_key(url)?;
-    if text.is_literal() {
+    let (text, mut wrong) = Text::read_key(url);
+    if text.is_literal() && wrong.is_empty() {
         return Ok(GateUrl::Literal(Address::parse(url)?));
     }
     // What comes before the first value can be told wrong now; all else only once the values are there.
     let beginning = text.beginning().to_ascii_lowercase();
     let authority = beginning.split_once("://").and_then(|(_, rest)| rest.split('/').next());
     if authority.is_some_and(|authority| authority.contains('@')) {
-        return Err(crate::engine::address::HAS_USER.to_owned());
+        wrong.push(crate::engine::address::HAS_USER.to_owned());
     }
     let begins = |scheme: &str| scheme.starts_with(&beginning) || beginning.starts_with(scheme);
-    if begins("http://") || begins("https://") {
-        Ok(GateUrl::Text(text))
-    } else {
-        Err("must begin with http:// or https://".to_owned())
+    if !begins("http://") && !begins("https://") {
+        wrong.push("must begin with http:// or https://".to_owned());
     }
+    if wrong.is_empty() { Ok(GateUrl::Text(text)) } else { Err(wrong.join("; ")) }
 }

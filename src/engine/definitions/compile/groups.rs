@@ -3,37 +3,36 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Problems;
-use crate::engine::definitions::load::LoadedDocument;
+use super::together::Listed;
 use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::schema::Finding;
 
 const FIELD: &str = "spec.policy.concurrency.limit";
 
-/// Takes out the triggers of groups that disagree on their limit, and names each.
-pub(super) fn check(triggers: &mut Vec<(&LoadedDocument, Arc<Trigger>)>, problems: &mut Problems) {
-    let mut groups: BTreeMap<String, Vec<(&LoadedDocument, u32)>> = BTreeMap::new();
-    for (document, trigger) in triggers.iter() {
+/// The triggers of groups that disagree on their limit.
+pub(super) fn wrong(triggers: &[Listed<'_>]) -> Vec<(usize, Finding)> {
+    let mut groups: BTreeMap<&str, Vec<(usize, u32)>> = BTreeMap::new();
+    for (at, (_, trigger)) in triggers.iter().enumerate() {
         if let Some(concurrency) = &trigger.concurrency {
-            groups.entry(concurrency.group.clone()).or_default().push((document, concurrency.limit));
+            groups.entry(&concurrency.group).or_default().push((at, concurrency.limit));
         }
     }
-    groups.retain(|_, members| members.iter().any(|(_, limit)| *limit != members[0].1));
-    for (group, members) in &groups {
-        for (document, limit) in members {
-            let Some((other, theirs)) = members.iter().find(|(_, theirs)| theirs != limit) else { continue };
-            let place = other.place(FIELD);
+    let mut wrong = Vec::new();
+    for (group, members) in groups {
+        let first = members[0];
+        let Some(second) = members.iter().copied().find(|(_, limit)| *limit != first.1) else { continue };
+        for (at, limit) in members {
+            let (other, theirs) = if limit == first.1 { second } else { first };
+            let (other, _) = &triggers[other];
             let message = format!(
-                "the group {group} has the limit {limit} here and {theirs} in {} at {place}: they must agree",
-                other.title()
+                "the group {group} has the limit {limit} here and {theirs} in {} at {}: they must agree",
+                other.title(),
+                other.place(FIELD)
             );
-            problems.found(document, vec![Finding::value(FIELD, message)]);
+            wrong.push((at, Finding::value(FIELD, message)));
         }
     }
-    let disagrees = |trigger: &Trigger| {
-        trigger.concurrency.as_ref().is_some_and(|concurrency| groups.contains_key(&concurrency.group))
-    };
-    triggers.retain(|(_, trigger)| !disagrees(trigger));
+    wrong
 }
 
 /// The limit of each group.

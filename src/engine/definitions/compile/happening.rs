@@ -1,12 +1,12 @@
 //! Source clauses of Events of a cluster.
 
-use super::kubernetes::labels;
+use super::kubernetes::{ANY_VERSION, labels, named_kind};
 use super::sources::globs;
 use crate::engine::definitions::clause::{Clause, KubernetesEventSource, Source};
 use crate::engine::definitions::config::KubernetesEventSourceConfig;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::definitions::tenants::Tenant;
-use crate::engine::watch::{Kind, Wrong, happened_type};
+use crate::engine::watch::happened_type;
 
 /// Compiles a clause; what is wrong with it goes to `findings`.
 pub(super) fn kubernetes_event(
@@ -21,17 +21,8 @@ pub(super) fn kubernetes_event(
     let kind = involved.and_then(|involved| involved.kind.clone());
     let names: Vec<String> = involved.and_then(|involved| involved.name.clone()).into_iter().collect();
     // Each may be given without the other.
-    let of =
-        Kind::parse(api_version.as_deref().unwrap_or("example.com/v1"), kind.as_deref().unwrap_or("Any"));
-    match of {
-        Ok(_) => {}
-        Err(Wrong::ApiVersion(message)) => {
-            findings.push(Finding::value(format!("{field}.involvedObject.apiVersion"), message));
-        }
-        Err(Wrong::Kind(message, near)) => {
-            findings.push(Finding::value(format!("{field}.involvedObject.kind"), message).near(near));
-        }
-    }
+    let version = api_version.as_deref().unwrap_or(ANY_VERSION);
+    named_kind(version, kind.as_deref().unwrap_or("Any"), &format!("{field}.involvedObject"), findings);
     let name = format!("{field}.involvedObject.name");
     let names = globs(&name, &names, findings);
     let reasons = globs(&format!("{field}.reasons"), &config.reasons, findings);

@@ -18,6 +18,9 @@ const LONGEST_VALUE: usize = 256;
 /// Longest type and reason of a condition, as Kubernetes has it.
 const LONGEST_TYPE: usize = 316;
 
+/// One that says nothing of its kinds.
+pub(super) const ANY_VERSION: &str = "example.com/v1";
+
 /// Compiles a clause; what is wrong with it goes to `findings`.
 pub(super) fn kubernetes(
     config: &KubernetesSourceConfig,
@@ -193,23 +196,37 @@ fn place(kind: &Kind, config: &KubernetesSourceConfig, field: &str, findings: &m
 }
 
 fn kind(config: &KubernetesSourceConfig, field: &str, findings: &mut Vec<Finding>) -> Option<Kind> {
-    match Kind::parse(&config.api_version, &config.kind) {
-        Ok(kind) if is_event(&kind) => {
-            let message =
-                "Events are taken by the source kubernetesEvent, which knows when one happens again";
-            findings.push(Finding::value(format!("{field}.kind"), message));
-            None
-        }
-        Ok(kind) => Some(kind),
-        Err(Wrong::ApiVersion(message)) => {
-            findings.push(Finding::value(format!("{field}.apiVersion"), message));
-            None
-        }
-        Err(Wrong::Kind(message, near)) => {
-            findings.push(Finding::value(format!("{field}.kind"), message).near(near));
-            None
-        }
+    let kind = named_kind(&config.api_version, &config.kind, field, findings)?;
+    if is_event(&kind) {
+        let message = "Events are taken by the source kubernetesEvent, which knows when one happens again";
+        findings.push(Finding::value(format!("{field}.kind"), message));
+        return None;
     }
+    Some(kind)
+}
+
+/// The kind that `apiVersion` and `kind` in `field` name.
+pub(super) fn named_kind(
+    api_version: &str,
+    kind: &str,
+    field: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<Kind> {
+    let mut wrong = |why: Wrong| {
+        findings.push(match why {
+            Wrong::ApiVersion(message) => Finding::value(format!("{field}.apiVersion"), message),
+            Wrong::Kind(message, near) => Finding::value(format!("{field}.kind"), message).near(near),
+        });
+    };
+    match Kind::parse(api_version, kind) {
+        Ok(kind) => return Some(kind),
+        Err(why @ Wrong::ApiVersion(_)) => {
+            wrong(why);
+            Kind::parse(ANY_VERSION, kind).err().into_iter().for_each(wrong);
+        }
+        Err(why) => wrong(why),
+    }
+    None
 }
 
 pub(super) fn labels(config: &LabelSelectorConfig, field: &str, findings: &mut Vec<Finding>) -> Labels {

@@ -117,7 +117,7 @@ fn own(run: &RunConfig, field: &str, findings: &mut Vec<Finding>) {
 fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findings: &mut Vec<Finding>) {
     let JobTemplate { params, manifest, .. } = &*template.compiled;
     let text = run.namespace.as_deref().filter(|text| text.contains("{{"));
-    if let Some(Ok(text)) = text.map(Text::compile_namespace)
+    if let Some((text, _)) = text.map(Text::read)
         && template.reads("spec.allow")
     {
         let wrong = manifest.check_namespace(&text, params);

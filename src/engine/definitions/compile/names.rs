@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Problems;
 use crate::engine::definitions::config::{DocumentConfig, MetadataConfig};
 use crate::engine::definitions::load::{Loaded, LoadedDocument};
+use crate::engine::definitions::problem::shorten;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
 
@@ -83,13 +84,21 @@ pub(super) fn label(text: &str) -> Option<String> {
 
 fn dns_label(text: &str, longest: usize) -> Option<String> {
     let length = text.chars().count();
-    if length > longest {
-        return Some(format!("may have up to {longest} characters, has {length}"));
-    }
+    let too_long = format!("may have up to {longest} characters, has {length}");
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let edges = |text: &str| !text.starts_with('-') && !text.ends_with('-');
     let good = !text.is_empty() && text.chars().all(inner) && edges(text);
-    (!good).then(|| format!("{text:?} is not a name: lower-case letters, digits and, between them, -"))
+    let no_name = || {
+        let mut shown = text.to_owned();
+        shorten(&mut shown, LONGEST_LABEL);
+        format!("{shown:?} is not a name: lower-case letters, digits and, between them, -")
+    };
+    match (good, length > longest) {
+        (true, false) => None,
+        (true, true) => Some(too_long),
+        (false, false) => Some(no_name()),
+        (false, true) => Some(format!("{}; it {too_long}", no_name())),
+    }
 }
 
 /// What is wrong with a name that stands in expressions: of a param or an axis of a matrix.

@@ -23,6 +23,7 @@ const DEFAULT_WITHIN: Span = Span::from_millis(3_600_000);
 const LONGEST_WITHIN: Span = Span::from_millis(7 * 86_400_000);
 /// As many verdicts wait for each other at most.
 const MOST_JOINED: usize = 16;
+const UTC: &str = "UTC";
 const LONGEST_JITTER: Span = Span::from_millis(86_400_000);
 
 /// Compiles the clauses, but for those whose Webhook is not there; what is wrong with any goes to `findings`. A `tenant` that does not
@@ -190,10 +191,15 @@ fn schedule(
     let before = findings.len();
     let mut wrong =
         |name: &str, message: String| findings.push(Finding::value(format!("{field}.{name}"), message));
-    let slots = Slots::parse(&config.cron, config.time_zone.as_deref().unwrap_or("UTC"));
+    let slots = Slots::parse(&config.cron, config.time_zone.as_deref().unwrap_or(UTC));
     let slots = slots.map_err(|why| match why {
         Wrong::Pattern(message) => wrong("cron", message),
-        Wrong::TimeZone(message) => wrong("timeZone", message),
+        Wrong::TimeZone(message) => {
+            wrong("timeZone", message);
+            if let Err(Wrong::Pattern(message)) = Slots::parse(&config.cron, UTC) {
+                wrong("cron", message);
+            }
+        }
     });
     let jitter = config.jitter.map_or(0, Span::as_millis);
     if jitter > LONGEST_JITTER.as_millis() {

@@ -21,6 +21,9 @@ const DEFAULT_TIMEOUT: Span = Span::from_millis(30 * 60_000);
 pub(super) const ENOUGH: usize = 200;
 /// Every container of every run gets each of them.
 const MOST_PARAMS: usize = 128;
+/// Of too many params, how many are looked at, and how much memory they may hold, bytes.
+const MOST_CHECKED: usize = 1_000;
+const MOST_HELD: usize = 32 << 20;
 /// When Kubernetes removes what Kickoff never came back for.
 const LONGEST_JOB_TTL_MS: i64 = 7 * 86_400_000;
 
@@ -45,9 +48,8 @@ pub(super) fn compile(
     if spec.params.len() > MOST_PARAMS {
         let message = format!("has {} entries; there may be up to {MOST_PARAMS}", spec.params.len());
         findings.push(Finding::value("spec.params", message));
-        return (None, findings);
     }
-    let params = params(&spec.params, &mut findings);
+    let Some(params) = params(&spec.params, &mut findings) else { return (None, findings) };
     environments(spec, &params, &mut findings);
     let timeout_ms = spec.timeout.unwrap_or(DEFAULT_TIMEOUT).as_millis();
     let times = Times {
@@ -93,8 +95,12 @@ fn below_job(wrong: Wrong) -> Finding {
     Finding { by: by.into_iter().collect(), ..Finding::value(field, message) }
 }
 
-fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Vec<ParamSchema> {
-    let mut schemas = Vec::new();
+/// All params that can be compiled; `None` where they are so many that nothing more is looked at.
+fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Option<Vec<ParamSchema>> {
+    if configs.len() > MOST_CHECKED {
+        return None;
+    }
+    let (mut schemas, mut held) = (Vec::new(), 0);
     for (index, config) in configs.iter().enumerate() {
         let field = format!("spec.params[{index}]");
         let misnamed = names::identifier(&config.name);
@@ -109,6 +115,10 @@ fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Vec<ParamSche
             // What is right of it stands in, or it would be told again wherever the Job speaks of it.
             ParamSchema::compile(&rest)
         });
+        held += schema.as_ref().map_or(0, ParamSchema::size);
+        if configs.len() > MOST_PARAMS && held > MOST_HELD {
+            return None;
+        }
         // The first of one name stands; the others are told below.
         schemas.extend(schema.ok().filter(|_| is_one));
     }
@@ -116,7 +126,7 @@ fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Vec<ParamSche
         let message = format!("there is another param called {name}");
         findings.push(Finding::value(format!("spec.params[{index}].name"), message));
     }
-    schemas
+    Some(schemas)
 }
 
 /// A param without what is wrong with it.

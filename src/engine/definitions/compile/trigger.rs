@@ -96,7 +96,8 @@ impl<'a> World<'a> {
     }
 }
 
-/// Compiles a trigger, or takes the earlier one where neither it nor what it refers to changed.
+/// Compiles a trigger, or takes the earlier one where neither it nor what it refers to changed; all that is wrong with it.
+/// Where there is anything, it is as much as could be made, for checks alone.
 pub(super) fn compile(
     name: ObjectName,
     document: &str,
@@ -104,13 +105,13 @@ pub(super) fn compile(
     tenant: Option<Tenant<'_>>,
     world: &World<'_>,
     problems: &Problems,
-) -> Result<Arc<Trigger>, Vec<Finding>> {
+) -> (Arc<Trigger>, Vec<Finding>) {
     let mut findings = references(spec, &name, world, problems);
     let hash = hash(document, spec, &name.namespace, tenant, world);
     if findings.is_empty() {
         let old = world.previous.and_then(|previous| previous.trigger(&name));
         if let Some(same) = old.filter(|old| old.hash == hash && old.broken.is_none()) {
-            return Ok(Arc::clone(same));
+            return (Arc::clone(same), findings);
         }
     }
     let sources = sources(&name, spec, tenant, world, &mut findings);
@@ -128,13 +129,12 @@ pub(super) fn compile(
     let gate = spec.gate.as_ref().and_then(|config| super::gate::compile(config, tenant, &mut findings));
     let rate = spec.policy.rate_limit.as_ref();
     let rate = rate.and_then(|config| rate_limit(config, super::legs::many(spec), &mut findings));
-    let Some(rule) = rule.ok().filter(|_| findings.is_empty()) else { return Err(findings) };
-    Ok(Arc::new(Trigger {
+    let trigger = Trigger {
         name,
         hash,
         suspend: spec.suspend,
         sources,
-        rule,
+        rule: rule.unwrap_or_default(),
         git,
         series: series.flatten(),
         legs,
@@ -144,7 +144,8 @@ pub(super) fn compile(
         rate,
         priority: spec.policy.priority,
         broken: None,
-    }))
+    };
+    (Arc::new(trigger), findings)
 }
 
 fn below_match((field, message): (String, String)) -> Finding {

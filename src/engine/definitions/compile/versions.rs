@@ -3,11 +3,9 @@
 //! are watched, and on what the mark of an object holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::Problems;
+use super::together::Listed;
 use crate::engine::definitions::clause::{Clause, KubernetesSource, Source};
-use crate::engine::definitions::load::LoadedDocument;
 use crate::engine::definitions::model::Trigger;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::event::Ingress;
@@ -39,18 +37,26 @@ struct OfKind {
     of: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Takes out the triggers that watch a kind in another version than one before them does, or more than may be
-/// watched.
-pub(super) fn check(triggers: &mut Vec<(&LoadedDocument, Arc<Trigger>)>, problems: &mut Problems) -> Watched {
+/// The triggers that watch a kind in another version than one before them does, or more than may be watched.
+pub(super) fn wrong(triggers: &[Listed<'_>]) -> Vec<(usize, Finding)> {
     let mut watched = Watched::default();
-    triggers.retain(|(document, trigger)| {
+    let of = |(at, (document, trigger)): (usize, &Listed<'_>)| {
         let wrong = watched.take(trigger, document.namespace()).into_iter();
-        !problems.found(document, wrong.map(|message| Finding::value("spec.sources", message)).collect())
-    });
-    watched
+        wrong.map(|message| (at, Finding::value("spec.sources", message))).collect::<Vec<_>>()
+    };
+    triggers.iter().enumerate().flat_map(of).collect()
 }
 
 impl Watched {
+    /// What these triggers watch, all of which may.
+    pub(super) fn by(triggers: &[Listed<'_>]) -> Self {
+        let mut watched = Self::default();
+        for (document, trigger) in triggers {
+            watched.take(trigger, document.namespace());
+        }
+        watched
+    }
+
     /// What a trigger that is out of order still listens to: what it watches only where that may be; `tenant` is the
     /// namespace of a resource.
     pub(super) fn fitting(&mut self, trigger: &Trigger, tenant: Option<&str>) -> Vec<Source> {

@@ -54,8 +54,11 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
             }
         }
     }
-    for (field, message) in Verifier::check_config(spec.provider, spec.auth.as_ref()) {
-        findings.push(Finding::key(format!("spec.{field}"), message).by("spec.provider"));
+    let whatever = spec.auth.as_ref().map(Verifier::check_values).unwrap_or_default();
+    for wrong in Verifier::check_config(spec.provider, spec.auth.as_ref()) {
+        let by = (!whatever.contains(&wrong)).then(|| "spec.provider".to_owned());
+        let finding = Finding::key(format!("spec.{}", wrong.0), wrong.1);
+        findings.push(Finding { by: by.into_iter().collect(), ..finding });
     }
     findings
 }

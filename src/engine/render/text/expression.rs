@@ -10,6 +10,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value};
 
+use super::named;
 use crate::engine::values::check_names;
 
 /// Longest expression, bytes.
@@ -46,20 +47,26 @@ fn engine(undefined: UndefinedBehavior) -> Environment<'static> {
 }
 
 impl Expression {
-    /// Compiles what stands between `{{` and `}}`; it may start with `roots` only.
-    pub(super) fn compile(source: &str, roots: &[&str]) -> Result<Self, String> {
+    /// Compiles what stands between `{{` and `}}`; it may start with `roots` only. Every problem.
+    pub(super) fn compile(source: &str, roots: &[&str]) -> Result<Self, Vec<String>> {
         if source.is_empty() {
-            return Err("has an empty {{ }}".to_owned());
+            return Err(vec!["has an empty {{ }}".to_owned()]);
         }
         if source.len() > LONGEST {
-            return Err(format!("has an expression longer than {LONGEST} bytes"));
+            return Err(vec![format!("has an expression longer than {LONGEST} bytes")]);
         }
         let compile = |engine: &'static Environment<'static>| {
             let compiled = engine.compile_expression_owned(source.to_owned());
-            compiled.map_err(|error| format!("{{{{ {source} }}}} is not an expression: {}", detail(&error)))
+            compiled
+                .map_err(|error| vec![format!("{{{{ {source} }}}} is not an expression: {}", detail(&error))])
         };
         let strict = compile(&STRICT)?;
-        check_roots(source, &strict, roots)?;
+        let mut wrong = wrong_roots(source, &strict, roots);
+        let unknown = named::unknown(source, &STRICT).into_iter();
+        wrong.extend(unknown.map(|reason| format!("{{{{ {source} }}}} never has a value: {reason}")));
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
         let covers = ["default", "defined", "|d", "| d"].iter().any(|word| source.contains(word));
         let lenient = covers.then(|| compile(&LENIENT)).transpose()?;
         Ok(Self { source: source.to_owned(), strict, lenient })
@@ -117,26 +124,29 @@ fn below<'s>(root: &str, source: &'s str) -> Option<&'s str> {
     name.bytes().all(plain).then_some(name)
 }
 
-fn check_roots(source: &str, compiled: &Compiled, roots: &[&str]) -> Result<(), String> {
-    let mut unknown: Vec<String> = compiled.undeclared_variables(false).into_iter().collect();
+/// What it speaks of that is not there.
+fn wrong_roots(source: &str, compiled: &Compiled, roots: &[&str]) -> Vec<String> {
     let is_global = |name: &str| STRICT.globals().any(|(global, _)| global == name);
-    unknown.retain(|name| !roots.contains(&name.as_str()) && !is_global(name));
-    unknown.sort();
-    let Some(name) = unknown.first() else {
-        let mut named: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
-        named.sort();
-        let check = |name: &String| check_names(&name.split('.').collect::<Vec<_>>());
-        return named
-            .iter()
-            .try_for_each(check)
-            .map_err(|reason| format!("{{{{ {source} }}}} never has a value: {reason}"));
-    };
-    if super::OF_MANIFESTS.contains(&name.as_str()) {
-        return Err(format!("{{{{ {source} }}}}: {name} is not known here; there are {}", roots.join(", ")));
+    let all: BTreeSet<String> = compiled.undeclared_variables(false).into_iter().collect();
+    let unknown = all.iter().filter(|name| !roots.contains(&name.as_str()) && !is_global(name));
+    let unknown = unknown.map(|name| no_root(source, name, roots));
+    let paths: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
+    let never = paths.iter().filter_map(|name| {
+        let names: Vec<&str> = name.split('.').collect();
+        let reason = check_names(&names).err().filter(|_| roots.contains(&names[0]))?;
+        Some(format!("{{{{ {source} }}}} never has a value: {reason}"))
+    });
+    unknown.chain(never).collect()
+}
+
+fn no_root(source: &str, name: &str, roots: &[&str]) -> String {
+    let known = roots.join(", ");
+    if super::OF_MANIFESTS.contains(&name) {
+        return format!("{{{{ {source} }}}}: {name} is not known here; there are {known}");
     }
     let near = roots.iter().find(|root| strsim::damerau_levenshtein(root, name) <= 2);
     let meant = near.map(|root| format!(" (did you mean {root}?)")).unwrap_or_default();
-    Err(format!("{{{{ {source} }}}} speaks of {name}; there are {}{meant}", roots.join(", ")))
+    format!("{{{{ {source} }}}} speaks of {name}; there are {known}{meant}")
 }
 
 fn detail(error: &minijinja::Error) -> String {

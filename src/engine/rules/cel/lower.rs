@@ -16,6 +16,8 @@ const ROOTS: [&str; 2] = ["event", "git"];
 const PATTERN_SIZE: usize = 1 << 20;
 /// Most that the patterns of an expression may be compiled to, bytes.
 const MOST_PATTERNS: usize = 1 << 22;
+/// So many wrong things are told of one expression.
+const MOST_WRONG: usize = 10;
 /// The functions of the standard library, and the macros.
 const FUNCTIONS: [&str; 31] = [
     "size",
@@ -50,6 +52,8 @@ const FUNCTIONS: [&str; 31] = [
     "map",
     "filter",
 ];
+/// Of these the macros.
+const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "map", "filter"];
 /// Types that may be named, as in `type(x) == string`.
 const TYPES: [&str; 10] =
     ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type"];
@@ -137,14 +141,17 @@ impl fmt::Display for Chain {
     }
 }
 
-/// Lowers a parsed expression; an error says what it speaks of that is not there.
+/// Lowers a parsed expression; an error says all that it speaks of and that is not there.
 pub(super) fn lower(mut expression: IdedExpr) -> Result<Lowered, String> {
-    if let Some(kind) = no_boolean(&expression.expr) {
-        return Err(format!("gives {kind}, never true or false: compare it with something"));
-    }
     let mut lowering = Lowering::default();
-    lowering.walk(&mut expression, 0)?;
-    let Lowering { chains, patterns, deepest, .. } = lowering;
+    if let Some(kind) = no_boolean(&expression.expr) {
+        lowering.refuse(format!("gives {kind}, never true or false: compare it with something"));
+    }
+    lowering.walk(&mut expression, 0);
+    let Lowering { chains, patterns, deepest, wrong, .. } = lowering;
+    if !wrong.is_empty() {
+        return Err(wrong.join("; "));
+    }
     Ok(Lowered { expression, chains, patterns, nested: deepest > 1 })
 }
 
@@ -178,30 +185,39 @@ struct Lowering {
     /// Variables of the comprehensions around.
     bound: Vec<String>,
     deepest: usize,
+    wrong: Vec<String>,
 }
 
 impl Lowering {
-    fn walk(&mut self, expression: &mut IdedExpr, depth: usize) -> Result<(), String> {
+    fn refuse(&mut self, message: String) {
+        if self.wrong.len() < MOST_WRONG && !self.wrong.contains(&message) {
+            self.wrong.push(message);
+        }
+    }
+
+    fn walk(&mut self, expression: &mut IdedExpr, depth: usize) {
         if let Some(chain) = self.chain(&expression.expr) {
             expression.expr = Expr::Ident(variable(self.take(chain)));
-            return Ok(());
+            return;
         }
         match &mut expression.expr {
-            Expr::Ident(name) => self.known(name),
+            Expr::Ident(name) => self.know(name),
             Expr::Select(select) => self.walk(&mut select.operand, depth),
             Expr::Call(call) => self.call(call, depth),
-            Expr::List(list) => list.elements.iter_mut().try_for_each(|item| self.walk(item, depth)),
-            Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
-                EntryExpr::StructField(_) => Err("makes an object, which is not supported".to_owned()),
+            Expr::List(list) => list.elements.iter_mut().for_each(|item| self.walk(item, depth)),
+            Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
+                EntryExpr::StructField(_) => {
+                    self.refuse("makes an object, which is not supported".to_owned());
+                }
                 EntryExpr::MapEntry(entry) => {
-                    self.walk(&mut entry.key, depth)?;
-                    self.walk(&mut entry.value, depth)
+                    self.walk(&mut entry.key, depth);
+                    self.walk(&mut entry.value, depth);
                 }
             }),
             Expr::Comprehension(loops) => self.comprehension(loops, depth),
-            Expr::Struct(made) => Err(format!("makes a {}, which is not supported", made.type_name)),
-            Expr::Literal(_) => Ok(()),
-            Expr::Unspecified => Err("is not a CEL expression".to_owned()),
+            Expr::Struct(made) => self.refuse(format!("makes a {}, which is not supported", made.type_name)),
+            Expr::Literal(_) => {}
+            Expr::Unspecified => self.refuse("is not a CEL expression".to_owned()),
         }
     }
 
@@ -213,24 +229,35 @@ impl Lowering {
         self.chains.len() - 1
     }
 
-    fn call(&mut self, call: &mut CallExpr, depth: usize) -> Result<(), String> {
+    fn call(&mut self, call: &mut CallExpr, depth: usize) {
         let name = call.func_name.as_str();
         let operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
-        if !operator && !FUNCTIONS.contains(&name) {
-            let near = nearest(name, FUNCTIONS).map(|near| format!(" (did you mean {near}()?)"));
-            return Err(format!("{name}() is not known{}", near.unwrap_or_default()));
-        }
         match name {
-            "has" | "all" | "exists" | "exists_one" | "map" | "filter" => {
-                return Err(format!("{name}() is not written like this: for instance {}", example(name)));
+            _ if MACROS.contains(&name) => {
+                self.refuse(format!("{name}() is not written like this: for instance {}", example(name)));
+                // Its parts have names that would be known where it is written as it should be.
+                call.args.clear();
             }
-            "matches" => self.pattern(call)?,
-            _ => {}
+            "matches" => {
+                if let Err(message) = self.pattern(call) {
+                    self.refuse(message);
+                }
+            }
+            _ if operator || FUNCTIONS.contains(&name) => {}
+            _ => {
+                let near = nearest(name, FUNCTIONS);
+                let meant = near.as_ref().map(|near| format!(" (did you mean {near}()?)"));
+                self.refuse(format!("{name}() is not known{}", meant.unwrap_or_default()));
+                // What a macro takes may be names of its own.
+                if near.is_some_and(|near| MACROS.contains(&near.as_str())) {
+                    call.args.clear();
+                }
+            }
         }
         if let Some(target) = &mut call.target {
-            self.walk(target, depth)?;
+            self.walk(target, depth);
         }
-        call.args.iter_mut().try_for_each(|argument| self.walk(argument, depth))
+        call.args.iter_mut().for_each(|argument| self.walk(argument, depth));
     }
 
     /// The pattern of `matches` is a constant and compiled here.
@@ -240,6 +267,9 @@ impl Lowering {
         };
         let text = text.inner();
         if self.patterns.iter().any(|(known, _)| known == text) {
+            return Ok(());
+        }
+        if self.size > MOST_PATTERNS {
             return Ok(());
         }
         let pattern = Pattern::part(text, PATTERN_SIZE);
@@ -252,27 +282,26 @@ impl Lowering {
         Ok(())
     }
 
-    fn comprehension(&mut self, loops: &mut ComprehensionExpr, depth: usize) -> Result<(), String> {
+    fn comprehension(&mut self, loops: &mut ComprehensionExpr, depth: usize) {
         self.deepest = self.deepest.max(depth + 1);
         if depth >= 2 {
-            return Err("has a comprehension in one that is in another: up to one inside another".to_owned());
+            self.refuse("has a comprehension in one that is in another: up to one inside another".to_owned());
         }
-        self.walk(&mut loops.iter_range, depth)?;
-        self.walk(&mut loops.accu_init, depth)?;
+        self.walk(&mut loops.iter_range, depth);
+        self.walk(&mut loops.accu_init, depth);
         let before = self.bound.len();
         self.bound.push(loops.iter_var.clone());
         self.bound.extend(loops.iter_var2.clone());
         self.bound.push(loops.accu_var.clone());
         for part in [&mut loops.loop_cond, &mut loops.loop_step, &mut loops.result] {
-            self.walk(part, depth + 1)?;
+            self.walk(part, depth + 1);
         }
         self.bound.truncate(before);
-        Ok(())
     }
 
-    fn known(&self, name: &str) -> Result<(), String> {
+    fn know(&mut self, name: &str) {
         if self.bound.iter().any(|bound| bound == name) || TYPES.contains(&name) {
-            return Ok(());
+            return;
         }
         let near = nearest(name, ROOTS);
         let meant = match (near, name) {
@@ -280,7 +309,7 @@ impl Lowering {
             (None, "data") => "event.data".to_owned(),
             (None, _) => format!("event.data.{name}"),
         };
-        Err(format!("{name} is not known: there are event and git (did you mean {meant}?)"))
+        self.refuse(format!("{name} is not known: there are event and git (did you mean {meant}?)"));
     }
 
     /// A path of names and constant indexes from a root.

@@ -4,6 +4,8 @@
 //! filter would be walked for each node. Functions where RFC 9535 (section 2.4.3, well-typedness) has no place for them, and
 //! arguments of a type that they do not take, are accepted there and never hold.
 
+use std::collections::BTreeSet;
+
 use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, Segment, Selector, Test, TestFunction,
 };
@@ -51,83 +53,102 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
 }
 
-/// Checks all segments of a query.
-pub(super) fn check(segments: &[Segment]) -> Result<(), String> {
+/// What is refused of a query: all of it, each once.
+pub(super) fn check(segments: &[Segment]) -> Vec<String> {
+    let mut wrong = Vec::new();
     let descents = segments.iter().filter(|segment| matches!(segment, Segment::Descendant(_))).count();
     if descents > MOST_DESCENTS {
-        return Err("has .. more than once: write the names between them".to_owned());
+        wrong.push("has .. more than once: write the names between them".to_owned());
     }
-    check_segments(segments, false)
+    check_segments(segments, false, &mut wrong);
+    let mut told = BTreeSet::new();
+    wrong.retain(|message| told.insert(message.clone()));
+    wrong
 }
 
-fn check_segments(segments: &[Segment], in_filter: bool) -> Result<(), String> {
-    segments.iter().try_for_each(|segment| check_segment(segment, in_filter))
+fn check_segments(segments: &[Segment], in_filter: bool, wrong: &mut Vec<String>) {
+    for segment in segments {
+        check_segment(segment, in_filter, wrong);
+    }
 }
 
-fn check_segment(segment: &Segment, in_filter: bool) -> Result<(), String> {
+fn check_segment(segment: &Segment, in_filter: bool, wrong: &mut Vec<String>) {
     match segment {
-        Segment::Descendant(_) if in_filter => {
-            Err("has .. inside a filter: write the names between".to_owned())
+        Segment::Descendant(below) => {
+            if in_filter {
+                wrong.push("has .. inside a filter: write the names between".to_owned());
+            }
+            check_segment(below, in_filter, wrong);
         }
-        Segment::Descendant(below) => check_segment(below, in_filter),
-        Segment::Selector(selector) => check_selector(selector),
-        Segment::Selectors(selectors) => selectors.iter().try_for_each(check_selector),
+        Segment::Selector(selector) => check_selector(selector, wrong),
+        Segment::Selectors(selectors) => {
+            for selector in selectors {
+                check_selector(selector, wrong);
+            }
+        }
     }
 }
 
-fn check_selector(selector: &Selector) -> Result<(), String> {
-    match selector {
-        Selector::Filter(filter) => check_filter(filter),
-        _ => Ok(()),
+fn check_selector(selector: &Selector, wrong: &mut Vec<String>) {
+    if let Selector::Filter(filter) = selector {
+        check_filter(filter, wrong);
     }
 }
 
-fn check_filter(filter: &Filter) -> Result<(), String> {
+fn check_filter(filter: &Filter, wrong: &mut Vec<String>) {
     match filter {
-        Filter::Or(filters) | Filter::And(filters) => filters.iter().try_for_each(check_filter),
-        Filter::Atom(FilterAtom::Filter { expr, .. }) => check_filter(expr),
+        Filter::Or(filters) | Filter::And(filters) => {
+            for filter in filters {
+                check_filter(filter, wrong);
+            }
+        }
+        Filter::Atom(FilterAtom::Filter { expr, .. }) => check_filter(expr, wrong),
         Filter::Atom(FilterAtom::Test { expr, .. }) => match &**expr {
-            Test::RelQuery(segments) => check_segments(segments, true),
-            Test::AbsQuery(query) => check_absolute(&query.segments),
+            Test::RelQuery(segments) => check_segments(segments, true, wrong),
+            Test::AbsQuery(query) => check_absolute(&query.segments, wrong),
             Test::Function(function) => {
-                check_function(function)?;
-                Err(format!("{function} must be compared, for instance with > 0"))
+                let before = wrong.len();
+                check_function(function, wrong);
+                if wrong.len() == before {
+                    wrong.push(format!("{function} must be compared, for instance with > 0"));
+                }
             }
         },
-        Filter::Atom(FilterAtom::Comparison(comparison)) => check_comparison(comparison),
+        Filter::Atom(FilterAtom::Comparison(comparison)) => check_comparison(comparison, wrong),
     }
 }
 
 /// A path from `$` inside a filter.
-fn check_absolute(segments: &[Segment]) -> Result<(), String> {
-    if segments.iter().all(is_singular) {
-        return Ok(());
+fn check_absolute(segments: &[Segment], wrong: &mut Vec<String>) {
+    if !segments.iter().all(is_singular) {
+        wrong.push("has a path from $ inside a filter that is more than names and indexes".to_owned());
     }
-    Err("has a path from $ inside a filter that is more than names and indexes".to_owned())
 }
 
-fn check_comparison(comparison: &Comparison) -> Result<(), String> {
+fn check_comparison(comparison: &Comparison, wrong: &mut Vec<String>) {
     let (left, right) = comparison.vals();
-    [left, right].into_iter().try_for_each(|side| match side {
-        Comparable::Function(function) => check_function(function),
-        Comparable::Literal(_) | Comparable::SingularQuery(_) => Ok(()),
-    })
+    for side in [left, right] {
+        match side {
+            Comparable::Function(function) => check_function(function, wrong),
+            Comparable::Literal(_) | Comparable::SingularQuery(_) => {}
+        }
+    }
 }
 
-fn check_function(function: &TestFunction) -> Result<(), String> {
+fn check_function(function: &TestFunction, wrong: &mut Vec<String>) {
     match function {
         TestFunction::Match(..) | TestFunction::Search(..) => {
-            Err("match() and search() are not supported: use the operator matches".to_owned())
+            wrong.push("match() and search() are not supported: use the operator matches".to_owned());
         }
-        TestFunction::Custom(name, _) => Err(format!("{name}() is not a function of RFC 9535")),
-        TestFunction::Length(argument) => check_value(argument),
-        TestFunction::Value(argument) => check_nodes("value", argument),
-        TestFunction::Count(argument) => check_nodes("count", argument),
+        TestFunction::Custom(name, _) => wrong.push(format!("{name}() is not a function of RFC 9535")),
+        TestFunction::Length(argument) => check_value(argument, wrong),
+        TestFunction::Value(argument) => check_nodes("value", argument, wrong),
+        TestFunction::Count(argument) => check_nodes("count", argument, wrong),
     }
 }
 
 /// The argument of `length`: one value.
-fn check_value(argument: &FnArg) -> Result<(), String> {
+fn check_value(argument: &FnArg, wrong: &mut Vec<String>) {
     let one = |segments: &[Segment]| segments.iter().all(is_singular);
     let good = match argument {
         FnArg::Literal(_) => true,
@@ -135,23 +156,25 @@ fn check_value(argument: &FnArg) -> Result<(), String> {
         FnArg::Test(test) => match &**test {
             Test::RelQuery(segments) => one(segments),
             Test::AbsQuery(query) => one(&query.segments),
-            Test::Function(inner) => return check_function(inner),
+            Test::Function(inner) => return check_function(inner, wrong),
         },
     };
-    if good { Ok(()) } else { Err("length() takes one value: a path of names and indexes".to_owned()) }
+    if !good {
+        wrong.push("length() takes one value: a path of names and indexes".to_owned());
+    }
 }
 
 /// The argument of `value` and `count`: a path.
-fn check_nodes(name: &str, argument: &FnArg) -> Result<(), String> {
-    let wrong = || Err(format!("{name}() takes a path"));
+fn check_nodes(name: &str, argument: &FnArg, wrong: &mut Vec<String>) {
     match argument {
-        FnArg::Literal(_) | FnArg::Filter(_) => wrong(),
         FnArg::Test(test) => match &**test {
-            Test::RelQuery(segments) => check_segments(segments, true),
-            Test::AbsQuery(query) => check_absolute(&query.segments),
-            Test::Function(_) => wrong(),
+            Test::RelQuery(segments) => return check_segments(segments, true, wrong),
+            Test::AbsQuery(query) => return check_absolute(&query.segments, wrong),
+            Test::Function(_) => {}
         },
+        FnArg::Literal(_) | FnArg::Filter(_) => {}
     }
+    wrong.push(format!("{name}() takes a path"));
 }
 
 fn is_singular(segment: &Segment) -> bool {

@@ -1,0 +1,107 @@
+//! What a document means where its fields, or its kind, are misspelt: what stands below them is checked as well, and
+//! told by the names that are written.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::problem::nearest;
+use super::schema::{self, Finding, KINDS};
+use super::yaml::{Places, child};
+
+/// More misspelt fields do not stand inside each other.
+const DEEPEST: usize = 8;
+
+/// A document with the names that were probably meant.
+pub(super) struct Meant {
+    /// One of the kinds there are, or none where nobody can tell.
+    pub(super) kind: &'static str,
+    pub(super) value: Value,
+    /// What is wrong by the schema, by the names that are written.
+    pub(super) findings: Vec<Finding>,
+    /// The fields of `value` that can't be read.
+    pub(super) faults: Vec<String>,
+}
+
+/// Reads a document. `places` learns the names that were meant.
+pub(super) fn read(mut value: Value, places: &mut Places) -> Meant {
+    let (kind, mut findings) = (kind_of(&value), Vec::new());
+    let mut found = schema::check(kind, &value);
+    for _ in 0..DEEPEST {
+        let misspelt = rename(&mut value, &found);
+        if misspelt.is_empty() {
+            break;
+        }
+        found.retain(|finding| misspelt.contains_key(&finding.field));
+        findings.extend(found.iter().map(|finding| written(finding.clone(), places)));
+        for (field, meant) in misspelt {
+            let field = places.written(&field);
+            places.rename(meant, field);
+        }
+        found = schema::check(kind, &value);
+    }
+    let faults = found.iter().flat_map(|finding| std::iter::once(&finding.field).chain(&finding.by));
+    let faults = faults.cloned().collect();
+    findings.extend(found.into_iter().map(|finding| written(finding, places)));
+    Meant { kind, value, findings, faults }
+}
+
+/// The kind, as it is written or probably meant: by its name, by a name that is like it, by what stands in `spec`.
+fn kind_of(value: &Value) -> &'static str {
+    let known = |word: &str| KINDS.into_iter().find(|kind| *kind == word);
+    if let Some(word) = value.get("kind").and_then(Value::as_str) {
+        return known(word).or_else(|| known(&nearest(word, KINDS)?)).unwrap_or_default();
+    }
+    let Some(Value::Object(spec)) = value.get("spec") else { return "" };
+    let fields = |kind: &str| {
+        let of_kind = schema::of_kind(kind);
+        let known = schema::below(of_kind, "spec", of_kind);
+        schema::properties(known).filter(|name| spec.contains_key(*name)).count()
+    };
+    let best = KINDS.into_iter().max_by_key(|kind| fields(kind)).filter(|kind| fields(kind) > 0);
+    best.filter(|best| KINDS.iter().all(|other| other == best || fields(other) < fields(best)))
+        .unwrap_or_default()
+}
+
+/// Gives fields that are misspelt the names that were meant, where these stand for nothing else yet: the field as it was
+/// found, and as it is called now.
+fn rename(value: &mut Value, found: &[Finding]) -> BTreeMap<String, String> {
+    let near = |finding: &Finding| Some((finding.field.clone(), finding.suggestion.clone()?));
+    let names = found.iter().filter(|finding| !finding.by.is_empty()).filter_map(near).collect();
+    let mut renamed = BTreeMap::new();
+    rename_in(value, "", &names, &mut renamed);
+    renamed
+}
+
+fn rename_in(
+    value: &mut Value,
+    at: &str,
+    names: &BTreeMap<String, String>,
+    renamed: &mut BTreeMap<String, String>,
+) {
+    match value {
+        Value::Object(fields) => {
+            let all: Vec<String> = fields.keys().cloned().collect();
+            for name in all {
+                let field = child(at, &name);
+                if let Some(meant) = names.get(&field).filter(|meant| !fields.contains_key(*meant)) {
+                    let value = fields.remove(&name).unwrap_or_default();
+                    fields.insert(meant.clone(), value);
+                    renamed.insert(field, child(at, meant));
+                } else if let Some(value) = fields.get_mut(&name) {
+                    rename_in(value, &field, names, renamed);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                rename_in(item, &format!("{at}[{index}]"), names, renamed);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn written(finding: Finding, places: &Places) -> Finding {
+    Finding { field: places.written(&finding.field), ..finding }
+}
