@@ -314,7 +314,8 @@ pub async fn measure() -> Vec<Promise> {
         1.3,
     );
     let of_least = ratio(least, bare_median);
-    one_by_one.measured += &format!("; of what only writes twice and syncs {of_least:.2}x ({least:.2?})");
+    one_by_one.measured =
+        format!("{}; of what only writes twice and syncs {of_least:.2}x ({least:.2?})", one_by_one.measured);
     let mut promises = vec![
         one_by_one,
         compared("the same, p99 at most 2x", percentile(&webhook, 99), percentile(&bare, 99), 2.0),

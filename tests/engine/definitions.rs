@@ -15,6 +15,7 @@ mod nats;
 mod problems;
 mod quotas;
 mod reload;
+mod several;
 mod sources;
 mod tenants;
 mod together;

@@ -15,6 +15,7 @@ mod legs;
 mod names;
 mod nats;
 mod patterns;
+mod policy;
 mod precedence;
 mod sources;
 mod template;

@@ -260,7 +260,7 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
     problems.sort();
     let too_many = resource && cut(&mut problems, |message| problem(Spot::NONE, Finding::value("", message)));
     if !too_many
-        && let Some(value) = partial::without(&value, kind, &faults)
+        && let Some(value) = partial::without(&value, kind, &mut faults)
         && let Ok(config) = typed(&value)
     {
         let document = Document { hash: hash(resource, &value), file: file.to_owned(), resource, value };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::config::API_VERSION;
 use super::problem::nearest;
 use super::schema::{self, Finding, KINDS};
 use super::yaml::{Places, child};
@@ -49,8 +50,14 @@ pub(super) fn read(mut value: Value, places: &mut Places) -> Meant {
 /// The kind, as it is written or probably meant: by its name, by a name that is like it, by what stands in `spec`.
 fn kind_of(value: &Value) -> &'static str {
     let known = |word: &str| KINDS.into_iter().find(|kind| *kind == word);
-    if let Some(word) = value.get("kind").and_then(Value::as_str) {
-        return known(word).or_else(|| known(&nearest(word, KINDS)?)).unwrap_or_default();
+    let word = value.get("kind").and_then(Value::as_str);
+    if let Some(kind) = word.and_then(|word| known(word).or_else(|| known(&nearest(word, KINDS)?))) {
+        return kind;
+    }
+    // Whatever else may lie in a folder is not taken for one of ours.
+    let is_ours = |version: &str| version == API_VERSION || nearest(version, [API_VERSION]).is_some();
+    if !value.get("apiVersion").and_then(Value::as_str).is_none_or(is_ours) {
+        return "";
     }
     let Some(Value::Object(spec)) = value.get("spec") else { return "" };
     let fields = |kind: &str| {

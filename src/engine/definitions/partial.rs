@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::config::API_VERSION;
 use super::quantity::{SIZE_FORMAT, SPAN_FORMAT};
@@ -14,8 +14,9 @@ use super::schema::{self, below, dereferenced, properties};
 use super::yaml::child;
 
 /// `value` of a kind without the fields at fault, and with something in place of those that must be there and of items
-/// of lists, so that others keep their places. `None` where that can't be told.
-pub(super) fn without(value: &Value, kind: &str, faults: &[String]) -> Option<Value> {
+/// of lists, so that others keep their places. `None` where that can't be told. A choice of which nothing is left is at
+/// fault as a whole.
+pub(super) fn without(value: &Value, kind: &str, faults: &mut Vec<String>) -> Option<Value> {
     let mut rest = value.clone();
     if !rest.is_object() || faults.iter().any(String::is_empty) {
         return None;
@@ -25,7 +26,8 @@ pub(super) fn without(value: &Value, kind: &str, faults: &[String]) -> Option<Va
         rest["apiVersion"] = json!(API_VERSION);
         rest["kind"] = json!(kind);
     }
-    fill(kind, &mut rest);
+    let schema = schema::of_kind(kind);
+    fill_in(&mut rest, schema, schema, "", faults);
     Some(rest)
 }
 
@@ -52,13 +54,12 @@ fn take_out(value: &mut Value, at: &str, faults: &BTreeSet<&str>) {
 
 /// Puts in what a document of a known kind must have and has not, as little as that can be: something to read the rest
 /// by.
-fn fill(kind: &str, document: &mut Value) {
-    let schema = schema::of_kind(kind);
-    fill_in(document, schema, schema);
-}
-
-fn fill_in(value: &mut Value, schema: &Value, root: &Value) {
+fn fill_in(value: &mut Value, schema: &Value, root: &Value, at: &str, faults: &mut Vec<String>) {
     let schema = dereferenced(schema, root);
+    if value.as_object().is_some_and(Map::is_empty) && schema.get("minProperties").is_some() {
+        *value = least(schema);
+        faults.push(at.to_owned());
+    }
     match value {
         Value::Object(fields) => {
             for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -67,14 +68,14 @@ fn fill_in(value: &mut Value, schema: &Value, root: &Value) {
             for (name, value) in fields {
                 let schema = below(schema, name, root);
                 stand_in(value, schema);
-                fill_in(value, schema, root);
+                fill_in(value, schema, root, &child(at, name), faults);
             }
         }
         Value::Array(items) => {
-            for item in items {
+            for (index, item) in items.iter_mut().enumerate() {
                 let schema = dereferenced(&schema["items"], root);
                 stand_in(item, schema);
-                fill_in(item, schema, root);
+                fill_in(item, schema, root, &format!("{at}[{index}]"), faults);
             }
         }
         _ => {}
@@ -143,8 +144,8 @@ mod tests {
             (vec!["['e e'].f"], Some(value.clone())),
             (vec![""], None),
         ] {
-            let faults: Vec<String> = faults.into_iter().map(str::to_owned).collect();
-            assert_eq!(without(&value, "", &faults), rest, "{faults:?}");
+            let mut faults: Vec<String> = faults.into_iter().map(str::to_owned).collect();
+            assert_eq!(without(&value, "", &mut faults), rest, "{faults:?}");
         }
     }
 
@@ -154,9 +155,9 @@ mod tests {
             for spec in [json!({}), json!({"spec": {}}), json!({"spec": 1, "metadata": []})] {
                 let mut document = json!({"apiVersion": API_VERSION, "kind": kind});
                 document.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-                let faults: Vec<String> =
+                let mut faults: Vec<String> =
                     schema::check(kind, &document).into_iter().map(|it| it.field).collect();
-                let rest = without(&document, kind, &faults).unwrap();
+                let rest = without(&document, kind, &mut faults).unwrap();
                 assert!(!faults.is_empty());
                 serde_json::from_value::<DocumentConfig>(rest.clone())
                     .unwrap_or_else(|why| panic!("{rest}: {why}"));
@@ -167,7 +168,8 @@ mod tests {
         let document = json!({"kind": "Trigger", "spec": spec});
         let faults: Vec<String> =
             schema::check("Trigger", &document).into_iter().map(|it| it.field).collect();
-        let rest = without(&document, "Trigger", &[faults, vec!["apiVersion".to_owned()]].concat()).unwrap();
+        let mut faults = [faults, vec!["apiVersion".to_owned()]].concat();
+        let rest = without(&document, "Trigger", &mut faults).unwrap();
         let read = serde_json::from_value::<DocumentConfig>(rest.clone())
             .unwrap_or_else(|why| panic!("{rest}: {why}"));
         let DocumentConfig::Trigger(read) = read else { panic!("{rest}") };

@@ -4,12 +4,15 @@
 //! constants becomes an `enum`, a choice of one-field objects becomes an object with at most one
 //! field, and null is no value. The wording is ours; the validator's own texts never reach a person.
 
+mod simplify;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use boon::{Compiler, ErrorKind, Format, InstanceToken, SchemaIndex, Schemas, Type, Types, ValidationError};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::simplify::simplify;
 use super::config::{JobTemplateSpec, Resource, TriggerSpec, WebhookSpec};
 use super::problem::nearest;
 use super::quantity::{ByteSize, SIZE_FORMAT, SPAN_FORMAT, Span};
@@ -154,6 +157,12 @@ fn word(error: &ValidationError<'_, '_>, document: &Value, root: &Value) -> Vec<
         }
         ErrorKind::Pattern { .. } | ErrorKind::Format { .. } => one(quantity(schema, value)),
         ErrorKind::MinProperties { .. } => one(format!("needs exactly one of {}", names(schema))),
+        // Where only one of them is known, the others are told.
+        ErrorKind::MaxProperties { .. }
+            if properties(schema).filter(|name| value.get(name).is_some()).count() < 2 =>
+        {
+            Vec::new()
+        }
         ErrorKind::MaxProperties { .. } => {
             vec![Finding::key(field, format!("may have only one of {}", names(schema)))]
         }
@@ -306,84 +315,4 @@ fn broken_integers(value: &Value, schema: &Value, root: &Value, field: String, o
         }
         _ => {}
     }
-}
-
-/// Rewrites a schema and all below it; see the module's header.
-fn simplify(schema: &mut Value) {
-    match schema {
-        Value::Array(items) => items.iter_mut().for_each(simplify),
-        Value::Object(fields) => {
-            simplify_choice(fields);
-            bound_integers(fields);
-            let literal = ["default", "const", "enum", "required"];
-            fields
-                .iter_mut()
-                .filter(|(key, _)| !literal.contains(&key.as_str()))
-                .for_each(|(_, below)| simplify(below));
-        }
-        _ => {}
-    }
-}
-
-fn simplify_choice(fields: &mut Map<String, Value>) {
-    if let Some(Value::Array(types)) = fields.get_mut("type") {
-        types.retain(|one| one != "null");
-        if let [one] = types.as_slice() {
-            let one = one.clone();
-            fields.insert("type".to_owned(), one);
-        }
-    }
-    if let Some(Value::Array(choices)) = fields.get("anyOf") {
-        let rest: Vec<&Value> = choices.iter().filter(|choice| choice["type"] != "null").collect();
-        if let [Value::Object(only)] = rest.as_slice() {
-            let only = only.clone();
-            fields.remove("anyOf");
-            fields.extend(only);
-        }
-    }
-    if let Some(Value::Array(choices)) = fields.get("oneOf") {
-        let merged = words(choices).unwrap_or_else(|| one_field(choices));
-        fields.remove("oneOf");
-        fields.extend(merged);
-    }
-}
-
-/// A choice of constants as an `enum`; `None` where it is none.
-fn words(choices: &[Value]) -> Option<Map<String, Value>> {
-    let mut all = Vec::new();
-    for choice in choices {
-        match (choice.get("const"), choice.get("enum")) {
-            (Some(word), _) => all.push(word.clone()),
-            (None, Some(Value::Array(words))) => all.extend(words.iter().cloned()),
-            _ => return None,
-        }
-    }
-    Some(Map::from_iter([("type".to_owned(), json!("string")), ("enum".to_owned(), all.into())]))
-}
-
-/// A choice of objects of one field as an object with exactly one of these fields.
-fn one_field(choices: &[Value]) -> Map<String, Value> {
-    let fields: Map<String, Value> = choices
-        .iter()
-        .filter_map(|choice| choice["properties"].as_object())
-        .flat_map(|properties| properties.iter().map(|(name, schema)| (name.clone(), schema.clone())))
-        .collect();
-    Map::from_iter([
-        ("type".to_owned(), json!("object")),
-        ("properties".to_owned(), fields.into()),
-        ("additionalProperties".to_owned(), json!(false)),
-        ("minProperties".to_owned(), json!(1)),
-        ("maxProperties".to_owned(), json!(1)),
-    ])
-}
-
-/// What the format of an integer says as limits, which the validator then holds.
-fn bound_integers(fields: &mut Map<String, Value>) {
-    let (least, most) = match fields.get("format").and_then(Value::as_str) {
-        Some("uint32") => (0, i64::from(u32::MAX)),
-        Some("int32") => (i64::from(i32::MIN), i64::from(i32::MAX)),
-        _ => return,
-    };
-    fields.entry("minimum").or_insert(json!(least));
-    fields.entry("maximum").or_insert(json!(most));
 }

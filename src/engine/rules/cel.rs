@@ -7,6 +7,7 @@
 //! an error with its message, never a silent pass or failure.
 
 mod bound;
+mod chain;
 mod convert;
 mod lower;
 mod scan;
@@ -18,8 +19,9 @@ use cel::extractors::This;
 use cel::{Context, Env, ExecutionError, IdedExpr, Value as CelValue};
 use serde_json::{Map, Value, json};
 
+use self::chain::{Chain, Found};
 use self::convert::Size;
-use self::lower::{Chain, Found, Lowered};
+use self::lower::Lowered;
 use super::budget::{Spent, afford};
 use super::shown::{cut, shortened};
 use crate::engine::pattern::Pattern;
@@ -83,7 +85,7 @@ impl Cel {
         let mut context = Context::with_env(Arc::clone(&ENV));
         for (index, found) in found.iter().enumerate() {
             if let Some(found) = found {
-                context.add_variable_as_val(lower::variable(index), convert::converted(found));
+                context.add_variable_as_val(chain::variable(index), convert::converted(found));
             }
         }
         self.give_patterns(&mut context);
@@ -126,7 +128,7 @@ impl Cel {
     fn explain(&self, error: &ExecutionError) -> String {
         match error {
             ExecutionError::UndeclaredReference(name) => {
-                match lower::index(name).and_then(|index| self.chains.get(index)) {
+                match chain::index(name).and_then(|index| self.chains.get(index)) {
                     Some(chain) => format!("{} is missing", chain.missing()),
                     None => format!("{name} is not known"),
                 }

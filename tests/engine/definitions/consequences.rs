@@ -224,3 +224,18 @@ fn of_many_that_there_are_a_message_tells_some() {
     assert!(told.contains("\"w0\" is not one of \"v0\", ") && told.contains(", and 2950 more"), "{told}");
     assert!(told.len() < 300_000, "{}", told.len());
 }
+
+#[test]
+fn a_param_of_a_wrong_name_is_missing_nowhere() {
+    let template = "
+  params: [{name: 2nd, required: true}, {name: 'a b', required: true}]
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, command: [c]}]}}}}
+";
+    let text = document("JobTemplate", "probe", template)
+        + &document("Trigger", "t", "\n  runs: [{template: probe}]\n");
+    insta::assert_snapshot!(all(&text), @r#"
+        JobTemplate/probe spec.params[0].name: "2nd" is not a name of letters, digits and _ (up to 63, no digit first)
+        JobTemplate/probe spec.params[1].name: "a b" is not a name of letters, digits and _ (up to 63, no digit first)
+        Trigger/t spec.runs[0].template: JobTemplate/probe has a problem: spec.params[0].name: "2nd" is not a name of letters, digits and _ (up to 63, no digit first)
+        "#);
+}

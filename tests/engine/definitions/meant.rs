@@ -90,7 +90,11 @@ fn a_kind_that_is_misspelt_or_left_out_hides_nothing() {
         Trigger/t spec.sources[0].webhook.name: there is no Webhook called "nobody"
         Trigger/t spec.runs[0].template: there is no JobTemplate called "smok"
         "#);
-    insta::assert_snapshot!(all(&trigger("kind: Pipeline", name)), @r#"- kind: "Pipeline" is not known: write Webhook or JobTemplate or Trigger"#);
+    insta::assert_snapshot!(all(&trigger("kind: Pipeline", name)), @r#"
+        Trigger/t kind: "Pipeline" is not known: write Webhook or JobTemplate or Trigger
+        Trigger/t spec.sources[0].webhook.name: there is no Webhook called "nobody"
+        Trigger/t spec.runs[0].template: there is no JobTemplate called "smok"
+        "#);
     insta::assert_snapshot!(all(&trigger("knd: Trigger", name)), @r#"
         Trigger/t knd: unknown field; the fields here are apiVersion, kind, metadata, spec
         Trigger/t spec.sources[0].webhook.name: there is no Webhook called "nobody"
@@ -107,6 +111,12 @@ fn a_kind_that_is_misspelt_or_left_out_hides_nothing() {
         Trigger/A_ metdata.nme: "A_" is not a name: lower-case letters, digits and, between them, -
         Trigger/A_ spec.sources[0].webhook.name: there is no Webhook called "nobody"
         Trigger/A_ spec.runs[0].template: there is no JobTemplate called "smok"
+        "#);
+    let foreign =
+        "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {suspend: true, schedule: x}\n";
+    insta::assert_snapshot!(all(foreign), @r#"
+        - apiVersion: "batch/v1" is not known: write kickoff.dev/v1alpha1
+        - kind: "CronJob" is not known: write Webhook or JobTemplate or Trigger
         "#);
     insta::assert_snapshot!(all("kind: {}\nspec: {}\n"), @r"
         - apiVersion: is missing: write kickoff.dev/v1alpha1

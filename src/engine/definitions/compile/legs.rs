@@ -190,7 +190,12 @@ fn environment(run: &RunConfig, template: &Template<'_>, field: &str, findings: 
         Some((_, Some(environment))) => vec![environment],
         Some((_, None)) => environments.values().collect(),
     };
-    if named.is_some() && !template.reads("spec.environments") {
+    let index = |name: &String| template.spec.environments.iter().position(|it| it.name == *name);
+    let is_read = match named.and_then(|(name, found)| index(name).filter(|_| found.is_some())) {
+        Some(index) => template.reads(&format!("spec.environments[{index}].params")),
+        None => named.is_none() || template.reads("spec.environments"),
+    };
+    if !is_read {
         return;
     }
     let is_given = |param: &&&ParamConfig| {
@@ -198,7 +203,10 @@ fn environment(run: &RunConfig, template: &Template<'_>, field: &str, findings: 
         let by_run = run.params.contains_key(name) || run.matrix.contains_key(name);
         by_run || meant.iter().any(|environment| environment.params.contains_key(name))
     };
-    let required = template.params.values().filter(|param| param.required && param.default.is_none());
+    // One with a wrong name can't be given.
+    let required = template.params.values().filter(|param| {
+        param.required && param.default.is_none() && find(&template.compiled.params, &param.name).is_some()
+    });
     for param in required.filter(|param| !is_given(param)) {
         let message = format!("is missing: JobTemplate/{} requires it", run.template);
         let finding = Finding::key(child(&format!("{field}.params"), &param.name), message);

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue};
 
+use super::chain;
 use super::convert::Size;
-use super::lower;
 
 /// Nanoseconds of one step of the evaluation.
 const STEP: u64 = 40;
@@ -52,7 +52,7 @@ impl<'a> Bounds<'a> {
             Expr::Literal(LiteralValue::Bytes(bytes)) => (STEP, Size::scalar(bytes.inner().len() as u64)),
             Expr::Literal(_) | Expr::Unspecified | Expr::Struct(_) => (STEP, Size::scalar(8)),
             Expr::Ident(name) => {
-                let of_chain = lower::index(name).and_then(|index| self.sizes.get(index));
+                let of_chain = chain::index(name).and_then(|index| self.sizes.get(index));
                 let known = of_chain.or_else(|| self.variables.get(name.as_str()));
                 (STEP, known.copied().unwrap_or(Size::scalar(8)))
             }

@@ -8,7 +8,7 @@ use cel::common::types::{
 use cel::common::value::Val;
 use serde_json::Value;
 
-use super::lower::Found;
+use super::chain::Found;
 
 /// Most values that an expression may look at under one path.
 const NODES: u64 = 200_000;
