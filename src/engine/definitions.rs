@@ -6,6 +6,7 @@
 //! for that, `hints` what can't come, `crd` how a cluster has definitions as resources, `tenants`
 //! what those may do, `standing` what is told of them, `writer` which of several servers tells it.
 
+mod again;
 pub mod clause;
 pub mod compile;
 pub mod config;

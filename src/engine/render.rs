@@ -10,11 +10,13 @@ mod containers;
 pub mod fields;
 mod frozen;
 mod manifest;
+mod misplaced;
 mod open;
 mod params;
 mod position;
 pub(in crate::engine) mod stamp;
 mod text;
+mod wrong;
 
 use std::collections::BTreeMap;
 
@@ -24,12 +26,13 @@ use serde_json::{Value, json};
 pub(crate) use self::containers::OUTPUTS;
 pub use self::containers::Times;
 pub use self::frozen::Manifest;
-pub use self::manifest::{ManifestTemplate, Wrong};
+pub use self::manifest::ManifestTemplate;
 use self::open::{Filled, Variable};
 pub use self::params::ParamSchema;
 pub(super) use self::params::few;
 pub use self::stamp::stamp;
 pub use self::text::Text;
+pub use self::wrong::{Beside, Wrong};
 use super::definitions::config::ParamType;
 use super::definitions::model::{Environment, Leg, ParamValue};
 use super::ids::{ObjectName, RunId};

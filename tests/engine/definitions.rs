@@ -1,5 +1,6 @@
 //! Definitions: every class of problem with its place, and what stays usable beside it.
 
+mod again;
 mod changes;
 mod commit;
 mod consequences;
@@ -11,6 +12,7 @@ mod kubernetes;
 mod legs;
 mod meant;
 mod misses;
+mod mistakes;
 mod nats;
 mod problems;
 mod quotas;

@@ -164,7 +164,7 @@ fn a_value_that_is_missing_or_null_is_an_error_unless_it_has_a_default() {
         ("a {{ event.data.null }} b", Err("{{ event.data.null }} has no value")),
         ("{{ event.data.missing.a.b }}", Err("has no value")),
         ("{{ event.data.text.a.b }}", Err("has no value")),
-        ("{{ none }}", Err("has no value")),
+        ("{{ event.data.empty or none }}", Err("has no value")),
         ("{{ event.data.missing ~ 'x' }}", Err("has no value")),
         ("{{ event.data.missing.a.b | default('d') }}", Ok("d")),
         ("{{ event.data.null.a | default('d') }}", Ok("d")),

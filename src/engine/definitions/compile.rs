@@ -35,6 +35,7 @@ use super::config::{DocumentConfig, SecretSource, TriggerSpec};
 use super::index::Index;
 use super::load::{Loaded, LoadedDocument};
 use super::model::{Secrets, Snapshot, Trigger, Webhook, resource_title, titles};
+use super::partial::NO_FAULTS;
 use super::problem::{Problem, cut};
 use super::schema::Finding;
 use crate::engine::ids::{ObjectName, h_hex};
@@ -139,7 +140,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
         held.take(document, patterns::of_trigger(made)).is_ok()
     });
     precedence::sort(&mut triggers, previous);
-    together::check(&mut triggers, &aside, &mut problems);
+    together::check(&mut triggers, aside, &mut problems);
     let mut watched = Watched::by(&triggers);
     let mut compiled: Vec<Arc<Trigger>> = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     let broken = broken(loaded, previous, &problems, &compiled, &mut watched);
@@ -147,6 +148,8 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
     let unread = unread::of(loaded, &problems, &compiled, &mut watched);
     compiled.sort_by(|a, b| a.name.cmp(&b.name));
     problems.all.sort();
+    // What is read again has the same problems again.
+    problems.all.dedup();
     let position = |(at, trigger): (usize, &Arc<Trigger>)| (trigger.name.clone(), at);
     Arc::new(Snapshot {
         revision: revision(loaded),
@@ -251,7 +254,7 @@ fn triggers<'a>(
         }
         let listed = (document, made);
         if problems.found(document, findings) {
-            aside.push(Aside { listed, faults: &[] });
+            aside.push(Aside { listed, faults: &NO_FAULTS });
         } else {
             triggers.push(listed);
         }

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::again::{self, Again};
 use super::config::{API_VERSION, DocumentConfig};
 use super::meant::{self, Meant};
 use super::model::{Document, resource_title};
-use super::partial;
+use super::partial::{self, Faults};
 use super::problem::{Place, Problem, Spot, cut, nearest};
 use super::schema::{self, Finding, KINDS};
 use super::tenants::Tenants;
-use super::yaml::{self, Parsed, Places};
+use super::yaml::{self, Parsed, Places, Repeated};
 use crate::engine::ids::{ObjectName, h_hex};
 
 /// How many resources a namespace may have, of all kinds together: each costs memory, and time with every change.
@@ -57,7 +58,9 @@ pub(super) struct Partial {
     /// The rest.
     pub(super) rest: LoadedDocument,
     /// The fields at fault.
-    pub(super) faults: Vec<String>,
+    pub(super) faults: Faults,
+    /// Whether it is one of the others with a second value of a field.
+    pub(super) again: bool,
 }
 
 impl LoadedDocument {
@@ -220,12 +223,42 @@ pub fn load(files: &[(String, String)], namespace: &str) -> Loaded {
 
 fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
     let Parsed { value, mut places, repeated } = parsed;
-    let Meant { kind, value, mut findings, mut faults } = meant::read(value, &mut places);
+    // What a document is can't be two things.
+    let twice = |field: &str| !resource && !is_envelope(field);
+    let mut again: Vec<Again> = again::of_repeated(&value, &places, &repeated)
+        .filter(|again| twice(&again.field))
+        .take(again::MOST)
+        .collect();
+    let meant = meant::read(value, &mut places);
+    let doubles = meant.doubles.iter().filter(|(field, _)| twice(field));
+    again.extend(doubles.map(|(field, name)| again::of_misspelt(&meant.value, &places, field, name)));
+    let doubtful = repeated.iter().map(|it| &it.field).chain(again.iter().map(|again| &again.field));
+    let of = Of { file, resource, again: false, doubtful: doubtful.cloned().collect() };
+    reading(&of, meant, places, repeated, loaded);
+    let of = Of { again: true, ..of };
+    for Again { value, mut places, .. } in again.into_iter().take(again::MOST) {
+        reading(&of, meant::read(value, &mut places), places, Vec::new(), loaded);
+    }
+}
+
+/// What a document is read of.
+struct Of<'a> {
+    file: &'a str,
+    resource: bool,
+    /// Whether it is read with a second value of a field.
+    again: bool,
+    /// The fields that have one.
+    doubtful: Vec<String>,
+}
+
+fn reading(of: &Of<'_>, meant: Meant, places: Places, repeated: Vec<Repeated>, loaded: &mut Loaded) {
+    let (Of { file, resource, again, doubtful }, Meant { kind, value, mut findings, mut faults, .. }) =
+        (of, meant);
+    let (file, resource) = (*file, *resource);
     findings.retain(|found| !is_envelope(&found.field));
     let envelope = envelope(&value);
     faults.extend(envelope.iter().map(|found| found.field.clone()));
     findings.extend(envelope);
-    faults.extend(repeated.iter().map(|(field, _)| field.clone()));
     let name = value.pointer("/metadata/name").and_then(Value::as_str);
     let titled = |name: &str| if resource { file.to_owned() } else { format!("{kind}/{name}") };
     let definition = name.filter(|_| !kind.is_empty()).map(titled);
@@ -243,10 +276,9 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
             problem(if found.at_key { places.key(&found.field) } else { places.value(&found.field) }, found)
         })
         .collect();
-    problems.extend(
-        repeated.into_iter().map(|(field, at)| problem(at, Finding::key(field, "stands here twice"))),
-    );
-    if problems.is_empty() {
+    problems
+        .extend(repeated.into_iter().map(|it| problem(it.at, Finding::key(it.field, "stands here twice"))));
+    if problems.is_empty() && !again {
         match typed(&value) {
             Ok(config) => {
                 let document =
@@ -265,7 +297,8 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
     {
         let document = Document { hash: hash(resource, &value), file: file.to_owned(), resource, value };
         let rest = LoadedDocument { document, config, places };
-        loaded.partial.push(Partial { rest, faults });
+        let faults = Faults { unread: faults, doubtful: doubtful.clone() };
+        loaded.partial.push(Partial { rest, faults, again: *again });
     }
     if resource {
         problems = problems.into_iter().map(Problem::short).collect();

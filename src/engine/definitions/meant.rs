@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::config::API_VERSION;
 use super::problem::nearest;
@@ -22,6 +22,8 @@ pub(super) struct Meant {
     pub(super) findings: Vec<Finding>,
     /// The fields of `value` that can't be read.
     pub(super) faults: Vec<String>,
+    /// Those of them that mean what stands beside them by its own name, with that.
+    pub(super) doubles: Vec<(String, String)>,
 }
 
 /// Reads a document. `places` learns the names that were meant.
@@ -43,8 +45,11 @@ pub(super) fn read(mut value: Value, places: &mut Places) -> Meant {
     }
     let faults = found.iter().flat_map(|finding| std::iter::once(&finding.field).chain(&finding.by));
     let faults = faults.cloned().collect();
+    let doubles = found.iter().filter(|finding| finding.at_key && finding.by.is_empty());
+    let doubles = doubles.filter_map(|finding| Some((finding.field.clone(), finding.suggestion.clone()?)));
+    let doubles = doubles.collect();
     findings.extend(found.into_iter().map(|finding| written(finding, places)));
-    Meant { kind, value, findings, faults }
+    Meant { kind, value, findings, faults, doubles }
 }
 
 /// The kind, as it is written or probably meant: by its name, by a name that is like it, by what stands in `spec`.
@@ -59,7 +64,10 @@ fn kind_of(value: &Value) -> &'static str {
     if !value.get("apiVersion").and_then(Value::as_str).is_none_or(is_ours) {
         return "";
     }
-    let Some(Value::Object(spec)) = value.get("spec") else { return "" };
+    let mut written = value.as_object().into_iter().flat_map(Map::keys);
+    let near = written.find(|name| nearest(name, ["spec"]).is_some());
+    let spec = value.get("spec").or_else(|| near.and_then(|near| value.get(near)));
+    let Some(Value::Object(spec)) = spec else { return "" };
     let fields = |kind: &str| {
         let of_kind = schema::of_kind(kind);
         let known = schema::below(of_kind, "spec", of_kind);

@@ -109,11 +109,44 @@ fn least(schema: &Value) -> Value {
     }
 }
 
-/// Whether all of `field` could be read. Of a list with `[].name` after it: whether the names of all its items could be.
-pub(super) fn reads(field: &str, faults: &[String]) -> bool {
-    match field.strip_suffix("[].name") {
-        Some(list) => !faults.iter().any(|fault| holds(fault, list) || names_item(list, fault)),
-        None => !faults.iter().any(|fault| holds(field, fault) || holds(fault, field)),
+/// The fields of a document that could not be read, and those of which another value stands there too.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    pub(super) unread: Vec<String>,
+    pub(super) doubtful: Vec<String>,
+}
+
+/// Of a document of which all could be read.
+pub(super) static NO_FAULTS: Faults = Faults { unread: Vec::new(), doubtful: Vec::new() };
+
+impl Faults {
+    /// Whether all of `field` could be read. Of a list with `[].name` after it: whether the names of all its items could
+    /// be; of a map with `{}` after it: whether its keys could be.
+    pub(super) fn reads(&self, field: &str) -> bool {
+        reads(field, &self.unread)
+    }
+
+    /// Whether that is all that stands there too: what is missing in it stands nowhere.
+    pub(super) fn knows(&self, field: &str) -> bool {
+        self.reads(field) && reads(field, &self.doubtful)
+    }
+
+    /// Whether something at `field` is wrong by what stands at `by`, whatever is meant. Within one of two values it
+    /// is.
+    pub(super) fn holds_by(&self, field: &str, by: &str) -> bool {
+        let within = |doubt: &String| doubt != by && holds(doubt, by) && holds(doubt, field);
+        self.reads(by) && reads(by, self.doubtful.iter().filter(|doubt| !within(doubt)))
+    }
+}
+
+fn reads<'a>(field: &str, faults: impl IntoIterator<Item = &'a String>) -> bool {
+    let mut faults = faults.into_iter();
+    if let Some(list) = field.strip_suffix("[].name") {
+        return !faults.any(|fault| holds(fault, list) || names_item(list, fault));
+    }
+    match field.strip_suffix("{}") {
+        Some(map) => !faults.any(|fault| holds(fault, map)),
+        None => !faults.any(|fault| holds(field, fault) || holds(fault, field)),
     }
 }
 
@@ -123,7 +156,8 @@ fn names_item(list: &str, fault: &str) -> bool {
     rest.is_some_and(|(_, rest)| rest.is_empty() || rest == ".name")
 }
 
-fn holds(outer: &str, inner: &str) -> bool {
+/// Whether the field `inner` is `outer` or stands below it.
+pub(super) fn holds(outer: &str, inner: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 

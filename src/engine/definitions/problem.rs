@@ -1,5 +1,6 @@
 //! Problems of definitions: what, where, and what would be right.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -14,6 +15,8 @@ const LONGEST_WORD: usize = 100;
 const LONGEST_TEXT: usize = 1_000;
 /// Most problems that are told of a resource.
 const MOST_OF_RESOURCE: usize = 100;
+/// Most different things that are told of one text.
+const MOST_OF_TEXT: usize = 10;
 
 /// A place in a file. Lines and columns count from 1; both are 0 where it is no file but a resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -111,6 +114,47 @@ pub(super) fn cut<T>(found: &mut Vec<T>, last: impl FnOnce(String) -> T) -> bool
     more > 0
 }
 
+/// What is wrong with one text: the first things by themselves, each once, and how many more there are.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Complaints {
+    told: Vec<String>,
+    more: usize,
+}
+
+impl Complaints {
+    pub(in crate::engine) fn add(&mut self, message: String) {
+        if self.told.contains(&message) {
+            return;
+        }
+        if self.told.len() < MOST_OF_TEXT {
+            self.told.push(message);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// All of it in one message, where there is anything.
+    pub(in crate::engine) fn text(mut self) -> Option<String> {
+        self.told.extend((self.more > 0).then(|| format!("and {} more", self.more)));
+        (!self.told.is_empty()).then(|| self.told.join("; "))
+    }
+
+    /// What was made, unless something is wrong.
+    pub(in crate::engine) fn or<T>(self, made: T) -> Result<T, String> {
+        self.text().map_or(Ok(made), Err)
+    }
+}
+
+impl Extend<String> for Complaints {
+    fn extend<T: IntoIterator<Item = String>>(&mut self, messages: T) {
+        messages.into_iter().for_each(|message| self.add(message));
+    }
+}
+
 /// Cuts a text that is longer than so many bytes, between two characters, and says so.
 pub(in crate::engine) fn shorten(text: &mut String, longest: usize) {
     if text.len() > longest {
@@ -128,13 +172,14 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     }
     let lower = word.to_lowercase();
     let most = (word.chars().count() / 3).max(1);
-    candidates
-        .into_iter()
-        .filter(|candidate| candidate.len() <= LONGEST_WORD)
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= most && *candidate != word)
-        .min()
-        .map(|(_, candidate)| candidate.to_owned())
+    let near = candidates.into_iter().filter(|it| it.len() <= LONGEST_WORD && *it != word);
+    let near = near.map(|candidate| {
+        let other = candidate.to_lowercase();
+        let alike = lower.chars().zip(other.chars()).take_while(|(one, other)| one == other).count();
+        // Of two that are as near the one that begins like it: a first letter is seldom wrong.
+        (strsim::damerau_levenshtein(&lower, &other), Reverse(alike), candidate)
+    });
+    near.filter(|(distance, ..)| *distance <= most).min().map(|(.., candidate)| candidate.to_owned())
 }
 
 /// Problems for a terminal, each with its line and a caret. `sources` holds the files' texts.
@@ -197,6 +242,30 @@ mod tests {
         // Compared, these two would take terabytes.
         assert_eq!(nearest(&long, ["smoke", &format!("{long}b")]), None);
         assert_eq!(nearest("a", [long.as_str()]), None);
+    }
+
+    #[test]
+    fn of_two_that_are_as_near_the_one_that_begins_alike_is_meant() {
+        for (word, candidates, meant) in [
+            ("nt", &["gt", "not"][..], "not"),
+            ("nt", &["not", "gt"], "not"),
+            ("sorces", &["series", "sources"], "sources"),
+            ("ab", &["ac", "ad"], "ac"),
+            ("Smoke", &["smoke"], "smoke"),
+        ] {
+            assert_eq!(nearest(word, candidates.iter().copied()).as_deref(), Some(meant), "{word}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_text_is_told_once_and_how_much_more_there_is() {
+        let mut told = Complaints::default();
+        told.extend((0..13).map(|at| (at / 2).to_string()));
+        assert_eq!(told.text().as_deref(), Some("0; 1; 2; 3; 4; 5; 6"));
+        let mut told = Complaints::default();
+        told.extend((0..13).map(|at| at.to_string()));
+        assert_eq!(told.or(()), Err("0; 1; 2; 3; 4; 5; 6; 7; 8; 9; and 3 more".to_owned()));
+        assert_eq!(Complaints::default().or(5), Ok(5));
     }
 
     #[test]

@@ -212,14 +212,15 @@ pub(super) fn dereferenced<'s>(schema: &'s Value, root: &'s Value) -> &'s Value 
 
 fn unknown_field(parent: &str, name: &str, schema: &Value, value: &Value) -> Finding {
     let allowed: Vec<&str> = properties(schema).collect();
-    let unused = allowed.iter().copied().filter(|known| value.get(known).is_none());
-    let near = nearest(name, unused);
+    let near = nearest(name, allowed.iter().copied());
     let message = match allowed.len() {
         1 => format!("unknown field; the only one here is {}", allowed[0]),
         2..=12 => format!("unknown field; the fields here are {}", allowed.join(", ")),
         _ => "unknown field".to_owned(),
     };
-    let meant = near.iter().map(|near| child(parent, near)).collect();
+    // What is there as well is not missing for it.
+    let meant =
+        near.iter().filter(|near| value.get(near).is_none()).map(|near| child(parent, near)).collect();
     Finding { by: meant, ..Finding::key(child(parent, name), message).near(near) }
 }
 

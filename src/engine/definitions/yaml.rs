@@ -5,14 +5,15 @@
 //! hide the next. Budgets of depth, nodes and aliases stop a hostile document with a problem.
 
 mod node;
-
-use std::collections::BTreeMap;
+mod places;
 
 use serde_json::{Map, Value};
 use serde_saphyr::{DuplicateKeyPolicy, MessageFormatter as _, UserMessageFormatter};
 
 use super::problem::Spot;
 use node::{Kind, Node, spot};
+pub use places::Places;
+pub(in crate::engine) use places::Renamed;
 
 /// A cut of a file: one document with the number of the lines before it.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,71 +22,24 @@ pub(in crate::engine) struct Piece<'a> {
     pub(in crate::engine) lines_before: u32,
 }
 
-/// Where the fields of a document stand.
-#[derive(Debug, Clone, Default)]
-pub struct Places {
-    spots: BTreeMap<String, (Option<Spot>, Spot)>,
-    /// Fields that are misspelt: as they were meant, and as they are written.
-    renamed: BTreeMap<String, String>,
-}
-
 /// A document that could be parsed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::engine) struct Parsed {
     pub(in crate::engine) value: Value,
     pub(in crate::engine) places: Places,
-    /// Keys that stand twice in their map, as field paths.
-    pub(in crate::engine) repeated: Vec<(String, Spot)>,
+    /// Keys that stand twice in their map.
+    pub(in crate::engine) repeated: Vec<Repeated>,
 }
 
-impl Places {
-    /// Where the value of `field` begins; of a field that is missing, where its nearest parent is.
-    pub fn value(&self, field: &str) -> Spot {
-        self.nearest(field).map_or(Spot::START, |(_, value)| value)
-    }
-
-    /// Where the key of `field` stands; of an item of a list, where the item begins.
-    pub fn key(&self, field: &str) -> Spot {
-        self.nearest(field).map_or(Spot::START, |(key, value)| key.unwrap_or(value))
-    }
-
-    /// The path of `field` with the names that are written.
-    pub(in crate::engine) fn written(&self, field: &str) -> String {
-        let above = std::iter::once(field).chain(ancestors(field));
-        let known = above.into_iter().find_map(|above| Some((above.len(), self.renamed.get(above)?)));
-        known.map_or_else(|| field.to_owned(), |(length, written)| format!("{written}{}", &field[length..]))
-    }
-
-    /// What was meant to be `meant` is called `written`.
-    pub(in crate::engine) fn rename(&mut self, meant: String, written: String) {
-        self.renamed.insert(meant, written);
-    }
-
-    fn nearest(&self, field: &str) -> Option<(Option<Spot>, Spot)> {
-        let field = &self.written(field);
-        let exact = self.spots.get(field).copied();
-        exact.or_else(|| {
-            ancestors(field)
-                .find_map(|parent| self.spots.get(parent).map(|(key, value)| (None, key.unwrap_or(*value))))
-        })
-    }
-
-    /// Every field with its path.
-    #[cfg(test)]
-    fn fields(&self) -> impl Iterator<Item = &str> {
-        self.spots.keys().map(String::as_str)
-    }
-}
-
-/// The paths above `field`, nearest first, the root last.
-fn ancestors(field: &str) -> impl Iterator<Item = &str> {
-    let cut = |path: &&str| -> Option<usize> { path.rfind(['.', '[']) };
-    std::iter::successors(Some(field), move |path| match cut(path) {
-        Some(at) => Some(&path[..at]),
-        None if path.is_empty() => None,
-        None => Some(""),
-    })
-    .skip(1)
+/// A key that stands in its map already.
+#[derive(Debug)]
+pub(in crate::engine) struct Repeated {
+    /// Its path.
+    pub(in crate::engine) field: String,
+    /// Where it stands again.
+    pub(in crate::engine) at: Spot,
+    /// What it holds there, with the places of it; not where that is within such a one itself.
+    pub(in crate::engine) other: Option<(Value, Places)>,
 }
 
 /// The path of the field `key` of the map at `parent`.
@@ -152,7 +106,7 @@ pub(in crate::engine) fn parse(piece: &Piece<'_>) -> Result<Option<Parsed>, (Str
     if matches!(root.kind, Kind::Scalar(Value::Null)) {
         return Ok(None);
     }
-    let mut parsed = Parsed { value: Value::Null, places: Places::default(), repeated: Vec::new() };
+    let mut parsed = Parsed::default();
     parsed.value = flatten(root, String::new(), None, &below, &mut parsed);
     Ok(Some(parsed))
 }
@@ -182,7 +136,12 @@ fn flatten(
             for (name, at, field) in fields {
                 let field_path = child(&path, &name);
                 if map.contains_key(&name) {
-                    out.repeated.push((field_path, below(at)));
+                    let mut again = Parsed::default();
+                    let value = flatten(field, field_path.clone(), Some(below(at)), below, &mut again);
+                    let within = again.repeated.into_iter().map(|it| Repeated { other: None, ..it });
+                    out.repeated.extend(within);
+                    let other = Some((value, again.places));
+                    out.repeated.push(Repeated { field: field_path, at: below(at), other });
                     continue;
                 }
                 let value = flatten(field, field_path, Some(below(at)), below, out);
@@ -191,7 +150,7 @@ fn flatten(
             Value::Object(map)
         }
     };
-    out.places.spots.insert(path, (key, below(node.at)));
+    out.places.insert(path, key, below(node.at));
     value
 }
 
@@ -209,7 +168,7 @@ mod tests {
                         let (key, value) = (parsed.places.key(field), parsed.places.value(field));
                         lines.push(format!("{field} {key} {value}"));
                     }
-                    lines.extend(parsed.repeated.iter().map(|(field, at)| format!("twice {field} {at}")));
+                    lines.extend(parsed.repeated.iter().map(|it| format!("twice {} {}", it.field, it.at)));
                 }
                 Ok(None) => lines.push("nothing".to_owned()),
                 Err((message, at)) => lines.push(format!("{at} {message}")),

@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::engine::definitions::child;
+use crate::engine::definitions::yaml::Renamed;
 
 /// The most letters by which a field may differ from the one that was meant.
 const MOST_LETTERS: usize = 2;
@@ -297,34 +298,58 @@ pub const OBJECTS: &[Object] = &[
     ("SecretVolume", &[("-", &["defaultMode", "items", "optional", "secretName"])]),
 ];
 
-/// Every field of a Job's `spec` that is nearly a known one: (field below `job`, message).
-pub(super) fn check(spec: &Map<String, Value>) -> Vec<(String, String)> {
-    let mut problems = Vec::new();
-    object("Job", spec, "spec", &mut problems);
-    problems
+/// Gives every field of a Job's `spec` that is nearly a known one the name that was meant, so that what stands below it
+/// can be looked at: (field below `job`, message) of each, and how they are written.
+pub(super) fn correct(spec: &mut Map<String, Value>) -> (Vec<(String, String)>, Renamed) {
+    let mut found = Misspelt::default();
+    found.object("Job", spec, "spec");
+    (found.problems, found.renamed)
 }
 
-fn object(kind: &str, fields: &Map<String, Value>, above: &str, problems: &mut Vec<(String, String)>) {
-    let Some((_, groups)) = OBJECTS.iter().find(|(name, _)| *name == kind) else { return };
-    for (name, value) in fields {
-        let field = child(above, name);
-        if let Some((inner, _)) = groups.iter().find(|(_, names)| names.contains(&name.as_str())) {
-            within(inner, value, &field, problems);
-        } else if let Some(near) = nearest(name, groups.iter().flat_map(|(_, names)| *names).copied()) {
-            problems.push((field, format!("Kubernetes knows no such field here (did you mean {near}?)")));
-        }
-    }
+#[derive(Default)]
+struct Misspelt {
+    problems: Vec<(String, String)>,
+    renamed: Renamed,
 }
 
-fn within(kind: &str, value: &Value, field: &str, problems: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => object(kind, fields, field, problems),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                within(kind, item, &format!("{field}[{index}]"), problems);
+impl Misspelt {
+    fn object(&mut self, kind: &str, fields: &mut Map<String, Value>, above: &str) {
+        let Some((_, groups)) = OBJECTS.iter().find(|(name, _)| *name == kind) else { return };
+        let inner =
+            |name: &str| groups.iter().find(|(_, names)| names.contains(&name)).map(|(inner, _)| *inner);
+        for written in fields.keys().cloned().collect::<Vec<_>>() {
+            let mut name = written.as_str();
+            if inner(name).is_none() {
+                let known = groups.iter().flat_map(|(_, names)| *names).copied();
+                let Some(near) = nearest(name, known) else { continue };
+                let field = self.renamed.written(&child(above, name));
+                let message = format!("Kubernetes knows no such field here (did you mean {near}?)");
+                self.problems.push((field.clone(), message));
+                // What stands there by its own name is what counts.
+                if fields.contains_key(near) {
+                    continue;
+                }
+                let value = fields.remove(name).unwrap_or_default();
+                fields.insert(near.to_owned(), value);
+                self.renamed.insert(child(above, near), field);
+                name = near;
+            }
+            if let (Some(inner), Some(value)) = (inner(name), fields.get_mut(name)) {
+                self.within(inner, value, &child(above, name));
             }
         }
-        _ => {}
+    }
+
+    fn within(&mut self, kind: &str, value: &mut Value, field: &str) {
+        match value {
+            Value::Object(fields) => self.object(kind, fields, field),
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.within(kind, item, &format!("{field}[{index}]"));
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -384,7 +409,10 @@ mod tests {
             (json!({"template": {"metadata": {"labels": {"lables": "x"}}}}), None),
             (json!({"template": {"spec": {"volumes": [{"mirrorDisk": {}}]}}}), None),
         ] {
-            let mut problems = check(spec.as_object().unwrap()).into_iter();
+            let mut meant = spec.clone();
+            let (problems, _) = correct(meant.as_object_mut().unwrap());
+            assert_eq!(meant == spec, problems.is_empty());
+            let mut problems = problems.into_iter();
             let told = problems.next().map(|(field, message)| {
                 let near = message.split("did you mean ").nth(1).unwrap();
                 format!("{field} {}", near.trim_end_matches("?)"))

@@ -9,12 +9,14 @@ use super::allow::Allow;
 use super::containers::{self, Times};
 use super::fields;
 use super::frozen::Manifest;
+use super::misplaced::{misplaced, one_variable_each};
 use super::open::{Filled, Part, Variable, Written};
 use super::params::{ParamSchema, secret};
 use super::position::{List, Position, position};
 use super::text::Text;
+use super::wrong::Wrong;
 use crate::engine::definitions::child;
-use crate::engine::definitions::config::{AllowConfig, JobConfig, ParamType};
+use crate::engine::definitions::config::{AllowConfig, JobConfig};
 
 /// A compiled `job`.
 #[derive(Debug)]
@@ -39,28 +41,6 @@ struct Leaf {
 const RAW: &str = "$serde_json::private::RawValue";
 /// How long the fields of all leaves may be, bytes.
 const MOST_PATHS: usize = 1 << 20;
-/// So many wrong params are told of one text.
-const MOST_WRONG: usize = 10;
-
-/// A problem of a Job.
-#[derive(Debug)]
-pub struct Wrong {
-    /// The field below `job`, or one of `allow`.
-    pub field: String,
-    /// What is wrong with it.
-    pub message: String,
-    /// The field beside `job` that it is about, if there is one: what could not be read there may mend it.
-    pub by: Option<&'static str>,
-}
-
-impl Wrong {
-    fn of((field, message): (String, String)) -> Self {
-        Self { field, message, by: None }
-    }
-}
-
-/// Why an expression may not stand somewhere, with what this is about.
-type Reason = (String, Option<&'static str>);
 
 impl ManifestTemplate {
     /// Compiles a Job; every problem. Where there is any it is for checks alone. The times go on Job and pod, `outputs`
@@ -78,11 +58,12 @@ impl ManifestTemplate {
             "apiVersion": "batch/v1",
             "kind": "Job",
             "metadata": {"labels": job.metadata.labels, "annotations": job.metadata.annotations},
-            "spec": job.spec,
         });
-        let mut problems = containers::check(&job.spec);
-        problems.extend(outputs.into_iter().flat_map(|_| containers::own_message(&job.spec)));
-        problems.extend(fields::check(&job.spec));
+        let mut spec = job.spec.clone();
+        let (mut problems, renamed) = fields::correct(&mut spec);
+        problems.extend(containers::check(&spec));
+        problems.extend(outputs.into_iter().flat_map(|_| containers::own_message(&spec)));
+        base["spec"] = Value::Object(spec);
         problems.extend(one_variable_each(params));
         let (allow, wrong) = Allow::compile(allow, most_globs);
         problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
@@ -107,6 +88,9 @@ impl ManifestTemplate {
         }
         let axes = leaves.iter().flat_map(|leaf| leaf.text.axes()).map(str::to_owned).collect();
         if !problems.is_empty() {
+            for wrong in &mut problems {
+                wrong.field = renamed.written(&wrong.field);
+            }
             return (Self { part: Part::default(), axes, allow, leaves }, problems);
         }
         containers::defaults(&mut base, times);
@@ -220,67 +204,6 @@ fn placed(
     all.filter(|(at, (_, pointer))| used.contains(at) && !own(pointer)).map(|(_, leaf)| leaf).unzip()
 }
 
-/// Why an expression may not stand at a position: every reason.
-fn misplaced(text: &Text, position: Position, allow: &Allow, params: &[ParamSchema]) -> Vec<Reason> {
-    let find = |name: &str| params.iter().find(|param| param.name() == name);
-    let in_whole = position == Position::Env && text.whole_param().is_some();
-    let wrong = |name: &String| match find(name) {
-        None => {
-            let near = params.iter().find(|param| strsim::damerau_levenshtein(param.name(), name) <= 2);
-            let meant = near.map(|param| format!(" (did you mean {}?)", param.name())).unwrap_or_default();
-            Some((format!("there is no param {name}{meant}"), Some("params[].name")))
-        }
-        Some(param) if param.param_type() == ParamType::Secret && !in_whole => {
-            let message =
-                format!("the secret {name} may stand only as a whole env value: {{{{ params.{name} }}}}");
-            Some((message, Some("params")))
-        }
-        Some(_) => None,
-    };
-    let mut reasons: Vec<Reason> = text.params().iter().filter_map(wrong).take(MOST_WRONG).collect();
-    let plain = |param: &ParamSchema| matches!(param.param_type(), ParamType::Integer | ParamType::Boolean);
-    reasons.extend(match position {
-        Position::Env | Position::Arg if text.names_a_variable() => {
-            Some(("has {{ }} within $( ): a value may not choose a variable".to_owned(), None))
-        }
-        Position::Allowed(list) if allow.is_empty(list) => {
-            let list = list.name();
-            let message = format!("may not hold {{{{ }}}} unless allow.{list} says which values it may take");
-            Some((message, Some("allow")))
-        }
-        Position::Env | Position::Arg | Position::Label | Position::Annotation | Position::Allowed(_) => None,
-        Position::Sealed => Some(("may not hold {{ }}: it decides what the pod can reach".to_owned(), None)),
-        Position::Command | Position::Other => match text.whole_param().map(find) {
-            // Of one that is not there nobody knows the type.
-            Some(None) => None,
-            None if text.is_unknown() => None,
-            Some(Some(param)) if plain(param) => None,
-            named => Some((
-                "may not hold {{ }}: only env values, args, labels and annotations may, \
-                 or a whole integer or boolean param"
-                    .to_owned(),
-                named.map(|_| "params"),
-            )),
-        },
-    });
-    reasons
-}
-
-/// Params whose `KICKOFF_PARAM_*` would be the same.
-fn one_variable_each(params: &[ParamSchema]) -> Vec<(String, String)> {
-    let mut problems = Vec::new();
-    for (index, param) in params.iter().enumerate() {
-        let same = |other: &&ParamSchema| {
-            other.name() != param.name() && other.name().eq_ignore_ascii_case(param.name())
-        };
-        if let Some(other) = params[..index].iter().find(same) {
-            let (one, other, name) = (other.name(), param.name(), param.variable());
-            problems.push((String::new(), format!("the params {one} and {other} both become {name}")));
-        }
-    }
-    problems
-}
-
 /// A text as a label's value: up to 63 of letters, digits, `-_.`, beginning and ending with a letter
 /// or digit.
 fn label(text: &str) -> String {
@@ -350,9 +273,7 @@ impl Walk<'_> {
             })
             .collect();
         let (text, wrong) = Text::read(text);
-        if !wrong.is_empty() {
-            self.problems.push(Wrong::of((field.clone(), wrong.join("; "))));
-        }
+        self.problems.extend(wrong.text().map(|message| Wrong::of((field.clone(), message))));
         if text.is_literal() {
             return;
         }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::wrong::{Beside, Wrong};
 use crate::engine::definitions::config::{ParamConfig, ParamType};
 use crate::engine::definitions::problem::shorten;
 use crate::engine::pattern::{BUDGET, Pattern, Unusable};
@@ -35,9 +36,13 @@ pub struct ParamSchema {
 }
 
 impl ParamSchema {
-    /// Compiles; every problem as (field, message).
-    pub fn compile(config: &ParamConfig) -> Result<Self, Vec<(String, String)>> {
-        let mut problems = misplaced(config);
+    /// Compiles; every problem, by the fields of the param.
+    pub fn compile(config: &ParamConfig) -> Result<Self, Vec<Wrong>> {
+        let of_type = |(field, message): (String, String)| {
+            let by = Some(Beside::TypeOf(config.name.clone()));
+            Wrong { field, message, by }
+        };
+        let mut problems: Vec<Wrong> = misplaced(config).into_iter().map(of_type).collect();
         let mut schema = Self {
             name: config.name.clone(),
             variable: format!("KICKOFF_PARAM_{}", config.name.to_ascii_uppercase()),
@@ -52,25 +57,30 @@ impl ParamSchema {
         if let Some(text) = &config.pattern {
             match Pattern::whole(text, PATTERN_SIZE) {
                 Ok(pattern) => schema.pattern = Some((text.clone(), pattern)),
-                Err(why) => problems.push(("pattern".to_owned(), unusable(text, &why))),
+                Err(why) => problems.push(Wrong::of(("pattern".to_owned(), unusable(text, &why)))),
             }
         }
         for (index, value) in config.values.iter().enumerate() {
-            match literal(value).and_then(|()| schema.typed(value)) {
-                Ok(value) => schema.values.push(value),
-                Err(message) => problems.push((format!("enum[{index}]"), message)),
+            let field = format!("enum[{index}]");
+            match literal(value).map(|()| schema.typed(value)) {
+                Ok(Ok(value)) => schema.values.push(value),
+                Ok(Err(message)) => problems.push(of_type((field, message))),
+                Err(message) => problems.push(Wrong::of((field, message))),
             }
         }
         if let Some(default) = &config.default {
-            match schema.written(default) {
-                Ok(value) => schema.default = Some(value),
-                Err(message) => problems.push(("default".to_owned(), message)),
+            let field = "default".to_owned();
+            match literal(default).map(|()| schema.accept(default)) {
+                Ok(Ok(value)) => schema.default = Some(value),
+                Ok(Err(message)) => problems.push(of_type((field, message))),
+                Err(message) => problems.push(Wrong::of((field, message))),
             }
         }
         if let (Some(low), Some(high)) = (config.minimum, config.maximum)
             && low > high
         {
-            problems.push(("minimum".to_owned(), format!("{low} is more than the maximum {high}")));
+            let message = format!("{low} is more than the maximum {high}");
+            problems.push(Wrong::of(("minimum".to_owned(), message)));
         }
         if problems.is_empty() { Ok(schema) } else { Err(problems) }
     }
@@ -239,7 +249,7 @@ fn literal(value: &Value) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn schema(yaml: &str) -> Result<ParamSchema, Vec<(String, String)>> {
+    fn schema(yaml: &str) -> Result<ParamSchema, Vec<Wrong>> {
         ParamSchema::compile(&serde_json::from_str(yaml).expect(yaml))
     }
 
@@ -320,14 +330,14 @@ mod tests {
             (r#"{"name": "a", "type": "integer", "enum": ["x"]}"#, "enum[0]"),
         ] {
             let problems = schema(param).expect_err(param);
-            assert_eq!(problems[0].0, field, "{problems:?}");
+            assert_eq!(problems[0].field, field, "{problems:?}");
         }
     }
 
     #[test]
     fn a_pattern_that_compiles_to_too_much_says_so() {
         let problems = schema(r#"{"name": "a", "pattern": "\\w{20}"}"#).expect_err("20 classes of letters");
-        assert!(problems[0].1.starts_with("compiles to more than 262144 bytes"), "{problems:?}");
+        assert!(problems[0].message.starts_with("compiles to more than 262144 bytes"), "{problems:?}");
         assert!(schema(r#"{"name": "a", "pattern": "[a-z0-9-]{1,253}"}"#).is_ok());
     }
 }

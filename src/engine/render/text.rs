@@ -10,6 +10,7 @@ use std::fmt;
 use serde_json::Value;
 
 use self::expression::Expression;
+use crate::engine::definitions::problem::Complaints;
 use crate::engine::ids::ObjectName;
 use crate::engine::values::{Facts, template_value};
 
@@ -19,9 +20,6 @@ const OF_MANIFESTS: [&str; 6] = ["event", "git", "params", "matrix", "run", "tri
 const OF_PARAMS: [&str; 5] = ["event", "git", "matrix", "run", "trigger"];
 /// A firing has several runs, each with params and a cell of its own.
 const OF_KEYS: [&str; 3] = ["event", "git", "trigger"];
-
-/// So many wrong expressions are told of one text.
-const MOST_WRONG: usize = 10;
 
 /// A compiled string with `{{ }}`.
 pub struct Text {
@@ -59,44 +57,44 @@ impl Text {
     }
 
     /// As [`Text::compile_key`], as much as can be, and what is wrong with the rest.
-    pub(in crate::engine) fn read_key(text: &str) -> (Self, Vec<String>) {
+    pub(in crate::engine) fn read_key(text: &str) -> (Self, Complaints) {
         Self::pieces(text, &OF_KEYS)
     }
 
     /// As [`Text::compile_namespace`], also for a leaf of a manifest: as much as can be, and what is wrong with the rest.
-    pub(in crate::engine) fn read(text: &str) -> (Self, Vec<String>) {
+    pub(in crate::engine) fn read(text: &str) -> (Self, Complaints) {
         Self::pieces(text, &OF_MANIFESTS)
     }
 
     fn of(text: &str, roots: &[&str]) -> Result<Self, String> {
         let (text, wrong) = Self::pieces(text, roots);
-        if wrong.is_empty() { Ok(text) } else { Err(wrong.join("; ")) }
+        wrong.or(text)
     }
 
-    /// The pieces, and the first things that are wrong.
-    fn pieces(text: &str, roots: &[&str]) -> (Self, Vec<String>) {
+    /// The pieces, and what is wrong.
+    fn pieces(text: &str, roots: &[&str]) -> (Self, Complaints) {
         let tags = [("{%", text.contains("{%")), ("{# #}", holds_comment(text))];
         let of_tag = |tag: &str| format!("holds {tag}: only expressions in {{{{ }}}} are allowed");
-        let mut wrong: Vec<String> =
-            tags.iter().filter(|(_, held)| *held).map(|(tag, _)| of_tag(tag)).collect();
+        let mut wrong = Complaints::default();
+        wrong.extend(tags.iter().filter(|(_, held)| *held).map(|(tag, _)| of_tag(tag)));
         let (mut pieces, mut rest) = (Vec::new(), text);
         while let Some(start) = rest.find("{{") {
             let (literal, after) = (&rest[..start], &rest[start + 2..]);
             if literal.ends_with('$') {
-                wrong.push("has a $ directly before {{: it would change the meaning of the value".to_owned());
+                wrong.add("has a $ directly before {{: it would change the meaning of the value".to_owned());
             }
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(literal.to_owned()));
             }
             let Some(end) = expression_end(after) else {
-                wrong.push("has a {{ without its }}".to_owned());
+                wrong.add("has a {{ without its }}".to_owned());
                 pieces.push(Piece::Wrong);
                 rest = "";
                 break;
             };
             let inner = after[..end].trim_matches(['-', '+']);
             if inner.len() < end {
-                wrong.push("has {{- or -}}, which are not supported: begin and end with a blank".to_owned());
+                wrong.add("has {{- or -}}, which are not supported: begin and end with a blank".to_owned());
             }
             pieces.push(match Expression::compile(inner.trim(), roots) {
                 Ok(expression) => Piece::Inserted(Box::new(expression)),
@@ -108,13 +106,11 @@ impl Text {
             rest = &after[end + 2..];
         }
         if rest.contains("}}") && pieces.is_empty() {
-            wrong.push("has a }} without its {{".to_owned());
+            wrong.add("has a }} without its {{".to_owned());
         }
         if !rest.is_empty() {
             pieces.push(Piece::Literal(rest.to_owned()));
         }
-        let mut told = BTreeSet::new();
-        wrong.retain(|message| told.len() < MOST_WRONG && told.insert(message.clone()));
         (Self { source: text.to_owned(), pieces }, wrong)
     }
 
@@ -162,12 +158,12 @@ impl Text {
     }
 
     /// The params that are spoken of by name.
-    pub(super) fn params(&self) -> BTreeSet<String> {
-        let of_piece = |piece: &Piece| match piece {
-            Piece::Inserted(expression) => expression.params(),
-            Piece::Literal(_) | Piece::Wrong => BTreeSet::new(),
-        };
-        self.pieces.iter().flat_map(of_piece).collect()
+    pub(super) fn params(&self) -> BTreeSet<&str> {
+        let inserted = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Inserted(expression) => Some(expression),
+            Piece::Literal(_) | Piece::Wrong => None,
+        });
+        inserted.flat_map(|expression| expression.params()).map(String::as_str).collect()
     }
 
     /// The axes of the matrix without which it has no value.

@@ -15,6 +15,7 @@ use jsonpath_rust::parser::parse_json_path;
 use serde_json::Value;
 
 pub use self::field::FieldPath;
+use crate::engine::definitions::problem::Complaints;
 use crate::engine::values::check_names;
 
 /// What a path may start with, in rules.
@@ -57,9 +58,7 @@ impl Path {
     pub(super) fn compile(text: &str) -> Result<Self, String> {
         let (trimmed, query, mut wrong) = parse(text)?;
         wrong.extend(check_root(&query, text).err());
-        if !wrong.is_empty() {
-            return Err(wrong.join("; "));
-        }
+        wrong.or(())?;
         let steps = match plain(&query.segments) {
             Some(steps) if steps.contains(&Step::All) => Steps::Many(steps),
             Some(steps) => Steps::One(steps),
@@ -136,7 +135,7 @@ fn walk<'a>(steps: &[Step], value: &'a Value, found: &mut Vec<&'a Value>) {
 }
 
 /// The text without a leading `$.`, its query, and what of that is refused.
-fn parse(text: &str) -> Result<(&str, JpQuery, Vec<String>), String> {
+fn parse(text: &str) -> Result<(&str, JpQuery, Complaints), String> {
     if text.len() > LONGEST {
         return Err(format!("is longer than {LONGEST} bytes"));
     }
@@ -149,7 +148,8 @@ fn parse(text: &str) -> Result<(&str, JpQuery, Vec<String>), String> {
         || format!("{text:?} is not a JSONPath (RFC 9535); a name with other signs stands as ['a-name']");
     let query = parse_json_path(&full).map_err(|_| not_a_path())?;
     refuse::check_names(&full).then_some(()).ok_or_else(not_a_path)?;
-    let wrong = refuse::check(&query.segments);
+    let mut wrong = Complaints::default();
+    wrong.extend(refuse::check(&query.segments));
     Ok((trimmed, query, wrong))
 }
 

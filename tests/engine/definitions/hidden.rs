@@ -326,7 +326,7 @@ fn too_many_params_hide_nothing_of_the_job_and_of_its_triggers() {
     let told: Vec<&str> = told.lines().map(|line| line.split("; it has").next().unwrap()).collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
         JobTemplate/probe spec.params: has 129 entries; there may be up to 128
-        JobTemplate/probe spec.job.spec.template.spec.containers[0].args[0]: there is no param p129 (did you mean p1?)
+        JobTemplate/probe spec.job.spec.template.spec.containers[0].args[0]: there is no param p129 (did you mean p12?)
         Trigger/t spec.runs[0].template: JobTemplate/probe has a problem: spec.params: has 129 entries; there may be up to 128
         Trigger/t spec.runs[0].params.p128: "many" is not an integer
         Trigger/t spec.runs[0].params.p129: the template has no param called "p129"
@@ -372,5 +372,61 @@ fn one_bad_environment_hides_nothing_of_the_others() {
         Trigger/t spec.runs[1].template: JobTemplate/probe has a problem: spec.environments[0].other: unknown field; the fields here are name, namespace, params
         Trigger/t spec.runs[2].template: JobTemplate/probe has a problem: spec.environments[0].other: unknown field; the fields here are name, namespace, params
         Trigger/t spec.runs[2].environment: JobTemplate/probe has no environment called "dev"
+        "#);
+}
+
+#[test]
+fn a_field_of_a_param_or_a_list_of_allow_hides_nothing_of_the_others() {
+    let template = "
+  params:
+    - {name: url, required: zz, pattern: 'https://.+'}
+    - {name: vus, type: whole, default: '{{ git.sha }}', minimum: 1}
+    - {name: key, type: secret, description: 5}
+    - {name: mode, enum: [a, 5]}
+  allow: {images: [5], secrets: 7}
+  environments: [{name: staging, params: {url: 'x', vus: x}}]
+  job:
+    spec:
+      template:
+        spec:
+          serviceAccountName: '{{ git.sha }}'
+          imagePullSecrets: [{name: '{{ git.sha }}'}]
+          containers: [{name: main, image: 'a:{{ git.sha }}', args: ['{{ params.key }}', '{{ params.vus }}']}]
+";
+    let trigger = "
+  runs: [{template: probe, namespace: 'a-{{ git.sha }}', params: {url: x, vus: x, mode: 5, key: {}}}]
+";
+    let text = document("JobTemplate", "probe", template) + &document("Trigger", "t", trigger);
+    insta::assert_snapshot!(all(&text), @r#"
+        JobTemplate/probe spec.params[0].required: must be true or false, is "zz"
+        JobTemplate/probe spec.params[1].type: "whole" is not one of string, integer, number, boolean, secret
+        JobTemplate/probe spec.params[1].default: may not hold {{ }}: only the params of a trigger's runs may
+        JobTemplate/probe spec.params[2].description: must be a text, is 5: put it in quotes
+        JobTemplate/probe spec.params[3].enum[1]: 5 is not a string: write it in quotes
+        JobTemplate/probe spec.allow.images[0]: must be a text, is 5: put it in quotes
+        JobTemplate/probe spec.allow.secrets: must be a list, is 7
+        JobTemplate/probe spec.environments[0].params.url: "x" does not match https://.+
+        JobTemplate/probe spec.job.spec.template.spec.serviceAccountName: may not hold {{ }} unless allow.serviceAccounts says which values it may take
+        JobTemplate/probe spec.job.spec.template.spec.containers[0].args[0]: the secret key may stand only as a whole env value: {{ params.key }}
+        Trigger/t spec.runs[0].template: JobTemplate/probe has a problem: spec.params[0].required: must be true or false, is "zz"
+        Trigger/t spec.runs[0].namespace: may not hold {{ }} unless allow.namespaces says which values it may take
+        Trigger/t spec.runs[0].params.url: "x" does not match https://.+
+        Trigger/t spec.runs[0].params.mode: 5 is not a string: write it in quotes
+        Trigger/t spec.runs[0].params.key: a secret is {secretKeyRef: {name: ..., key: ...}}, never a value
+        "#);
+}
+
+#[test]
+fn of_a_thousand_params_the_first_are_looked_at() {
+    let params: Vec<String> = (0..1_200)
+        .map(|at| {
+            format!("{{name: p{at}, type: integer, default: {}}}", if at % 600 == 0 { "x" } else { "1" })
+        })
+        .collect();
+    let spec = format!("\n  params: [{}]\n  job: {{spec: {{}}}}\n", params.join(", "));
+    insta::assert_snapshot!(all(&document("JobTemplate", "probe", &spec)), @r#"
+        JobTemplate/probe spec.params: has 1200 entries; there may be up to 128
+        JobTemplate/probe spec.params[0].default: "x" is not an integer
+        JobTemplate/probe spec.params[600].default: "x" is not an integer
         "#);
 }

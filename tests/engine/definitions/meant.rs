@@ -53,22 +53,56 @@ fn what_stands_below_a_misspelt_field_is_looked_at() {
 }
 
 #[test]
-fn of_two_fields_that_mean_one_the_first_is_looked_at() {
-    insta::assert_snapshot!(of_spec("Trigger", "
-  runz: [{template: smok}]
-  runss: [{template: nothing}]
+fn what_stands_below_a_misspelt_field_of_the_job_is_looked_at() {
+    insta::assert_snapshot!(of_spec("JobTemplate", "
+  job:
+    spec:
+      tempalte:
+        sepc:
+          restartPolcy: Always
+          contaners:
+            - {nme: '', imge: '{{ git.sha }}', comand: [sh, -c, 'echo {{ git.sha }}'], agrs: [5]}
+            - {name: a, image: i, envv: [{name: A, valu: '{{ params.x }}'}, {name: A, vlaueFrom: {secretKeyReff: {name: '{{ git.sha }}'}}}]}
+      backofLimit: '{{ git.sha }}'
 "), @r#"
-        a.yaml:5:3: spec.runz: unknown field; the fields here are gate, git, match, policy, runs, series, sources, suspend
-        a.yaml:6:3: spec.runss: unknown field; the fields here are gate, git, match, policy, runs, series, sources, suspend (did you mean runs?)
-        a.yaml:6:22: spec.runss[0].template: there is no JobTemplate called "nothing"
+        a.yaml:8:9: spec.job.spec.tempalte: Kubernetes knows no such field here (did you mean template?)
+        a.yaml:9:11: spec.job.spec.tempalte.sepc: Kubernetes knows no such field here (did you mean spec?)
+        a.yaml:9:25: spec.job.spec.tempalte.sepc.restartPolcy: Kubernetes knows no such field here (did you mean restartPolicy?)
+        a.yaml:9:25: spec.job.spec.tempalte.sepc.restartPolcy: must be Never or OnFailure for a Job
+        a.yaml:11:13: spec.job.spec.tempalte.sepc.contaners: Kubernetes knows no such field here (did you mean containers?)
+        a.yaml:11:21: spec.job.spec.tempalte.sepc.contaners[0].nme: Kubernetes knows no such field here (did you mean name?)
+        a.yaml:11:21: spec.job.spec.tempalte.sepc.contaners[0].nme: is missing
+        a.yaml:11:31: spec.job.spec.tempalte.sepc.contaners[0].imge: Kubernetes knows no such field here (did you mean image?)
+        a.yaml:11:31: spec.job.spec.tempalte.sepc.contaners[0].imge: may not hold {{ }} unless allow.images says which values it may take
+        a.yaml:11:56: spec.job.spec.tempalte.sepc.contaners[0].comand: Kubernetes knows no such field here (did you mean command?)
+        a.yaml:11:65: spec.job.spec.tempalte.sepc.contaners[0].comand[2]: a value may not become code: put it into an env value and use that
+        a.yaml:11:65: spec.job.spec.tempalte.sepc.contaners[0].comand[2]: may not hold {{ }}: only env values, args, labels and annotations may, or a whole integer or boolean param
+        a.yaml:11:94: spec.job.spec.tempalte.sepc.contaners[0].agrs: Kubernetes knows no such field here (did you mean args?)
+        a.yaml:11:95: spec.job.spec.tempalte.sepc.contaners[0].agrs[0]: must be a text: write "5" in quotes
+        a.yaml:12:41: spec.job.spec.tempalte.sepc.contaners[1].envv: Kubernetes knows no such field here (did you mean env?)
+        a.yaml:12:58: spec.job.spec.tempalte.sepc.contaners[1].envv[0].valu: Kubernetes knows no such field here (did you mean value?)
+        a.yaml:12:58: spec.job.spec.tempalte.sepc.contaners[1].envv[0].valu: there is no param x
+        a.yaml:12:84: spec.job.spec.tempalte.sepc.contaners[1].envv[1].name: another variable has this name
+        a.yaml:12:98: spec.job.spec.tempalte.sepc.contaners[1].envv[1].vlaueFrom: Kubernetes knows no such field here (did you mean valueFrom?)
+        a.yaml:12:114: spec.job.spec.tempalte.sepc.contaners[1].envv[1].vlaueFrom.secretKeyReff: Kubernetes knows no such field here (did you mean secretKeyRef?)
+        a.yaml:12:121: spec.job.spec.tempalte.sepc.contaners[1].envv[1].vlaueFrom.secretKeyReff.name: may not hold {{ }} unless allow.secrets says which values it may take
+        a.yaml:13:20: spec.job.spec.backofLimit: Kubernetes knows no such field here (did you mean backoffLimit?)
+        a.yaml:13:20: spec.job.spec.backofLimit: may not hold {{ }}: only env values, args, labels and annotations may, or a whole integer or boolean param
         "#);
-    insta::assert_snapshot!(of_spec("Trigger", "
-  runs: [{template: smok}]
-  runz: [{template: nothing}]
-"), @r#"
-        a.yaml:5:21: spec.runs[0].template: there is no JobTemplate called "smok" (did you mean smoke?)
-        a.yaml:6:3: spec.runz: unknown field; the fields here are gate, git, match, policy, runs, series, sources, suspend
-        "#);
+    // What stands beside it by its own name is what counts.
+    insta::assert_snapshot!(of_spec("JobTemplate", "
+  job:
+    spec:
+      template: {spec: {containers: [{name: main, image: i}], contaners: []}}
+      tempalte: {}
+"), @r"
+        a.yaml:7:74: spec.job.spec.template.spec.contaners: Kubernetes knows no such field here (did you mean containers?)
+        a.yaml:8:17: spec.job.spec.tempalte: Kubernetes knows no such field here (did you mean template?)
+        ");
+}
+
+#[test]
+fn what_is_misspelt_can_still_be_no_list() {
     insta::assert_snapshot!(of_spec("Trigger", "
   runz: smoke
 "), @r#"
@@ -111,6 +145,13 @@ fn a_kind_that_is_misspelt_or_left_out_hides_nothing() {
         Trigger/A_ metdata.nme: "A_" is not a name: lower-case letters, digits and, between them, -
         Trigger/A_ spec.sources[0].webhook.name: there is no Webhook called "nobody"
         Trigger/A_ spec.runs[0].template: there is no JobTemplate called "smok"
+        "#);
+    // Also where it is told by a field that is misspelt.
+    let spec = "apiVersion: kickoff.dev/v1alpha1\nmetadata: {name: t}\nsepc: {runs: [{template: smok}]}\n";
+    insta::assert_snapshot!(all(spec), @r#"
+        Trigger/t kind: is missing: write Webhook or JobTemplate or Trigger
+        Trigger/t sepc: unknown field; the fields here are apiVersion, kind, metadata, spec
+        Trigger/t sepc.runs[0].template: there is no JobTemplate called "smok"
         "#);
     let foreign =
         "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: c}\nspec: {suspend: true, schedule: x}\n";

@@ -71,6 +71,58 @@ fn all_that_is_wrong_with_one_text_is_told() {
 }
 
 #[test]
+fn what_an_expression_never_finds_is_told_however_it_is_written() {
+    insta::assert_snapshot!(of_spec("JobTemplate", "
+  params: [{name: url}, {name: key, type: secret}]
+  job:
+    spec:
+      template:
+        spec:
+          containers:
+            - name: main
+              image: i
+              args:
+                - \"{{ git['nope'] }} {{ event['dataa'].x }} {{ git['sha']['x'] }} {{ git[event.data.x] }} {{ event.data['x']['y'] }}\"
+                - \"{{ event() }} {{ git.sha() }} {{ event.data.x[0]() }} {{ range(3) | list }}\"
+                - \"{{ event.data.x | map('uper') | select('od') | selectattr('x', 'evn') | rejectattr('x') | map(attribute='x') | list }}\"
+                - \"{{ [evnt.x, git.a] }} {{ {'a': git.b} }} {{ (git.c if git.d else git.e) ~ -git.f }} {{ event.data.x[git.g:] }} {{ git.h is od }}\"
+                - \"{{ none }} {{ params['ulr'] }} {{ params['key'] }} {{ params['url'] }}\"
+"), @r"
+        a.yaml:14:19: spec.job.spec.template.spec.containers[0].args[0]: {{ git['nope'] }} never has a value: git has no nope: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ event['dataa'].x }} never has a value: event has no dataa (did you mean event.data?): there are specversion, id, source, type, subject, time, datacontenttype, data; {{ git['sha']['x'] }} never has a value: git.sha is one value: there is no x in it
+        a.yaml:15:19: spec.job.spec.template.spec.containers[0].args[1]: {{ event() }} never has a value: event is no function; {{ git.sha() }} never has a value: no value has a function sha(); {{ event.data.x[0]() }} never has a value: no value is a function
+        a.yaml:16:19: spec.job.spec.template.spec.containers[0].args[2]: {{ event.data.x | map('uper') | select('od') | selectattr('x', 'evn') | rejectattr('x') | map(attribute='x') | list }} never has a value: there is no filter uper (did you mean upper?); there is no test od (did you mean odd?); there is no test evn (did you mean even?)
+        a.yaml:17:19: spec.job.spec.template.spec.containers[0].args[3]: {{ [evnt.x, git.a] }} speaks of evnt; there are event, git, params, matrix, run, trigger (did you mean event?); {{ [evnt.x, git.a] }} never has a value: git has no a: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ {'a': git.b} }} never has a value: git has no b: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ (git.c if git.d else git.e) ~ -git.f }} never has a value: git has no d: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; git has no c: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; git has no e: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; git has no f: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ event.data.x[git.g:] }} never has a value: git has no g: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ git.h is od }} never has a value: git has no h: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; there is no test od (did you mean odd?)
+        a.yaml:18:19: spec.job.spec.template.spec.containers[0].args[4]: the secret key may stand only as a whole env value: {{ params.key }}
+        a.yaml:18:19: spec.job.spec.template.spec.containers[0].args[4]: there is no param ulr (did you mean url?)
+        a.yaml:18:19: spec.job.spec.template.spec.containers[0].args[4]: {{ none }} never has a value: none is no value
+        ");
+    insta::assert_snapshot!(of_spec("Trigger", "
+  match:
+    - cel: \"git.nope == 'x' || event.dataa.x == 1 || has(git.shaa) || event.type.x == 'y' || git['brnch'] == 'z'\"
+    - cel: \"event.data.nope.x == 1 && event['data'].x == git['sha'] && event.traceparent != ''\"
+  runs: [{template: smoke, environment: staging}]
+"), @r"
+        a.yaml:6:12: spec.match[0].cel: git.nope is never there: git has no nope: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; event.dataa.x is never there: event has no dataa (did you mean event.data?): there are specversion, id, source, type, subject, time, datacontenttype, data; has git.shaa is never there: git has no shaa (did you mean git.sha?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; event.type.x is never there: event.type is one value: there is no x in it; git.brnch is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+        ");
+}
+
+#[test]
+fn of_very_much_that_is_wrong_with_one_text_it_is_told_how_much_more_there_is() {
+    let roots: Vec<String> = (0..14).map(|at| format!("{{{{ x{at} }}}}")).collect();
+    let params: Vec<String> = (0..14).map(|at| format!("{{{{ params.p{at} }}}}")).collect();
+    let spec = format!(
+        "\n  job: {{spec: {{template: {{spec: {{containers: [{{name: main, image: i, args: ['{}', '{}']}}]}}}}}}}}\n",
+        roots.join(" "),
+        params.join(" ")
+    );
+    let told = of_spec("JobTemplate", &spec);
+    assert!(told.contains("{{ x9 }} speaks of x9; there are") && !told.contains("{{ x13 }}"), "{told}");
+    assert!(told.contains("; and 4 more"), "{told}");
+    assert!(told.contains("args[1]: 4 further params are not there, or may not stand here"), "{told}");
+    assert_eq!(told.lines().count(), 1 + 10 + 1, "{told}");
+}
+
+#[test]
 fn all_that_is_wrong_with_one_rule_is_told() {
     insta::assert_snapshot!(of_spec("Trigger", "
   match:

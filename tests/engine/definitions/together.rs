@@ -89,6 +89,39 @@ fn a_kind_is_watched_in_one_version_also_by_a_trigger_with_other_problems() {
         "#);
 }
 
+/// Whatever takes a trigger out of force.
+#[test]
+fn what_one_comparison_takes_out_the_others_look_at_too() {
+    let circle = |of: &str, limit: u32| {
+        format!(
+            "\n  sources: [{{verdict: {{triggers: [{of}]}}}}]\n  policy: {{concurrency: {{group: db, limit: {limit}}}}}\n  \
+             runs: [{{template: smoke, environment: staging}}]\n"
+        )
+    };
+    let (one, two, three) = (circle("three", 1), circle("one", 2), circle("two", 1));
+    insta::assert_snapshot!(beside(&[("one", &one), ("two", &two), ("three", &three)]), @r"
+        Trigger/one spec.sources[0].verdict.triggers[0]: the verdicts go in a circle: one -> two -> three -> one
+        Trigger/one spec.policy.concurrency.limit: the group default/db has the limit 1 here and 2 in Trigger/two at a.yaml:30:44: they must agree
+        Trigger/two spec.sources[0].verdict.triggers[0]: the verdicts go in a circle: two -> three -> one -> two
+        Trigger/two spec.policy.concurrency.limit: the group default/db has the limit 2 here and 1 in Trigger/one at a.yaml:22:44: they must agree
+        Trigger/three spec.sources[0].verdict.triggers[0]: the verdicts go in a circle: three -> one -> two -> three
+        Trigger/three spec.policy.concurrency.limit: the group default/db has the limit 1 here and 2 in Trigger/two at a.yaml:30:44: they must agree
+        in force:
+        ");
+    let watching = |version: &str, of: &str| {
+        format!(
+            "\n  sources: [{{kubernetes: {{apiVersion: example.com/{version}, kind: Widget, change: [Created]}}}}, {{verdict: {{triggers: [{of}]}}}}]\n  \
+             runs: [{{template: smoke, environment: staging}}]\n"
+        )
+    };
+    let (one, two) = (watching("v1", "two"), watching("v2", "one"));
+    insta::assert_snapshot!(beside(&[("one", &one), ("two", &two)]), @r"
+        Trigger/two spec.sources: Widgets are watched in one version, and trigger one says example.com/v1
+        Trigger/two spec.sources[1].verdict.triggers[0]: the verdicts go in a circle: two -> one -> two
+        in force: one
+        ");
+}
+
 #[test]
 fn of_two_triggers_of_one_name_neither_is_compared_with_others() {
     let own = "\n  sources: [{verdict: {triggers: [after-push]}}]\n  runs: [{template: smoke, environment: staging}]\n";

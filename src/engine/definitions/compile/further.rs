@@ -1,4 +1,4 @@
-//! What else is wrong with documents that are bad already; see [`partial`].
+//! What else is wrong with documents that are bad already; see [`super::super::partial`].
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,14 @@ use super::{Problems, besides, beyond, names, trigger, webhook};
 use crate::engine::definitions::config::DocumentConfig;
 use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::Secrets;
-use crate::engine::definitions::partial;
+use crate::engine::definitions::partial::{Faults, NO_FAULTS};
 use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
 
 /// A document that is bad already, by its name or by fields that could not be read.
 pub(super) struct Bad<'a> {
     pub(super) document: &'a LoadedDocument,
-    /// The fields that could not be read.
-    pub(super) faults: &'a [String],
+    pub(super) faults: &'a Faults,
     /// Whether who speaks of it by its name can mean no other, of all that are written of its kind.
     pub(super) is_one: bool,
     /// What is wrong with its name, if that was not told.
@@ -30,7 +29,8 @@ pub(super) fn bad<'a>(loaded: &'a Loaded, misnamed: &[&'a LoadedDocument]) -> Ve
     }
     let name = |document: &LoadedDocument| (document.kind(), document.object(&loaded.namespace));
     let mut named: BTreeMap<(&str, ObjectName), Vec<&LoadedDocument>> = BTreeMap::new();
-    for document in loaded.documents.iter().chain(loaded.partial.iter().map(|partial| &partial.rest)) {
+    let partial = loaded.partial.iter().filter(|partial| !partial.again);
+    for document in loaded.documents.iter().chain(partial.map(|partial| &partial.rest)) {
         named.entry(name(document)).or_default().push(document);
     }
     let other = |document: &LoadedDocument| {
@@ -39,12 +39,15 @@ pub(super) fn bad<'a>(loaded: &'a Loaded, misnamed: &[&'a LoadedDocument]) -> Ve
     let is_one = |document: &LoadedDocument| !document.name().is_empty() && other(document).is_none();
     let by_name = misnamed.iter().map(|document| Bad {
         document,
-        faults: &[],
+        faults: &NO_FAULTS,
         is_one: is_one(document),
         of_name: Vec::new(),
     });
     let by_schema = loaded.partial.iter().map(|partial| {
         let document = &partial.rest;
+        if partial.again {
+            return Bad { document, faults: &partial.faults, is_one: false, of_name: Vec::new() };
+        }
         let of_name = names::further(document, other(document), loaded);
         Bad { document, faults: &partial.faults, is_one: is_one(document), of_name }
     });
@@ -52,9 +55,9 @@ pub(super) fn bad<'a>(loaded: &'a Loaded, misnamed: &[&'a LoadedDocument]) -> Ve
 }
 
 /// What of `findings` is no consequence of what could not be read.
-pub(super) fn new(mut findings: Vec<Finding>, faults: &[String]) -> Vec<Finding> {
-    let is_read = |field: &String| partial::reads(field, faults);
-    findings.retain(|finding| std::iter::once(&finding.field).chain(&finding.by).all(is_read));
+pub(super) fn new(mut findings: Vec<Finding>, faults: &Faults) -> Vec<Finding> {
+    let is_sure = |field: &str, by: &[String]| by.iter().all(|by| faults.holds_by(field, by));
+    findings.retain(|Finding { field, by, .. }| faults.reads(field) && is_sure(field, by));
     findings
 }
 

@@ -70,11 +70,11 @@ fn url(url: &str) -> Result<GateUrl, String> {
     let beginning = text.beginning().to_ascii_lowercase();
     let authority = beginning.split_once("://").and_then(|(_, rest)| rest.split('/').next());
     if authority.is_some_and(|authority| authority.contains('@')) {
-        wrong.push(crate::engine::address::HAS_USER.to_owned());
+        wrong.add(crate::engine::address::HAS_USER.to_owned());
     }
     let begins = |scheme: &str| scheme.starts_with(&beginning) || beginning.starts_with(scheme);
     if !begins("http://") && !begins("https://") {
-        wrong.push("must begin with http:// or https://".to_owned());
+        wrong.add("must begin with http:// or https://".to_owned());
     }
-    if wrong.is_empty() { Ok(GateUrl::Text(text)) } else { Err(wrong.join("; ")) }
+    wrong.or(GateUrl::Text(text))
 }

@@ -118,7 +118,7 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
     let JobTemplate { params, manifest, .. } = &*template.compiled;
     let text = run.namespace.as_deref().filter(|text| text.contains("{{"));
     if let Some((text, _)) = text.map(Text::read)
-        && template.reads("spec.allow")
+        && template.reads("spec.allow.namespaces")
     {
         let wrong = manifest.check_namespace(&text, params);
         let field = format!("{field}.namespace");
@@ -135,7 +135,7 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
     let axes = manifest.axes().iter();
     let no_axes = axes.filter_map(|axis| no_axis(run, axis, field, &of_template, &of_job));
     findings.extend(no_axes.take(ENOUGH));
-    for (axis, values) in run.matrix.iter().filter(|(axis, _)| template.params.contains_key(axis.as_str())) {
+    for (axis, values) in run.matrix.iter().filter(|(axis, _)| template.reads_values(axis)) {
         let Some(param) = find(params, axis) else { continue };
         let literal = values.iter().enumerate().filter(|(_, value)| !holds_expression(value));
         for (index, value) in literal {
@@ -161,10 +161,9 @@ fn param(template: &Template<'_>, (name, value): (&str, &Value), field: &str, fi
         }
         return;
     };
-    let is_read = template.params.contains_key(name);
     let refused = match expression(value) {
         Some(_) => no_expression(param),
-        None => param.accept(value).err().filter(|_| is_read),
+        None => param.accept(value).err().filter(|_| template.reads_values(name)),
     };
     findings.extend(refused.map(|message| Finding::value(field, message)));
 }
@@ -198,20 +197,21 @@ fn environment(run: &RunConfig, template: &Template<'_>, field: &str, findings: 
     if !is_read {
         return;
     }
-    let is_given = |param: &&&ParamConfig| {
+    let is_given = |param: &&ParamConfig| {
         let name = &param.name;
         let by_run = run.params.contains_key(name) || run.matrix.contains_key(name);
         by_run || meant.iter().any(|environment| environment.params.contains_key(name))
     };
     // One with a wrong name can't be given.
-    let required = template.params.values().filter(|param| {
-        param.required && param.default.is_none() && find(&template.compiled.params, &param.name).is_some()
-    });
+    let required = template.required().filter(|param| find(&template.compiled.params, &param.name).is_some());
     for param in required.filter(|param| !is_given(param)) {
         let message = format!("is missing: JobTemplate/{} requires it", run.template);
         let finding = Finding::key(child(&format!("{field}.params"), &param.name), message);
-        let by = ["environment", "matrix", "params"].map(|name| format!("{field}.{name}"));
-        findings.push(Finding { by: by.into(), ..finding });
+        let maps = ["matrix", "params"].map(|map| format!("{field}.{map}"));
+        let given = maps.iter().map(|map| child(map, &param.name));
+        let by = maps.iter().map(|map| format!("{map}{{}}")).chain(given);
+        let by = by.chain([format!("{field}.environment")]).collect();
+        findings.push(Finding { by, ..finding });
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::names;
+use super::templates::OF_VALUES;
 use crate::engine::definitions::config::{
     EnvironmentConfig, JobTemplateSpec, ParamConfig, ResultsConfig, RetriesConfig,
 };
@@ -13,7 +14,7 @@ use crate::engine::definitions::schema::Finding;
 use crate::engine::definitions::yaml::child;
 use crate::engine::ids::ObjectName;
 use crate::engine::pod::START_TIMEOUT_MS;
-use crate::engine::render::{ManifestTemplate, ParamSchema, Times, Wrong, few};
+use crate::engine::render::{Beside, ManifestTemplate, ParamSchema, Times, Wrong, few};
 use crate::engine::verdict::{ExitCodes, Outcome};
 
 const DEFAULT_TIMEOUT: Span = Span::from_millis(30 * 60_000);
@@ -59,7 +60,7 @@ pub(super) fn compile(
     };
     let (manifest, problems) =
         ManifestTemplate::compile(&spec.job, &spec.allow, &params, times, outputs, most_globs);
-    findings.extend(problems.into_iter().map(below_job));
+    findings.extend(problems.into_iter().map(|wrong| below_job(wrong, &spec.params)));
     let compiled = Arc::new(JobTemplate {
         hash: hash.to_owned(),
         params,
@@ -86,32 +87,38 @@ fn no_path(path: &str) -> Option<String> {
         .then(|| format!("{path:?} is not the absolute path of a file: write for instance /tmp/outputs.json"))
 }
 
-fn below_job(wrong: Wrong) -> Finding {
+fn below_job(wrong: Wrong, params: &[ParamConfig]) -> Finding {
     let Wrong { field, message, by } = wrong;
     let joint = if field.is_empty() || field.starts_with('[') { "" } else { "." };
     let field =
         if field.starts_with("allow.") { format!("spec.{field}") } else { format!("spec.job{joint}{field}") };
-    let by = by.map(|by| format!("spec.{by}"));
+    let by = by.map(|by| match by {
+        Beside::Params => "spec.params".to_owned(),
+        Beside::ParamNames => "spec.params[].name".to_owned(),
+        Beside::TypeOf(name) => match params.iter().position(|param| param.name == name) {
+            Some(at) => format!("spec.params[{at}].type"),
+            None => "spec.params".to_owned(),
+        },
+        Beside::Allow(list) => format!("spec.allow.{list}"),
+    });
     Finding { by: by.into_iter().collect(), ..Finding::value(field, message) }
 }
 
-/// All params that can be compiled; `None` where they are so many that nothing more is looked at.
+/// All params that can be compiled; `None` where they are so many that only the first, and no more of the template, are
+/// looked at.
 fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Option<Vec<ParamSchema>> {
-    if configs.len() > MOST_CHECKED {
-        return None;
-    }
     let (mut schemas, mut held) = (Vec::new(), 0);
-    for (index, config) in configs.iter().enumerate() {
+    for (index, config) in configs.iter().enumerate().take(MOST_CHECKED) {
         let field = format!("spec.params[{index}]");
         let misnamed = names::identifier(&config.name);
         let is_one = misnamed.is_none() && find(&schemas, &config.name).is_none();
         findings.extend(misnamed.map(|message| Finding::value(format!("{field}.name"), message)));
         let schema = ParamSchema::compile(config).or_else(|problems| {
             let rest = without(config, &problems);
-            let below =
-                |(name, message): (String, String)| Finding::value(format!("{field}.{name}"), message);
-            let of_type = |finding: Finding| finding.by(format!("{field}.type"));
-            findings.extend(problems.into_iter().map(below).map(of_type));
+            findings.extend(problems.into_iter().map(|wrong| {
+                let by = wrong.by.map(|_| format!("{field}.type")).into_iter().collect();
+                Finding { by, ..Finding::value(format!("{field}.{}", wrong.field), wrong.message) }
+            }));
             // What is right of it stands in, or it would be told again wherever the Job speaks of it.
             ParamSchema::compile(&rest)
         });
@@ -126,12 +133,12 @@ fn params(configs: &[ParamConfig], findings: &mut Vec<Finding>) -> Option<Vec<Pa
         let message = format!("there is another param called {name}");
         findings.push(Finding::value(format!("spec.params[{index}].name"), message));
     }
-    Some(schemas)
+    (configs.len() <= MOST_CHECKED).then_some(schemas)
 }
 
 /// A param without what is wrong with it.
-fn without(config: &ParamConfig, problems: &[(String, String)]) -> ParamConfig {
-    let is_wrong = |field: &str| problems.iter().any(|(wrong, _)| wrong.starts_with(field));
+fn without(config: &ParamConfig, problems: &[Wrong]) -> ParamConfig {
+    let is_wrong = |field: &str| problems.iter().any(|wrong| wrong.field.starts_with(field));
     let mut rest = config.clone();
     rest.default = rest.default.filter(|_| !is_wrong("default"));
     rest.pattern = rest.pattern.filter(|_| !is_wrong("pattern"));
@@ -162,8 +169,9 @@ fn environments(spec: &JobTemplateSpec, params: &[ParamSchema], findings: &mut V
             match (find(params, name), written) {
                 (Some(param), at) => {
                     let refused = param.written(value).err().map(|message| Finding::value(field, message));
-                    let at = at.map(|at| format!("spec.params[{at}]")).unwrap_or_default();
-                    findings.extend(refused.map(|finding| finding.by(at)));
+                    let by =
+                        at.into_iter().flat_map(|at| OF_VALUES.map(|of| format!("spec.params[{at}].{of}")));
+                    findings.extend(refused.map(|finding| Finding { by: by.collect(), ..finding }));
                 }
                 (None, None) => findings.push(unknown_param(field, name, params).by("spec.params[].name")),
                 // Its name is wrong, which is told there.

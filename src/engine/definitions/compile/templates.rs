@@ -12,10 +12,14 @@ use super::{Problems, beyond, precedence, template};
 use crate::engine::definitions::config::{DocumentConfig, JobTemplateSpec, ParamConfig};
 use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::{JobTemplate, Snapshot};
-use crate::engine::definitions::partial;
+use crate::engine::definitions::partial::{Faults, NO_FAULTS};
 use crate::engine::definitions::schema::Finding;
 use crate::engine::definitions::tenants::{Tenant, Tenants};
 use crate::engine::ids::ObjectName;
+
+/// Fields of a param that say which values it takes: without one of them a good value may look wrong. Without the
+/// others less is refused.
+pub(super) const OF_VALUES: [&str; 2] = ["type", "enum"];
 
 /// A template with what was written, for what triggers ask of it.
 #[derive(Debug)]
@@ -26,10 +30,7 @@ pub(super) struct Template<'a> {
     pub(super) tenant: Option<Tenant<'a>>,
     /// Whether it has no problems; else it is for checks alone.
     pub(super) sound: bool,
-    /// The fields that could not be read.
-    faults: &'a [String],
-    /// The params as they are written, by name, but for those of which something could not be read.
-    pub(super) params: BTreeMap<&'a str, &'a ParamConfig>,
+    faults: &'a Faults,
 }
 
 impl<'a> Template<'a> {
@@ -38,17 +39,34 @@ impl<'a> Template<'a> {
         spec: &'a JobTemplateSpec,
         compiled: Arc<JobTemplate>,
         tenants: &'a Tenants,
-        (sound, faults): (bool, &'a [String]),
+        (sound, faults): (bool, &'a Faults),
     ) -> Self {
-        let all = spec.params.iter().enumerate();
-        let read = all.filter(|(index, _)| partial::reads(&format!("spec.params[{index}]"), faults));
-        let params = read.map(|(_, param)| (param.name.as_str(), param)).collect();
-        Self { compiled, spec, tenant: tenants.of(document), sound, faults, params }
+        Self { compiled, spec, tenant: tenants.of(document), sound, faults }
     }
 
-    /// Whether all of `field` could be read; see [`partial::reads`].
+    /// Whether all of `field` could be read; see [`Faults::reads`].
     pub(super) fn reads(&self, field: &str) -> bool {
-        partial::reads(field, self.faults)
+        self.faults.knows(field)
+    }
+
+    /// Whether it could be read which values the param takes.
+    pub(super) fn reads_values(&self, name: &str) -> bool {
+        let at = self.spec.params.iter().position(|param| param.name == name);
+        at.is_some_and(|at| OF_VALUES.iter().all(|field| self.reads(&format!("spec.params[{at}].{field}"))))
+    }
+
+    /// The params that must be given, of those that could be read so far.
+    pub(super) fn required(&self) -> impl Iterator<Item = &'a ParamConfig> {
+        let read = |at: &usize| {
+            ["name", "default"].iter().all(|field| self.reads(&format!("spec.params[{at}].{field}")))
+        };
+        let all = self
+            .spec
+            .params
+            .iter()
+            .enumerate()
+            .filter(|(_, param)| param.required && param.default.is_none());
+        all.filter(move |(at, _)| read(at)).map(|(_, param)| param)
     }
 }
 
@@ -70,7 +88,7 @@ pub(super) fn templates<'a>(
         let sound = findings.is_empty();
         problems.found(document, findings);
         if let Some(made) = made.filter(|made| sound || aside.take(document, of_template(made)).is_ok()) {
-            let template = Template::new(document, &config.spec, made, &loaded.tenants, (sound, &[]));
+            let template = Template::new(document, &config.spec, made, &loaded.tenants, (sound, &NO_FAULTS));
             templates.insert(document.object(&loaded.namespace), template);
         }
     }

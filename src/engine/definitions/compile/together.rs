@@ -10,47 +10,60 @@ use super::further::new;
 use super::{Problems, chains, groups, versions, watches};
 use crate::engine::definitions::load::LoadedDocument;
 use crate::engine::definitions::model::Trigger;
+use crate::engine::definitions::partial::{Faults, NO_FAULTS};
 use crate::engine::definitions::schema::Finding;
 
 /// A trigger with its document.
 pub(super) type Listed<'a> = (&'a LoadedDocument, Arc<Trigger>);
 
-/// A trigger with problems, as far as it could be made, and the fields that could not be read.
+/// A trigger with problems, as far as it could be made.
 pub(super) struct Aside<'a> {
     pub(super) listed: Listed<'a>,
-    pub(super) faults: &'a [String],
+    pub(super) faults: &'a Faults,
 }
 
 /// What is wrong with which of the triggers beside the others, by their places in the list; those that come first have
 /// what they ask for.
 type Check = fn(&[Listed<'_>]) -> Vec<(usize, Finding)>;
 
-/// Each looks only at what the ones before it have left.
+/// Each takes out of force what it finds, so that the next looks at what is left.
 const CHECKS: [Check; 4] = [groups::wrong, watches::wrong, versions::wrong, chains::wrong];
 
-/// Takes out the triggers that can't be beside the others, and names each and what is wrong in that way with those
-/// `aside`.
-pub(super) fn check<'a>(triggers: &mut Vec<Listed<'a>>, aside: &[Aside<'a>], problems: &mut Problems) {
-    for check in CHECKS {
+/// Takes out the triggers that can't be beside the others. What is wrong in that way is told of them all, and of those
+/// `aside`: none hides what another check finds.
+pub(super) fn check<'a>(triggers: &mut Vec<Listed<'a>>, aside: Vec<Aside<'a>>, problems: &mut Problems) {
+    // With each the check that told what is wrong with it.
+    let mut bad: Vec<(Aside<'a>, Option<usize>)> = aside.into_iter().map(|aside| (aside, None)).collect();
+    for (number, check) in CHECKS.iter().enumerate() {
         let mut wrong: BTreeMap<usize, Vec<Finding>> = BTreeMap::new();
         for (at, finding) in check(triggers) {
             wrong.entry(at).or_default().push(finding);
         }
-        let mut places = 0..;
-        triggers.retain(|(document, _)| {
-            let findings = places.next().and_then(|at| wrong.remove(&at));
-            !problems.found(document, findings.unwrap_or_default())
-        });
+        let mut left = Vec::with_capacity(triggers.len());
+        for (at, listed) in std::mem::take(triggers).into_iter().enumerate() {
+            if problems.found(listed.0, wrong.remove(&at).unwrap_or_default()) {
+                bad.push((Aside { listed, faults: &NO_FAULTS }, Some(number)));
+            } else {
+                left.push(listed);
+            }
+        }
+        *triggers = left;
     }
-    if aside.is_empty() {
+    if bad.is_empty() {
         return;
     }
     let good = triggers.len();
-    let all: Vec<Listed<'_>> = triggers.iter().chain(aside.iter().map(|it| &it.listed)).cloned().collect();
-    for (at, finding) in CHECKS.iter().flat_map(|check| check(&all)) {
-        let Some(Aside { listed: (document, _), faults }) = at.checked_sub(good).map(|at| &aside[at]) else {
-            continue;
-        };
-        problems.found(document, new(vec![finding], faults));
+    let all: Vec<Listed<'_>> = triggers.iter().chain(bad.iter().map(|(it, _)| &it.listed)).cloned().collect();
+    for (number, check) in CHECKS.iter().enumerate() {
+        for (at, finding) in check(&all) {
+            let Some((Aside { listed: (document, _), faults }, told)) =
+                at.checked_sub(good).map(|at| &bad[at])
+            else {
+                continue;
+            };
+            if *told != Some(number) {
+                problems.found(document, new(vec![finding], faults));
+            }
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::definitions::clause::KubernetesEventSource;
 use crate::engine::definitions::config::{DocumentConfig, SourceConfig};
 use crate::engine::definitions::load::Loaded;
 use crate::engine::definitions::model::{Trigger, Unread};
-use crate::engine::definitions::partial;
+use crate::engine::definitions::partial::NO_FAULTS;
 use crate::engine::ids::ObjectName;
 use crate::engine::watch::Kind;
 
@@ -26,15 +26,15 @@ pub(super) fn of(
     let there: BTreeSet<&ObjectName> = there.iter().map(|trigger| &trigger.name).collect();
     let mut unread = Unread::default();
     let mut read = BTreeSet::new();
-    let whole = loaded.documents.iter().map(|document| (document, &[][..]));
-    let rests = loaded.partial.iter().map(|partial| (&partial.rest, partial.faults.as_slice()));
+    let whole = loaded.documents.iter().map(|document| (document, &NO_FAULTS));
+    let rests = loaded.partial.iter().map(|partial| (&partial.rest, &partial.faults));
     for (document, faults) in whole.chain(rests) {
         let DocumentConfig::Trigger(config) = &document.config else { continue };
         if there.contains(&document.object(own)) {
             continue;
         }
         read.insert(document.title());
-        let sources_are_at_fault = !partial::reads("spec.sources", faults);
+        let sources_are_at_fault = !faults.knows("spec.sources");
         unread.anything |= !document.document.resource && sources_are_at_fault;
         sources(&config.spec.sources, document.namespace(), watched, &mut unread);
     }

@@ -11,7 +11,6 @@ use crate::engine::definitions::config::{
 };
 use crate::engine::definitions::load::{Loaded, LoadedDocument};
 use crate::engine::definitions::model::{Allowed, Secrets, Webhook};
-use crate::engine::definitions::partial;
 use crate::engine::definitions::quantity::ByteSize;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
@@ -133,7 +132,7 @@ pub(super) fn providers(
     bad: &[Bad<'_>],
     loaded: &Loaded,
 ) -> BTreeMap<ObjectName, Provider> {
-    let read = bad.iter().filter(|bad| bad.is_one && partial::reads("spec.provider", bad.faults));
+    let read = bad.iter().filter(|bad| bad.is_one && bad.faults.knows("spec.provider"));
     let all = usable.iter().copied().chain(read.map(|bad| bad.document));
     let provider = |document: &LoadedDocument| match &document.config {
         DocumentConfig::Webhook(config) => Some((document.object(&loaded.namespace), config.spec.provider)),

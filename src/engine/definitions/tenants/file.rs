@@ -67,7 +67,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Grant>, Vec<Problem>> {
             }
         };
         let twice =
-            repeated.into_iter().map(|(field, at)| problem(at, Finding::key(field, "stands here twice")));
+            repeated.into_iter().map(|it| problem(it.at, Finding::key(it.field, "stands here twice")));
         let before = problems.len();
         problems.extend(twice);
         let mut findings = SCHEMA.findings(&value);

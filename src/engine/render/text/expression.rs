@@ -10,8 +10,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value};
 
-use super::named;
-use crate::engine::values::check_names;
+use super::named::{self, Named};
 
 /// Longest expression, bytes.
 const LONGEST: usize = 1 << 10;
@@ -30,6 +29,8 @@ type Compiled = minijinja::Expression<'static, 'static>;
 /// A compiled expression.
 pub(super) struct Expression {
     source: String,
+    /// The params that it speaks of by name.
+    params: BTreeSet<String>,
     strict: Compiled,
     /// Where the expression says what it wants in place of a missing value: that may be missing at
     /// any link.
@@ -61,15 +62,15 @@ impl Expression {
                 .map_err(|error| vec![format!("{{{{ {source} }}}} is not an expression: {}", detail(&error))])
         };
         let strict = compile(&STRICT)?;
+        let Named { wrong: never, params } = named::read(source, &STRICT, roots);
         let mut wrong = wrong_roots(source, &strict, roots);
-        let unknown = named::unknown(source, &STRICT).into_iter();
-        wrong.extend(unknown.map(|reason| format!("{{{{ {source} }}}} never has a value: {reason}")));
+        wrong.extend(never.text().map(|reason| format!("{{{{ {source} }}}} never has a value: {reason}")));
         if !wrong.is_empty() {
             return Err(wrong);
         }
         let covers = ["default", "defined", "|d", "| d"].iter().any(|word| source.contains(word));
         let lenient = covers.then(|| compile(&LENIENT)).transpose()?;
-        Ok(Self { source: source.to_owned(), strict, lenient })
+        Ok(Self { source: source.to_owned(), params, strict, lenient })
     }
 
     /// The name, where it is `ROOT.NAME` and nothing more.
@@ -78,9 +79,8 @@ impl Expression {
     }
 
     /// The params that are spoken of by name.
-    pub(super) fn params(&self) -> BTreeSet<String> {
-        let names = self.strict.undeclared_variables(true).into_iter();
-        names.filter_map(|name| Some(name.strip_prefix("params.")?.split('.').next()?.to_owned())).collect()
+    pub(super) fn params(&self) -> &BTreeSet<String> {
+        &self.params
     }
 
     /// The axis of the matrix that it is the value of, as it is or filtered; without one it has no value.
@@ -129,14 +129,7 @@ fn wrong_roots(source: &str, compiled: &Compiled, roots: &[&str]) -> Vec<String>
     let is_global = |name: &str| STRICT.globals().any(|(global, _)| global == name);
     let all: BTreeSet<String> = compiled.undeclared_variables(false).into_iter().collect();
     let unknown = all.iter().filter(|name| !roots.contains(&name.as_str()) && !is_global(name));
-    let unknown = unknown.map(|name| no_root(source, name, roots));
-    let paths: BTreeSet<String> = compiled.undeclared_variables(true).into_iter().collect();
-    let never = paths.iter().filter_map(|name| {
-        let names: Vec<&str> = name.split('.').collect();
-        let reason = check_names(&names).err().filter(|_| roots.contains(&names[0]))?;
-        Some(format!("{{{{ {source} }}}} never has a value: {reason}"))
-    });
-    unknown.chain(never).collect()
+    unknown.map(|name| no_root(source, name, roots)).collect()
 }
 
 fn no_root(source: &str, name: &str, roots: &[&str]) -> String {

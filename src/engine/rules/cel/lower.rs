@@ -5,8 +5,9 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue};
 
 use super::chain::{Chain, Step, variable};
-use crate::engine::definitions::problem::nearest;
+use crate::engine::definitions::problem::{Complaints, nearest};
 use crate::engine::pattern::Pattern;
+use crate::engine::values::check_names;
 
 /// What a path may start with.
 const ROOTS: [&str; 2] = ["event", "git"];
@@ -14,8 +15,6 @@ const ROOTS: [&str; 2] = ["event", "git"];
 const PATTERN_SIZE: usize = 1 << 20;
 /// Most that the patterns of an expression may be compiled to, bytes.
 const MOST_PATTERNS: usize = 1 << 22;
-/// So many wrong things are told of one expression.
-const MOST_WRONG: usize = 10;
 /// The functions of the standard library, and the macros.
 const FUNCTIONS: [&str; 31] = [
     "size",
@@ -72,10 +71,7 @@ pub(super) fn lower(mut expression: IdedExpr) -> Result<Lowered, String> {
     }
     lowering.walk(&mut expression, 0);
     let Lowering { chains, patterns, deepest, wrong, .. } = lowering;
-    if !wrong.is_empty() {
-        return Err(wrong.join("; "));
-    }
-    Ok(Lowered { expression, chains, patterns, nested: deepest > 1 })
+    wrong.or(Lowered { expression, chains, patterns, nested: deepest > 1 })
 }
 
 /// What an expression gives that can't be a boolean whatever the event.
@@ -108,18 +104,17 @@ struct Lowering {
     /// Variables of the comprehensions around.
     bound: Vec<String>,
     deepest: usize,
-    wrong: Vec<String>,
+    wrong: Complaints,
 }
 
 impl Lowering {
     fn refuse(&mut self, message: String) {
-        if self.wrong.len() < MOST_WRONG && !self.wrong.contains(&message) {
-            self.wrong.push(message);
-        }
+        self.wrong.add(message);
     }
 
     fn walk(&mut self, expression: &mut IdedExpr, depth: usize) {
         if let Some(chain) = self.chain(&expression.expr) {
+            self.look(&chain);
             expression.expr = Expr::Ident(variable(self.take(chain)));
             return;
         }
@@ -141,6 +136,17 @@ impl Lowering {
             Expr::Struct(made) => self.refuse(format!("makes a {}, which is not supported", made.type_name)),
             Expr::Literal(_) => {}
             Expr::Unspecified => self.refuse("is not a CEL expression".to_owned()),
+        }
+    }
+
+    /// Refuses a path that never leads anywhere.
+    fn look(&mut self, chain: &Chain) {
+        let names = chain.steps.iter().map_while(|step| match step {
+            Step::Name(name) => Some(name.as_str()),
+            Step::Index(_) => None,
+        });
+        if let Err(reason) = check_names(&names.collect::<Vec<_>>()) {
+            self.refuse(format!("{chain} is never there: {reason}"));
         }
     }
 

@@ -17,9 +17,7 @@ impl FieldPath {
     /// Compiles; an error says what is wrong.
     pub fn compile(text: &str) -> Result<Self, String> {
         let (trimmed, query, wrong) = parse(text)?;
-        if !wrong.is_empty() {
-            return Err(wrong.join("; "));
-        }
+        wrong.or(())?;
         let steps = plain(&query.segments).filter(|steps| !steps.is_empty() && !steps.contains(&Step::All));
         let steps =
             steps.ok_or_else(|| format!("{text:?} must lead to one field: names and indexes alone"))?;

@@ -4,8 +4,6 @@
 //! filter would be walked for each node. Functions where RFC 9535 (section 2.4.3, well-typedness) has no place for them, and
 //! arguments of a type that they do not take, are accepted there and never hold.
 
-use std::collections::BTreeSet;
-
 use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, Segment, Selector, Test, TestFunction,
 };
@@ -53,7 +51,7 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()
 }
 
-/// What is refused of a query: all of it, each once.
+/// What is refused of a query: all of it.
 pub(super) fn check(segments: &[Segment]) -> Vec<String> {
     let mut wrong = Vec::new();
     let descents = segments.iter().filter(|segment| matches!(segment, Segment::Descendant(_))).count();
@@ -61,8 +59,6 @@ pub(super) fn check(segments: &[Segment]) -> Vec<String> {
         wrong.push("has .. more than once: write the names between them".to_owned());
     }
     check_segments(segments, false, &mut wrong);
-    let mut told = BTreeSet::new();
-    wrong.retain(|message| told.insert(message.clone()));
     wrong
 }
 
