@@ -112,18 +112,19 @@ pub struct Check {
 impl Rule {
     /// Compiles all of `match`; every problem, not only the first.
     pub fn compile(rules: &[RuleConfig]) -> Result<Self, Vec<RuleProblem>> {
+        let (rule, problems) = Self::read(rules);
+        if problems.is_empty() { Ok(rule) } else { Err(problems) }
+    }
+
+    /// As [`Rule::compile`], as much as can be, and what is wrong with the rest.
+    pub(super) fn read(rules: &[RuleConfig]) -> (Self, Vec<RuleProblem>) {
         if let Some(problem) = compile::too_many(rules) {
-            return Err(vec![problem]);
+            return (Self::default(), vec![problem]);
         }
         let mut problems = compile::Problems::default();
         let all = compile::list(rules, "match", "", &mut problems);
-        let problems = problems.into_all();
-        if problems.is_empty() {
-            let watches = !watched(&all).is_empty();
-            Ok(Self { all, watches })
-        } else {
-            Err(problems)
-        }
+        let watches = !watched(&all).is_empty();
+        (Self { all, watches }, problems.into_all())
     }
 
     /// Whether all hold; an error says why that can't be told.

@@ -30,6 +30,7 @@ mod slack;
 mod stripe;
 mod verifier;
 
+pub use auth::WrongAuth;
 pub use change::{Change, Paths};
 pub use cloudevents::MAX_BATCH;
 pub use delivery::{Delivery, Received, Unreadable};

@@ -129,6 +129,7 @@ pub fn compile(loaded: &Loaded, secrets: &Secrets, previous: Option<&Snapshot>) 
         webhooks: &webhooks,
         providers: &webhook::providers(&usable, &bad, loaded),
         triggers: &chains::names(loaded),
+        unnamed: &further::unnamed(loaded),
         templates: &templates,
         tenants: &loaded.tenants,
         previous,

@@ -230,13 +230,13 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
         .take(again::MOST)
         .collect();
     let meant = meant::read(value, &mut places);
-    let doubles = meant.doubles.iter().filter(|(field, _)| twice(field));
+    let doubles = meant.doubles.iter().filter(|(field, _)| twice(field)).take(again::MOST - again.len());
     again.extend(doubles.map(|(field, name)| again::of_misspelt(&meant.value, &places, field, name)));
     let doubtful = repeated.iter().map(|it| &it.field).chain(again.iter().map(|again| &again.field));
     let of = Of { file, resource, again: false, doubtful: doubtful.cloned().collect() };
     reading(&of, meant, places, repeated, loaded);
     let of = Of { again: true, ..of };
-    for Again { value, mut places, .. } in again.into_iter().take(again::MOST) {
+    for Again { value, mut places, .. } in again {
         reading(&of, meant::read(value, &mut places), places, Vec::new(), loaded);
     }
 }

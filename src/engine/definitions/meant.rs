@@ -1,7 +1,7 @@
-//! What a document means where its fields, or its kind, are misspelt: what stands below them is checked as well, and
-//! told by the names that are written.
+//! What a document means where its fields, words of them, or its kind are misspelt: what stands below them is checked as
+//! well, and told by the names that are written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -31,11 +31,11 @@ pub(super) fn read(mut value: Value, places: &mut Places) -> Meant {
     let (kind, mut findings) = (kind_of(&value), Vec::new());
     let mut found = schema::check(kind, &value);
     for _ in 0..DEEPEST {
-        let misspelt = rename(&mut value, &found);
-        if misspelt.is_empty() {
+        let (misspelt, words) = rename(&mut value, &found);
+        if misspelt.is_empty() && words.is_empty() {
             break;
         }
-        found.retain(|finding| misspelt.contains_key(&finding.field));
+        found.retain(|it| misspelt.contains_key(&it.field) || words.contains(&it.field));
         findings.extend(found.iter().map(|finding| written(finding.clone(), places)));
         for (field, meant) in misspelt {
             let field = places.written(&field);
@@ -78,42 +78,56 @@ fn kind_of(value: &Value) -> &'static str {
         .unwrap_or_default()
 }
 
-/// Gives fields that are misspelt the names that were meant, where these stand for nothing else yet: the field as it was
-/// found, and as it is called now.
-fn rename(value: &mut Value, found: &[Finding]) -> BTreeMap<String, String> {
+/// Gives fields that are misspelt the names that were meant, where these stand for nothing else yet, and so words of which
+/// there are only some: each field as it was found, and as it is called now; the fields of the words.
+fn rename(value: &mut Value, found: &[Finding]) -> (BTreeMap<String, String>, BTreeSet<String>) {
     let near = |finding: &Finding| Some((finding.field.clone(), finding.suggestion.clone()?));
-    let names = found.iter().filter(|finding| !finding.by.is_empty()).filter_map(near).collect();
-    let mut renamed = BTreeMap::new();
-    rename_in(value, "", &names, &mut renamed);
-    renamed
+    let (of_words, of_names): (Vec<&Finding>, Vec<&Finding>) = found.iter().partition(|it| !it.at_key);
+    let of_names = of_names.into_iter().filter(|finding| !finding.by.is_empty());
+    let mut meant = Renaming {
+        names: of_names.filter_map(near).collect(),
+        words: of_words.into_iter().filter_map(near).collect(),
+        ..Renaming::default()
+    };
+    meant.value(value, "");
+    (meant.renamed, meant.words.into_keys().collect())
 }
 
-fn rename_in(
-    value: &mut Value,
-    at: &str,
-    names: &BTreeMap<String, String>,
-    renamed: &mut BTreeMap<String, String>,
-) {
-    match value {
-        Value::Object(fields) => {
-            let all: Vec<String> = fields.keys().cloned().collect();
-            for name in all {
-                let field = child(at, &name);
-                if let Some(meant) = names.get(&field).filter(|meant| !fields.contains_key(*meant)) {
-                    let value = fields.remove(&name).unwrap_or_default();
-                    fields.insert(meant.clone(), value);
-                    renamed.insert(field, child(at, meant));
-                } else if let Some(value) = fields.get_mut(&name) {
-                    rename_in(value, &field, names, renamed);
+#[derive(Default)]
+struct Renaming {
+    names: BTreeMap<String, String>,
+    words: BTreeMap<String, String>,
+    renamed: BTreeMap<String, String>,
+}
+
+impl Renaming {
+    fn value(&mut self, value: &mut Value, at: &str) {
+        match value {
+            Value::Object(fields) => {
+                let all: Vec<String> = fields.keys().cloned().collect();
+                for name in all {
+                    let field = child(at, &name);
+                    if let Some(meant) = self.names.get(&field).filter(|meant| !fields.contains_key(*meant)) {
+                        let value = fields.remove(&name).unwrap_or_default();
+                        fields.insert(meant.clone(), value);
+                        self.renamed.insert(field, child(at, meant));
+                    } else if let Some(value) = fields.get_mut(&name) {
+                        self.value(value, &field);
+                    }
                 }
             }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                rename_in(item, &format!("{at}[{index}]"), names, renamed);
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.value(item, &format!("{at}[{index}]"));
+                }
             }
+            Value::String(word) => {
+                if let Some(meant) = self.words.get(at) {
+                    word.clone_from(meant);
+                }
+            }
+            _ => {}
         }
-        _ => {}
     }
 }
 

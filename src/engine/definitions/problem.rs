@@ -13,6 +13,8 @@ const LONGEST_WORD: usize = 100;
 /// Longest field and message of a resource, bytes. Whoever writes it chooses what is quoted, and what refers to it quotes
 /// it again.
 const LONGEST_TEXT: usize = 1_000;
+/// Longest line that is shown, bytes.
+const LONGEST_LINE: usize = 2_000;
 /// Most problems that are told of a resource.
 const MOST_OF_RESOURCE: usize = 100;
 /// Most different things that are told of one text.
@@ -195,15 +197,16 @@ pub fn render(problems: &[Problem], sources: &BTreeMap<String, String>, colour: 
 
 fn render_one(problem: &Problem, source: Option<&String>, renderer: &Renderer) -> String {
     let Place { file, line, .. } = &problem.place;
-    let mut title = problem.clone();
-    title.suggestion = None;
-    let title = printable(&title.text());
     let number = *line as usize;
     let shown = source.and_then(|source| source.lines().nth(number.saturating_sub(1)));
+    // Of what nobody reads a thousand problems would show it a thousand times.
+    let shown = shown.filter(|line| line.len() <= LONGEST_LINE);
     let Some(shown) = shown else {
+        let title = printable(&problem.text());
         return renderer
             .render(&[Group::with_title(Level::ERROR.primary_title(format!("{}: {title}", problem.place)))]);
     };
+    let title = printable(&Problem { suggestion: None, ..problem.clone() }.text());
     let annotation = AnnotationKind::Primary.span(token(shown, problem.place.column));
     let snippet = Snippet::source(shown).line_start(number).path(file).annotation(annotation);
     let mut report = vec![Level::ERROR.primary_title(title).element(snippet)];

@@ -55,12 +55,12 @@ pub(super) fn check(spec: &Map<String, Value>) -> Vec<(String, String)> {
         let field = "spec.template.spec.restartPolicy".to_owned();
         problems.push((field, "must be Never or OnFailure for a Job".to_owned()));
     }
-    let named =
-        pod.get("containers").and_then(Value::as_array).is_some_and(|containers| !containers.is_empty());
-    if !named {
-        let field = "spec.template.spec.containers".to_owned();
-        problems.push((field, "must have at least one container".to_owned()));
-    }
+    let none = match pod.get("containers") {
+        Some(Value::Array(containers)) => containers.is_empty().then_some("must have at least one container"),
+        None | Some(Value::Null) => Some("must have at least one container"),
+        Some(_) => Some("must be a list of containers: begin each with -"),
+    };
+    problems.extend(none.map(|why| ("spec.template.spec.containers".to_owned(), why.to_owned())));
     let mut taken = BTreeSet::new();
     for list in ["initContainers", "containers"] {
         let containers = pod.get(list).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);

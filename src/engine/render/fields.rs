@@ -325,11 +325,11 @@ impl Misspelt {
                 let field = self.renamed.written(&child(above, name));
                 let message = format!("Kubernetes knows no such field here (did you mean {near}?)");
                 self.problems.push((field.clone(), message));
+                let value = fields.remove(name).unwrap_or_default();
                 // What stands there by its own name is what counts.
                 if fields.contains_key(near) {
                     continue;
                 }
-                let value = fields.remove(name).unwrap_or_default();
                 fields.insert(near.to_owned(), value);
                 self.renamed.insert(child(above, near), field);
                 name = near;

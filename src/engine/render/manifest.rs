@@ -14,7 +14,7 @@ use super::open::{Filled, Part, Variable, Written};
 use super::params::{ParamSchema, secret};
 use super::position::{List, Position, position};
 use super::text::Text;
-use super::wrong::Wrong;
+use super::wrong::{Beside, Wrong};
 use crate::engine::definitions::child;
 use crate::engine::definitions::config::{AllowConfig, JobConfig};
 
@@ -41,6 +41,8 @@ struct Leaf {
 const RAW: &str = "$serde_json::private::RawValue";
 /// How long the fields of all leaves may be, bytes.
 const MOST_PATHS: usize = 1 << 20;
+/// How many expressions may stand in a Job.
+const MOST_EXPRESSIONS: usize = 1_000;
 
 impl ManifestTemplate {
     /// Compiles a Job; every problem. Where there is any it is for checks alone. The times go on Job and pod, `outputs`
@@ -69,9 +71,9 @@ impl ManifestTemplate {
         problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
         let mut problems: Vec<Wrong> = problems.into_iter().map(Wrong::of).collect();
         let (mut leaves, mut pointers) = (Vec::new(), Vec::new());
-        let (steps, room) = (Vec::new(), MOST_PATHS);
+        let (steps, room, left) = (Vec::new(), MOST_PATHS, MOST_EXPRESSIONS + 1);
         let mut walk =
-            Walk { steps, leaves: &mut leaves, pointers: &mut pointers, problems: &mut problems, room };
+            Walk { steps, leaves: &mut leaves, pointers: &mut pointers, problems: &mut problems, room, left };
         for part in ["metadata", "spec"] {
             walk.steps.push(Step::Name(part.to_owned()));
             walk.value(&base[part]);
@@ -80,6 +82,9 @@ impl ManifestTemplate {
         if walk.room == 0 {
             let message = format!("has {{{{ }}}} in so many places that these take {} MiB", MOST_PATHS >> 20);
             problems.push(Wrong::of((String::new(), message + ": write fewer")));
+        } else if walk.left == 0 {
+            let message = format!("has {{{{ }}}} in more than {MOST_EXPRESSIONS} places: write fewer");
+            problems.push(Wrong::of((String::new(), message)));
         }
         for leaf in &leaves {
             let wrong = misplaced(&leaf.text, leaf.position, &allow, params);
@@ -124,10 +129,9 @@ impl ManifestTemplate {
         self.allow.check(List::Secrets, name)
     }
 
-    /// Why a run may not say where it runs with this `{{ }}`: every reason.
-    pub fn check_namespace(&self, text: &Text, params: &[ParamSchema]) -> Vec<String> {
-        let wrong = misplaced(text, Position::Allowed(List::Namespaces), &self.allow, params);
-        wrong.into_iter().map(|(message, _)| message).collect()
+    /// Why a run may not say where it runs with this `{{ }}`: every reason, with what of the template it is about.
+    pub fn check_namespace(&self, text: &Text, params: &[ParamSchema]) -> Vec<(String, Option<Beside>)> {
+        misplaced(text, Position::Allowed(List::Namespaces), &self.allow, params)
     }
 
     /// Whether an event's value may be where a run runs.
@@ -228,6 +232,8 @@ struct Walk<'a> {
     problems: &'a mut Vec<Wrong>,
     /// How long the fields of further leaves may be, bytes.
     room: usize,
+    /// How many further expressions there may be.
+    left: usize,
 }
 
 impl Walk<'_> {
@@ -263,6 +269,9 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, text: &str) {
+        if self.left == 0 || self.room == 0 {
+            return;
+        }
         let field = self.field();
         let path: Vec<&str> = self
             .steps
@@ -278,7 +287,8 @@ impl Walk<'_> {
             return;
         }
         self.room = self.room.saturating_sub(field.len());
-        if self.room > 0 {
+        self.left = self.left.saturating_sub(text.expressions());
+        if self.room > 0 && self.left > 0 {
             let position = position(&path);
             self.pointers.push(self.pointer());
             self.leaves.push(Leaf { field, position, text });

@@ -21,6 +21,9 @@ const OF_PARAMS: [&str; 5] = ["event", "git", "matrix", "run", "trigger"];
 /// A firing has several runs, each with params and a cell of its own.
 const OF_KEYS: [&str; 3] = ["event", "git", "trigger"];
 
+/// As many expressions may stand in one text: each holds some 10 KiB of memory.
+const MOST_EXPRESSIONS: usize = 100;
+
 /// A compiled string with `{{ }}`.
 pub struct Text {
     source: String,
@@ -77,8 +80,14 @@ impl Text {
         let of_tag = |tag: &str| format!("holds {tag}: only expressions in {{{{ }}}} are allowed");
         let mut wrong = Complaints::default();
         wrong.extend(tags.iter().filter(|(_, held)| *held).map(|(tag, _)| of_tag(tag)));
-        let (mut pieces, mut rest) = (Vec::new(), text);
+        let (mut pieces, mut rest, mut left) = (Vec::new(), text, MOST_EXPRESSIONS);
         while let Some(start) = rest.find("{{") {
+            if left == 0 {
+                wrong.add(format!("has more than {MOST_EXPRESSIONS} {{{{ }}}}: write fewer"));
+                pieces.push(Piece::Wrong);
+                break;
+            }
+            left -= 1;
             let (literal, after) = (&rest[..start], &rest[start + 2..]);
             if literal.ends_with('$') {
                 wrong.add("has a $ directly before {{: it would change the meaning of the value".to_owned());
@@ -175,9 +184,14 @@ impl Text {
         axes.collect()
     }
 
+    /// How many expressions are in it.
+    pub(super) fn expressions(&self) -> usize {
+        self.pieces.iter().filter(|piece| !matches!(piece, Piece::Literal(_))).count()
+    }
+
     /// Whether there is no expression in it.
     pub(in crate::engine) fn is_literal(&self) -> bool {
-        self.pieces.iter().all(|piece| matches!(piece, Piece::Literal(_)))
+        self.expressions() == 0
     }
 
     /// The author's text before the first expression.
@@ -205,7 +219,8 @@ fn is_open(literal: &str) -> bool {
 
 /// Whether there is a comment of templates; `${#name}` of a shell is none.
 fn holds_comment(text: &str) -> bool {
-    text.match_indices("{#").any(|(at, _)| !text[..at].ends_with('$') && text[at..].contains("#}"))
+    let end = text.rfind("#}").unwrap_or_default();
+    text.match_indices("{#").any(|(at, _)| at < end && !text[..at].ends_with('$'))
 }
 
 /// Where the `}}` of an expression begins: not within quotes or braces.

@@ -111,34 +111,53 @@ impl Scheme {
     }
 }
 
-/// Every problem of `auth` as (field below `spec`, message).
-pub(super) fn check(provider: Provider, auth: Option<&AuthConfig>) -> Vec<(String, String)> {
-    let mut problems = Vec::new();
+/// A problem of `auth`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongAuth {
+    /// The field below `spec`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// Other fields below `spec` that it is about.
+    pub by: &'static [&'static str],
+}
+
+impl WrongAuth {
+    fn new(field: &str, message: impl Into<String>, by: &'static [&'static str]) -> Self {
+        Self { field: format!("auth.{field}"), message: message.into(), by }
+    }
+}
+
+/// Every problem of `auth`.
+pub(super) fn check(provider: Provider, auth: Option<&AuthConfig>) -> Vec<WrongAuth> {
     let none = AuthConfig::default();
     let auth = auth.unwrap_or(&none);
-    check_scheme(provider, auth, &mut problems);
-    for (field, _) in given(auth).into_iter().filter(|(field, given)| *given && !takes(provider, auth, field))
-    {
+    let mut problems = check_scheme(provider, auth);
+    let given = given(auth).into_iter().filter(|(field, given)| *given && !takes(provider, auth, field));
+    problems.extend(given.map(|(field, _)| {
         let message = format!("a webhook of provider {} has no {field} here", provider.name());
-        problems.push((format!("auth.{field}"), message));
-    }
-    problems.extend(check_values(auth));
+        WrongAuth::new(field, message, &["provider", "auth.scheme"])
+    }));
+    problems
+        .extend(check_values(auth).into_iter().map(|(field, message)| WrongAuth::new(field, message, &[])));
     problems
 }
 
-fn check_scheme(provider: Provider, auth: &AuthConfig, problems: &mut Vec<(String, String)>) {
+fn check_scheme(provider: Provider, auth: &AuthConfig) -> Vec<WrongAuth> {
+    let mut problems = Vec::new();
     if provider == Provider::Gitlab && auth.scheme.is_none() {
         let message = "provider gitlab needs it: SigningToken (GitLab 19.0 and newer) or Token";
-        problems.push(("auth.scheme".to_owned(), message.to_owned()));
+        problems.push(WrongAuth::new("scheme", message, &["provider"]));
     }
     if provider == Provider::Hmac && auth.tolerance.is_some() && auth.timestamp_header.is_none() {
         let message = "it needs a timestampHeader: without one there is no time to compare";
-        problems.push(("auth.tolerance".to_owned(), message.to_owned()));
+        problems.push(WrongAuth::new("tolerance", message, &["provider", "auth.timestampHeader"]));
     }
+    problems
 }
 
 /// Those that are there whatever the provider.
-pub(super) fn check_values(auth: &AuthConfig) -> Vec<(String, String)> {
+fn check_values(auth: &AuthConfig) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
     let headers = [
         ("header", &auth.header),
@@ -150,20 +169,20 @@ pub(super) fn check_values(auth: &AuthConfig) -> Vec<(String, String)> {
         if let Some(header) = header
             && HeaderName::from_bytes(header.as_bytes()).is_err()
         {
-            problems.push((format!("auth.{field}"), format!("{header:?} is no name of an HTTP header")));
+            problems.push((field, format!("{header:?} is no name of an HTTP header")));
         }
     }
     if auth.prefix.as_ref().is_some_and(|prefix| !prefix.bytes().all(|b| (0x20..0x7f).contains(&b))) {
-        problems.push(("auth.prefix".to_owned(), "only visible ASCII can stand in a header".to_owned()));
+        problems.push(("prefix", "only visible ASCII can stand in a header".to_owned()));
     }
     if auth.tolerance.is_some_and(|tolerance| tolerance.as_millis() < 1_000) {
-        problems.push(("auth.tolerance".to_owned(), "at least 1s: timestamps are whole seconds".to_owned()));
+        problems.push(("tolerance", "at least 1s: timestamps are whole seconds".to_owned()));
     }
     if let Some(Err(message)) = auth.id_path.as_deref().map(IdPath::parse) {
-        problems.push(("auth.idPath".to_owned(), message));
+        problems.push(("idPath", message));
     }
     if auth.id_header.is_some() && auth.id_path.is_some() {
-        problems.push(("auth.idPath".to_owned(), "give idHeader or idPath, not both".to_owned()));
+        problems.push(("idPath", "give idHeader or idPath, not both".to_owned()));
     }
     problems
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::definitions::config::{AuthConfig, Encoding, Provider};
 use crate::engine::event::Millis;
 
-use super::auth::{self, HmacScheme, Scheme};
+use super::auth::{self, HmacScheme, Scheme, WrongAuth};
 use super::form;
 use super::headers::one;
 use super::keys::{Key, any_match};
@@ -39,14 +39,9 @@ pub enum Refused {
 }
 
 impl Verifier {
-    /// Every problem of `auth` as (field below `spec`, message).
-    pub fn check_config(provider: Provider, auth: Option<&AuthConfig>) -> Vec<(String, String)> {
+    /// Every problem of `auth`.
+    pub fn check_config(provider: Provider, auth: Option<&AuthConfig>) -> Vec<WrongAuth> {
         auth::check(provider, auth)
-    }
-
-    /// Those among them that are there whatever the provider.
-    pub fn check_values(auth: &AuthConfig) -> Vec<(String, String)> {
-        auth::check_values(auth)
     }
 
     /// Prepares the secrets for the scheme that the definition fixes.
@@ -58,7 +53,7 @@ impl Verifier {
         auth: Option<&AuthConfig>,
         secrets: &[SecretString],
     ) -> Result<Self, String> {
-        if let Some((field, message)) = auth::check(provider, auth).into_iter().next() {
+        if let Some(WrongAuth { field, message, .. }) = auth::check(provider, auth).into_iter().next() {
             return Err(format!("{field}: {message}"));
         }
         if secrets.is_empty() {

@@ -1,5 +1,6 @@
 //! Where two values stand for one field, both are looked at, and neither is missing what the other has.
 
+use super::TEMPLATE;
 use super::hidden::{all, document};
 use super::problems::of_spec;
 
@@ -89,4 +90,54 @@ fn of_many_second_values_the_first_are_looked_at() {
     assert_eq!(told.matches("stands here twice").count(), 19, "{told}");
     assert_eq!(told.matches("speaks of evnt").count(), 11, "{told}");
     assert_eq!(told.matches("there is no JobTemplate").count(), 1, "{told}");
+}
+
+/// Each is a document of its own.
+#[test]
+fn second_values_in_a_thousand_places_cost_no_more_than_some() {
+    let params = "{nam: x, nme: y, naem: z}, ".repeat(5_000);
+    let told =
+        all(&document("JobTemplate", "probe", &format!("\n  params: [{params}]\n  job: {{spec: {{}}}}\n")));
+    assert_eq!(told.matches("unknown field").count(), 15_000);
+}
+
+#[test]
+fn a_second_value_is_told_by_its_own_names() {
+    insta::assert_snapshot!(of_spec("Trigger", "
+  runs: [{tmplate: smok}]
+  runz: [{template: nothing}]
+"), @r#"
+        a.yaml:5:11: spec.runs[0].tmplate: unknown field; the fields here are environment, matrix, name, namespace, params, template (did you mean template?)
+        a.yaml:5:20: spec.runs[0].tmplate: there is no JobTemplate called "smok" (did you mean smoke?)
+        a.yaml:6:3: spec.runz: unknown field; the fields here are gate, git, match, policy, runs, series, sources, suspend (did you mean runs?)
+        a.yaml:6:21: spec.runz[0].template: there is no JobTemplate called "nothing"
+        "#);
+}
+
+#[test]
+fn what_one_value_has_the_other_lacks_for_nobody() {
+    let template = "
+  params: [{name: only, required: true, required: false}]
+  job: {spec: {template: {spec: {containers: [{name: main, image: i, args: ['{{ matrix.a }}'], args: [x]}]}}}}
+";
+    let trigger = "
+  sources: [{kubernetes: {apiVersion: apps/v1, kind: Deployment, kind: StatefulSet, change: [RolloutFailed]}}]
+  runs: [{template: smoke, template: probe, environment: staging, params: {only: x}}, {template: probe}]
+  runs: [{template: probe}]
+  policy: {rateLimit: {runs: 1, per: 1h}}
+";
+    let text = format!("{TEMPLATE}---\n")
+        + &document("JobTemplate", "probe", template)
+        + &document("Trigger", "t", trigger);
+    insta::assert_snapshot!(all(&text), @r"
+        JobTemplate/probe spec.params[0].required: stands here twice
+        JobTemplate/probe spec.job.spec.template.spec.containers[0].args: stands here twice
+        Trigger/t spec.sources[0].kubernetes.kind: stands here twice
+        Trigger/t spec.runs[0].template: stands here twice
+        Trigger/t spec.runs[0].template: JobTemplate/probe has a problem: spec.params[0].required: stands here twice
+        Trigger/t spec.runs[1].name: there is another run called probe: give each a name of its own
+        Trigger/t spec.runs[1].template: JobTemplate/probe has a problem: spec.params[0].required: stands here twice
+        Trigger/t spec.runs: stands here twice
+        Trigger/t spec.runs[0].template: JobTemplate/probe has a problem: spec.params[0].required: stands here twice
+        ");
 }

@@ -2,7 +2,7 @@
 
 use super::hidden::{PROBE, all, document};
 use super::problems::of_spec;
-use super::snapshot;
+use super::{TEMPLATE, snapshot};
 
 #[test]
 fn of_what_can_not_be_read_nothing_is_told_to_be_missing_or_wrong() {
@@ -99,8 +99,8 @@ fn what_has_no_name_or_a_name_twice_is_not_what_others_speak_of() {
         - metadata.name: is missing
         - metadata.name: is missing
         - spec.runs: needs at least 1 entry
-        Trigger/t spec.sources[0].verdict.triggers[0]: there is no Trigger called ""
-        Trigger/t spec.runs[0].template: there is no JobTemplate called ""
+        Trigger/t spec.sources[0].verdict.triggers[0]: there is no Trigger called "" in what can be read
+        Trigger/t spec.runs[0].template: there is no JobTemplate called "" in what can be read
         "#);
     let hook = |provider: &str, more: &str| {
         document("Webhook", "hook", &format!(" {{provider: {provider}, secrets: [{{env: A}}]{more}}}\n"))
@@ -178,9 +178,10 @@ fn what_stands_in_for_something_is_nobodys_mistake() {
 #[test]
 fn what_is_wrong_with_many_runs_is_told_of_the_first() {
     let axes: Vec<String> = (0..300).map(|n| format!("{{{{ matrix.a{n} }}}}")).collect();
-    let axes = axes.join(" ");
+    let axes: Vec<String> = axes.chunks(100).map(|axes| format!("'{}'", axes.join(" "))).collect();
+    let axes = axes.join(", ");
     let template = format!(
-        "\n  job: {{spec: {{template: {{spec: {{containers: [{{name: main, image: i, args: ['{axes}']}}]}}}}}}}}\n"
+        "\n  job: {{spec: {{template: {{spec: {{containers: [{{name: main, image: i, args: [{axes}]}}]}}}}}}}}\n"
     );
     let runs = "{template: probe}, ".repeat(1_000);
     let text = document("JobTemplate", "probe", &template)
@@ -238,4 +239,83 @@ fn a_param_of_a_wrong_name_is_missing_nowhere() {
         JobTemplate/probe spec.params[1].name: "a b" is not a name of letters, digits and _ (up to 63, no digit first)
         Trigger/t spec.runs[0].template: JobTemplate/probe has a problem: spec.params[0].name: "2nd" is not a name of letters, digits and _ (up to 63, no digit first)
         "#);
+}
+
+/// Only what can be read is known not to have it.
+#[test]
+fn beside_what_can_not_be_read_nothing_is_said_to_be_nowhere() {
+    let trigger = document(
+        "Trigger",
+        "t",
+        "
+  sources: [{webhook: {name: hook}}, {verdict: {triggers: [u]}}]
+  runs: [{template: probe}]
+",
+    );
+    let broken = "apiVersion: kickoff.dev/v1alpha1\nkind: Webhook\nmetadata: {name: hook]\n---\n";
+    insta::assert_snapshot!(all(&(broken.to_owned() + &trigger)), @r#"
+        - : not valid YAML: mismatched bracket '{' closed by ']'
+        Trigger/t spec.sources[0].webhook.name: there is no Webhook called "hook" in what can be read
+        Trigger/t spec.sources[1].verdict.triggers[0]: there is no Trigger called "u" in what can be read
+        Trigger/t spec.runs[0].template: there is no JobTemplate called "probe" in what can be read
+        "#);
+    let unnamed = "apiVersion: kickoff.dev/v1alpha1\nkind: Webhook\nmetadata: {name: 5}\nspec: {provider: github, secrets: [{env: A}]}\n---\n";
+    insta::assert_snapshot!(all(&(unnamed.to_owned() + &trigger)), @r#"
+        - metadata.name: must be a text, is 5: put it in quotes
+        Trigger/t spec.sources[0].webhook.name: there is no Webhook called "hook" in what can be read
+        Trigger/t spec.sources[1].verdict.triggers[0]: there is no Trigger called "u"
+        Trigger/t spec.runs[0].template: there is no JobTemplate called "probe"
+        "#);
+}
+
+#[test]
+fn what_goes_with_a_field_that_can_not_be_read_may_go_with_it() {
+    insta::assert_snapshot!(of_spec("Trigger", "
+  sources:
+    - verdict: {all: x, key: '{{ git.sha }}', within: 1h}
+    - nats: {subject: a.b, stream: 5, consumer: x}
+    - nats: {subject: a.b, stream: 5, queue: x}
+    - kubernetes: {apiVersion: v1, kind: [Node], change: [Created], namespaces: [a]}
+  runs: [{template: smoke, environment: staging}]
+"), @r#"
+        a.yaml:6:22: spec.sources[0].verdict.all: must be a list, is "x"
+        a.yaml:7:36: spec.sources[1].nats.stream: must be a text, is 5: put it in quotes
+        a.yaml:8:36: spec.sources[2].nats.stream: must be a text, is 5: put it in quotes
+        a.yaml:9:42: spec.sources[3].kubernetes.kind: must be a text, is a list
+        "#);
+    insta::assert_snapshot!(of_spec("Webhook", "
+  provider: hmac
+  secrets: [{env: A}]
+  auth: {timestampHeader: 5, tolerance: 5m}
+"), @"a.yaml:7:27: spec.auth.timestampHeader: must be a text, is 5: put it in quotes");
+}
+
+#[test]
+fn a_param_that_is_misspelt_is_not_missing_and_is_held_to_what_was_meant() {
+    let text = format!("{TEMPLATE}---\n")
+        + &document("Trigger", "t", "\n  runs: [{template: smoke, params: {ulr: x, vuss: many}}]\n");
+    insta::assert_snapshot!(all(&text), @r#"
+        Trigger/t spec.runs[0].params.ulr: the template has no param called "ulr"; it has url, vus
+        Trigger/t spec.runs[0].params.vuss: the template has no param called "vuss"; it has url, vus
+        Trigger/t spec.runs[0].params.vuss: "many" is not an integer
+        "#);
+    let template = TEMPLATE.replace("params: {url:", "params: {ulr:");
+    let text = format!("{template}---\n")
+        + &document("Trigger", "t", "\n  runs: [{template: smoke, environment: staging}]\n");
+    insta::assert_snapshot!(all(&text), @r#"
+        JobTemplate/smoke spec.environments[0].params.ulr: the template has no param called "ulr"; it has url, vus
+        Trigger/t spec.runs[0].template: JobTemplate/smoke has a problem: spec.environments[0].params.ulr: the template has no param called "ulr"; it has url, vus (did you mean url?)
+        "#);
+}
+
+#[test]
+fn of_two_environments_of_one_name_the_first_stands() {
+    let template =
+        TEMPLATE.replace("environments: [", "environments: [{name: live, params: {url: a}}, {name: live}, ");
+    let text = format!("{template}---\n")
+        + &document("Trigger", "t", "\n  runs: [{template: smoke, environment: live}]\n");
+    insta::assert_snapshot!(all(&text), @r"
+        JobTemplate/smoke spec.environments[1].name: there is another environment called live
+        Trigger/t spec.runs[0].template: JobTemplate/smoke has a problem: spec.environments[1].name: there is another environment called live
+        ");
 }

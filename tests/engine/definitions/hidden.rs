@@ -111,7 +111,6 @@ fn what_is_wrong_with_a_template_hides_nothing_of_its_triggers() {
         Trigger/probe spec.runs[0].template: JobTemplate/probe has a problem: spec.timeout: must be more than 0s
         Trigger/probe spec.runs[0].template: JobTemplate/probe speaks of {{ matrix.browser }}, and the run's matrix has no browser
         Trigger/probe spec.runs[0].environment: JobTemplate/probe has no environment called "stagin"
-        Trigger/probe spec.runs[0].params.url: is missing: JobTemplate/probe requires it
         Trigger/probe spec.runs[0].params.ulr: the template has no param called "ulr"; it has url, vus, on
         Trigger/probe spec.runs[0].params.vus: "many" is not an integer
         Trigger/probe spec.runs[0].params.on: {{ evnt.x }} speaks of evnt; there are event, git, matrix, run, trigger (did you mean event?)
@@ -181,7 +180,6 @@ fn what_else_is_wrong_is_told_beside_a_limit_that_is_passed() {
     insta::assert_snapshot!(of_spec("Trigger", &text), @r#"
         a.yaml:5:18: spec.match[0].path: "git.brnch" is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
         a.yaml:6:3: spec.runs: these are 301 runs for one event; there may be up to 256
-        a.yaml:6:28: spec.runs[0].params.url: is missing: JobTemplate/smoke requires it
         a.yaml:6:37: spec.runs[0].params.ulr: the template has no param called "ulr"; it has url, vus (did you mean url?)
         a.yaml:6:1451: spec.runs[0].matrix.vus[300]: "many" is not an integer
         a.yaml:7:30: spec.policy.rateLimit.runs: must be at least 301: one firing has as many

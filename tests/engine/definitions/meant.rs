@@ -25,7 +25,6 @@ fn what_stands_below_a_misspelt_field_is_looked_at() {
         a.yaml:7:11: spec.runz[0].tmplate: unknown field; the fields here are environment, matrix, name, namespace, params, template (did you mean template?)
         a.yaml:7:20: spec.runz[0].tmplate: there is no JobTemplate called "smok" (did you mean smoke?)
         a.yaml:7:45: spec.runz[1].paramz: unknown field; the fields here are environment, matrix, name, namespace, params, template (did you mean params?)
-        a.yaml:7:45: spec.runz[1].paramz.url: is missing: JobTemplate/smoke requires it
         a.yaml:7:54: spec.runz[1].paramz.ulr: the template has no param called "ulr"; it has url, vus (did you mean url?)
         a.yaml:7:67: spec.runz[1].paramz.vus: "many" is not an integer
         a.yaml:8:3: spec.polcy: unknown field; the fields here are gate, git, match, policy, runs, series, sources, suspend (did you mean policy?)
@@ -99,6 +98,28 @@ fn what_stands_below_a_misspelt_field_of_the_job_is_looked_at() {
         a.yaml:7:74: spec.job.spec.template.spec.contaners: Kubernetes knows no such field here (did you mean containers?)
         a.yaml:8:17: spec.job.spec.tempalte: Kubernetes knows no such field here (did you mean template?)
         ");
+}
+
+#[test]
+fn a_word_that_is_misspelt_means_the_nearest() {
+    let template = "
+  params: [{name: n, type: intger, default: abc}]
+  job: {spec: {template: {spec: {containers: {name: main, image: i}}, template2: {}}}}
+";
+    let trigger = "
+  runs: [{template: probe, params: {n: many}}]
+  policy: {concurrency: {limit: 0, whenFull: Que}}
+";
+    let text = document("JobTemplate", "probe", template) + &document("Trigger", "t", trigger);
+    insta::assert_snapshot!(all(&text), @r#"
+        JobTemplate/probe spec.params[0].type: "intger" is not one of string, integer, number, boolean, secret
+        JobTemplate/probe spec.params[0].default: "abc" is not an integer
+        JobTemplate/probe spec.job.spec.template.spec.containers: must be a list of containers: begin each with -
+        Trigger/t spec.runs[0].template: JobTemplate/probe has a problem: spec.params[0].type: "intger" is not one of string, integer, number, boolean, secret (did you mean integer?)
+        Trigger/t spec.runs[0].params.n: "many" is not an integer
+        Trigger/t spec.policy.concurrency.limit: must be at least 1, is 0
+        Trigger/t spec.policy.concurrency.whenFull: "Que" is not one of Queue, Skip, Replace
+        "#);
 }
 
 #[test]

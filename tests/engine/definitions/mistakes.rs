@@ -207,7 +207,11 @@ fn mistakes() -> Vec<Mistake> {
             add(format!("{before}{name}: {wrong}"));
         }
         if !before.ends_with("- ") {
-            add(String::new());
+            let around = [line.checked_sub(1).map_or(0, indent), indent(line + 1)];
+            let is_alone = around.iter().all(|indent| *indent < before.len());
+            if !is_alone {
+                add(String::new());
+            }
             add(format!("{text}\n{before}{name}: zz"));
         }
     }
@@ -239,7 +243,8 @@ fn told(mistakes: &[&Mistake]) -> BTreeSet<(usize, String)> {
 
 /// A message without what it says of others.
 fn plain(message: &str) -> String {
-    let ends = [" (did you mean", "; it has", ": there are", "; there are"];
+    let ends =
+        [" (did you mean", "; it has", ": there are", "; there are", ": write", " in what can be read"];
     let end = ends.iter().filter_map(|end| message.find(end)).min().unwrap_or(message.len());
     message[..end].to_owned()
 }
@@ -247,8 +252,9 @@ fn plain(message: &str) -> String {
 /// Whether a line says what others are about, or which values they may have: while that is wrong, nobody knows.
 fn names(line: usize) -> bool {
     let text = GOOD.lines().nth(line).unwrap_or_default().trim_start_matches([' ', '-']);
-    let fields = ["name:", "template:", "environment:", "type:", "enum:", "pattern:", "minimum:", "maximum:"];
-    fields.iter().any(|field| text.starts_with(field))
+    let of_params = ["type:", "enum:", "pattern:", "minimum:", "maximum:", "required:"];
+    let mut all = ["name:", "template:", "environment:"].into_iter().chain(of_params);
+    all.any(|field| text.starts_with(field))
 }
 
 /// Whether a line says what a document is.
@@ -278,6 +284,7 @@ fn of_two_mistakes_both_are_told_and_nothing_else() {
             bad.extend(hidden.map(|hidden| format!("{beside:?}\nhides {hidden:?}\nof {of:?}")));
         }
         let more = both.iter().filter(|it| !of_one.contains(it) && !of_other.contains(it));
+        let more = more.filter(|_| !names(one.line) && !names(other.line));
         bad.extend(more.map(|more| format!("{one:?}\nand {other:?}\ntell {more:?}")));
     }
     assert!(looked_at > 1_000, "{} mistakes make {looked_at} pairs", alone.len());

@@ -34,12 +34,14 @@ fn what_nats_does_not_have_is_refused() {
         a.yaml:10:23: spec.sources[3].nats.subject: "e*" is no word: * and > stand for whole words
         a.yaml:10:44: spec.sources[3].nats.stream: "OR.DERS" is no name: letters, digits, - and _, without dots, wildcards and blanks
         a.yaml:10:65: spec.sources[3].nats.consumer: "a b" is no name: letters, digits, - and _, without dots, wildcards and blanks
+        a.yaml:11:7: spec.sources[4].nats: the trigger reads stream ORDERS with this consumer already, for $JS.API.>: give each a consumer
         a.yaml:11:47: spec.sources[4].nats.queue: a stream is read by a consumer, which whoever names it shares: leave queue out
         a.yaml:12:31: spec.sources[5].nats.consumer: a consumer belongs to a stream: name it with stream, or leave consumer out
         a.yaml:12:54: spec.sources[5].nats.queue: "a.b" is no name: letters, digits, - and _, without dots, wildcards and blanks
         a.yaml:13:39: spec.sources[6].nats.types[0]: takes no *: a.b also covers a.b.c
         a.yaml:13:48: spec.sources[6].nats.types[1]: "a..b" is no type of events: write for instance com.acme.order
-        a.yaml:15:7: spec.sources[8].nats: the trigger reads stream ORDERS with this consumer already, for orders.eu: give each a consumer
+        a.yaml:14:7: spec.sources[7].nats: the trigger reads stream ORDERS with this consumer already, for $JS.API.>: give each a consumer
+        a.yaml:15:7: spec.sources[8].nats: the trigger reads stream ORDERS with this consumer already, for $JS.API.>: give each a consumer
         a.yaml:18:7: spec.sources[11].nats: the trigger listens to twice here already
         "#);
 }

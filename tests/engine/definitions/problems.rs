@@ -78,6 +78,7 @@ fn unknown_fields_and_words_have_a_suggestion() {
         a.yaml:6:44: spec.secrets[2]: needs exactly one of env, file, secretKeyRef
         a.yaml:6:48: spec.secrets[3]: must be a map, is "plain"
         a.yaml:7:3: spec.maxBodi: unknown field; the fields here are allowedNamespaces, auth, forks, maxBody, provider, secrets (did you mean maxBody?)
+        a.yaml:8:10: spec.auth.algorithm: a webhook of provider github has no algorithm here
         a.yaml:8:21: spec.auth.algorithm: "sha256" is not one of Sha256, Sha512 (did you mean Sha256?)
         a.yaml:8:40: spec.auth.tolerance: "5 m" is not a duration: write for instance 30s, 5m, 1h30m or 500ms
         "#);
@@ -269,7 +270,6 @@ fn triggers_refer_only_to_what_is_there() {
         a.yaml:5:117: spec.sources[1].webhook.events[2]: "" is not an event type: write for instance push or pull_request.opened
         a.yaml:7:18: spec.runs[0].template: there is no JobTemplate called "smok" (did you mean smoke?)
         a.yaml:8:38: spec.runs[1].environment: JobTemplate/smoke has no environment called "stagin" (did you mean staging?)
-        a.yaml:9:37: spec.runs[2].params.url: is missing: JobTemplate/smoke requires it
         a.yaml:9:46: spec.runs[2].params.ulr: the template has no param called "ulr"; it has url, vus (did you mean url?)
         a.yaml:10:14: spec.runs[3].name: there is another run called bare: give each a name of its own
         a.yaml:10:70: spec.runs[3].namespace: "A" is not a name: lower-case letters, digits and, between them, -
@@ -335,8 +335,10 @@ fn concurrency_groups_agree_on_their_limit() {
     };
     let text = trigger("one", 1) + "---" + &trigger("two", 2);
     insta::assert_snapshot!(problems(&text), @r"
+        a.yaml:8:33: spec.policy.concurrency.limit: the group default/g has the limit 1 here and 2 in Trigger/two at a.yaml:16:33: they must agree
         a.yaml:8:57: spec.policy.concurrency.maxQueued: must be at least 1; to let none wait, write whenFull: Skip
         a.yaml:8:69: spec.policy.concurrency.maxWait: must be more than 0s
+        a.yaml:16:33: spec.policy.concurrency.limit: the group default/g has the limit 2 here and 1 in Trigger/one at a.yaml:8:33: they must agree
         a.yaml:16:57: spec.policy.concurrency.maxQueued: must be at least 1; to let none wait, write whenFull: Skip
         a.yaml:16:69: spec.policy.concurrency.maxWait: must be more than 0s
         ");
@@ -382,7 +384,9 @@ fn problems_are_shown_with_their_line() {
           |
         help: did you mean github?
         "#);
-    insta::assert_snapshot!(render(&loaded.problems, &BTreeMap::new(), false), @r#"error: hooks/a.yaml:5:13: spec.provider: "guthub" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token"#);
+    insta::assert_snapshot!(render(&loaded.problems, &BTreeMap::new(), false), @r#"
+        error: hooks/a.yaml:5:13: spec.provider: "guthub" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token (did you mean github?)
+        "#);
     assert!(render(&loaded.problems, &sources, true).contains("\u{1b}["));
 }
 

@@ -86,23 +86,27 @@ fn what_an_expression_never_finds_is_told_however_it_is_written() {
                 - \"{{ event() }} {{ git.sha() }} {{ event.data.x[0]() }} {{ range(3) | list }}\"
                 - \"{{ event.data.x | map('uper') | select('od') | selectattr('x', 'evn') | rejectattr('x') | map(attribute='x') | list }}\"
                 - \"{{ [evnt.x, git.a] }} {{ {'a': git.b} }} {{ (git.c if git.d else git.e) ~ -git.f }} {{ event.data.x[git.g:] }} {{ git.h is od }}\"
+                - \"{{ git | attr('shaa') }} {{ self.x() }} {{ event.data | attr('x') }}\"
                 - \"{{ none }} {{ params['ulr'] }} {{ params['key'] }} {{ params['url'] }}\"
 "), @r"
         a.yaml:14:19: spec.job.spec.template.spec.containers[0].args[0]: {{ git['nope'] }} never has a value: git has no nope: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ event['dataa'].x }} never has a value: event has no dataa (did you mean event.data?): there are specversion, id, source, type, subject, time, datacontenttype, data; {{ git['sha']['x'] }} never has a value: git.sha is one value: there is no x in it
         a.yaml:15:19: spec.job.spec.template.spec.containers[0].args[1]: {{ event() }} never has a value: event is no function; {{ git.sha() }} never has a value: no value has a function sha(); {{ event.data.x[0]() }} never has a value: no value is a function
         a.yaml:16:19: spec.job.spec.template.spec.containers[0].args[2]: {{ event.data.x | map('uper') | select('od') | selectattr('x', 'evn') | rejectattr('x') | map(attribute='x') | list }} never has a value: there is no filter uper (did you mean upper?); there is no test od (did you mean odd?); there is no test evn (did you mean even?)
         a.yaml:17:19: spec.job.spec.template.spec.containers[0].args[3]: {{ [evnt.x, git.a] }} speaks of evnt; there are event, git, params, matrix, run, trigger (did you mean event?); {{ [evnt.x, git.a] }} never has a value: git has no a: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ {'a': git.b} }} never has a value: git has no b: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ (git.c if git.d else git.e) ~ -git.f }} never has a value: git has no d: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; git has no c: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; git has no e: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; git has no f: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ event.data.x[git.g:] }} never has a value: git has no g: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ git.h is od }} never has a value: git has no h: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; there is no test od (did you mean odd?)
-        a.yaml:18:19: spec.job.spec.template.spec.containers[0].args[4]: the secret key may stand only as a whole env value: {{ params.key }}
-        a.yaml:18:19: spec.job.spec.template.spec.containers[0].args[4]: there is no param ulr (did you mean url?)
-        a.yaml:18:19: spec.job.spec.template.spec.containers[0].args[4]: {{ none }} never has a value: none is no value
+        a.yaml:18:19: spec.job.spec.template.spec.containers[0].args[4]: {{ git | attr('shaa') }} never has a value: git has no shaa (did you mean git.sha?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; {{ self.x() }} speaks of self; there are event, git, params, matrix, run, trigger
+        a.yaml:19:19: spec.job.spec.template.spec.containers[0].args[5]: the secret key may stand only as a whole env value: {{ params.key }}
+        a.yaml:19:19: spec.job.spec.template.spec.containers[0].args[5]: there is no param ulr (did you mean url?)
+        a.yaml:19:19: spec.job.spec.template.spec.containers[0].args[5]: {{ none }} never has a value: none is no value
         ");
     insta::assert_snapshot!(of_spec("Trigger", "
   match:
     - cel: \"git.nope == 'x' || event.dataa.x == 1 || has(git.shaa) || event.type.x == 'y' || git['brnch'] == 'z'\"
+    - cel: \"event.data.items.exist(c, c.x == git.nope) || event.data.map(git.nop)\"
     - cel: \"event.data.nope.x == 1 && event['data'].x == git['sha'] && event.traceparent != ''\"
   runs: [{template: smoke, environment: staging}]
 "), @r"
         a.yaml:6:12: spec.match[0].cel: git.nope is never there: git has no nope: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; event.dataa.x is never there: event has no dataa (did you mean event.data?): there are specversion, id, source, type, subject, time, datacontenttype, data; has git.shaa is never there: git has no shaa (did you mean git.sha?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; event.type.x is never there: event.type is one value: there is no x in it; git.brnch is never there: git has no brnch (did you mean git.branch?): there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
+        a.yaml:7:12: spec.match[1].cel: exist() is not known (did you mean exists()?); git.nope is never there: git has no nope: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message; map() is not written like this: for instance event.data.items.map(x, x.id); git.nop is never there: git has no nop: there are repository, url, sha, ref, branch, baseBranch, number, fork, author, message
         ");
 }
 
@@ -120,6 +124,26 @@ fn of_very_much_that_is_wrong_with_one_text_it_is_told_how_much_more_there_is() 
     assert!(told.contains("; and 4 more"), "{told}");
     assert!(told.contains("args[1]: 4 further params are not there, or may not stand here"), "{told}");
     assert_eq!(told.lines().count(), 1 + 10 + 1, "{told}");
+}
+
+#[test]
+fn a_text_may_have_so_many_expressions() {
+    let of = |text: &str| {
+        of_spec(
+            "JobTemplate",
+            &format!(
+                "\n  job: {{spec: {{template: {{spec: {{containers: [{{name: main, image: i, args: {text}}}]}}}}}}}}\n"
+            ),
+        )
+    };
+    assert_eq!(of(&format!("['{}']", "{{ git.sha }}".repeat(100))), "");
+    insta::assert_snapshot!(of(&format!("['{}']", "{{ git.sha }}".repeat(140_000))), @r"
+        a.yaml:5:77: spec.job.spec.template.spec.containers[0].args[0]: has more than 100 {{ }}: write fewer
+        ");
+    assert_eq!(of(&format!("[{}]", "'{{ git.sha }}', ".repeat(1_000))), "");
+    insta::assert_snapshot!(of(&format!("[{}]", "'{{ git.sha }}', ".repeat(1_001))), @"a.yaml:5:8: spec.job: has {{ }} in more than 1000 places: write fewer");
+    // Nor is one searched again for each of its comments.
+    assert_eq!(of(&format!("['{}']", "{#".repeat(500_000))), "");
 }
 
 #[test]
@@ -179,7 +203,10 @@ fn all_that_is_wrong_with_one_value_is_told() {
         a.yaml:5:13: spec.provider: "gthub" is not one of github, gitlab, bitbucket, gitea, slack, stripe, standard, cloudevents, hmac, token (did you mean github?)
         a.yaml:7:12: spec.maxBody: "9999999999999999" has more than 15 digits: write for instance 25Mi
         a.yaml:8:10: spec.auth.idPath: "a[" is no path to one place: write for instance event.id or items[0].id
+        a.yaml:8:10: spec.auth.idPath: a webhook of provider github has no idPath here
         a.yaml:8:10: spec.auth.idPath: give idHeader or idPath, not both
         a.yaml:8:24: spec.auth.idHeader: "b c" is no name of an HTTP header
+        a.yaml:8:24: spec.auth.idHeader: a webhook of provider github has no idHeader here
+        a.yaml:8:41: spec.auth.scheme: a webhook of provider github has no scheme here
         "#);
 }

@@ -122,6 +122,49 @@ fn what_one_comparison_takes_out_the_others_look_at_too() {
         ");
 }
 
+/// Also where the clause itself has another mistake.
+#[test]
+fn a_clause_with_another_mistake_is_compared() {
+    let with = |concurrency: &str| {
+        format!(
+            "\n  policy: {{concurrency: {{group: db, {concurrency}}}}}\n  runs: [{{template: smoke, environment: staging}}]\n"
+        )
+    };
+    let (one, bad) = (with("limit: 1"), with("limit: 2, maxWait: 0s, key: '{{ evnt.x }}'"));
+    insta::assert_snapshot!(beside(&[("one", &one), ("bad", &bad)]), @r"
+        Trigger/bad spec.policy.concurrency.limit: the group default/db has the limit 2 here and 1 in Trigger/one at a.yaml:21:44: they must agree
+        Trigger/bad spec.policy.concurrency.maxWait: must be more than 0s
+        Trigger/bad spec.policy.concurrency.key: {{ evnt.x }} speaks of evnt; there are event, git, trigger (did you mean event?)
+        in force: one
+        ");
+    let with = |version: &str, names: &str| {
+        format!(
+            "\n  sources: [{{kubernetes: {{apiVersion: example.com/{version}, kind: Widget, change: [Created], names: ['{names}']}}}}]\n  \
+             runs: [{{template: smoke, environment: staging}}]\n"
+        )
+    };
+    let (one, bad) = (with("v1", "a"), with("v2", "["));
+    insta::assert_snapshot!(beside(&[("one", &one), ("bad", &bad)]), @r"
+        Trigger/bad spec.sources: Widgets are watched in one version, and trigger one says example.com/v1
+        Trigger/bad spec.sources[0].kubernetes.names[0]: is not a glob: unclosed character class; missing ']'
+        in force: one
+        ");
+    insta::assert_snapshot!(beside(&[("bad", "
+  sources:
+    - schedule: {cron: 0 * * * *}
+    - schedule: {cron: 0 * * * *, jitter: 48h}
+    - nats: {subject: a.b, types: ['*']}
+    - nats: {subject: a.b}
+  runs: [{template: smoke, environment: staging}]
+")]), @r"
+        Trigger/bad spec.sources[1].schedule.cron: is in the list already
+        Trigger/bad spec.sources[1].schedule.jitter: must be at most 1d
+        Trigger/bad spec.sources[2].nats.types[0]: takes no *: a.b also covers a.b.c
+        Trigger/bad spec.sources[3].nats: the trigger listens to a.b here already
+        in force:
+        ");
+}
+
 #[test]
 fn of_two_triggers_of_one_name_neither_is_compared_with_others() {
     let own = "\n  sources: [{verdict: {triggers: [after-push]}}]\n  runs: [{template: smoke, environment: staging}]\n";

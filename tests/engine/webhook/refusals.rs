@@ -287,7 +287,7 @@ fn every_problem_of_auth_is_found() {
         ("token", json!({"encoding": "Hex", "typeHeader": "X-Type"}), vec!["auth.encoding"]),
     ] {
         let found = Verifier::check_config(provider(name), auth(&config).as_ref());
-        let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
+        let fields: Vec<&str> = found.iter().map(|wrong| wrong.field.as_str()).collect();
         assert_eq!(fields, wanted, "{name} {config}: {found:?}");
     }
 }

@@ -49,11 +49,12 @@ pub(super) fn names(loaded: &Loaded) -> BTreeMap<&str, BTreeSet<&str>> {
 }
 
 /// The triggers of verdicts that are not there, each at its place in the source `field`; `there` are those of the
-/// namespace.
+/// namespace, `absent` says that one is not.
 pub(super) fn dangling(
     config: &VerdictSourceConfig,
     field: &str,
     there: Option<&BTreeSet<&str>>,
+    absent: impl Fn(&str) -> String,
 ) -> Vec<Finding> {
     let none = BTreeSet::new();
     let there = there.unwrap_or(&none);
@@ -62,7 +63,7 @@ pub(super) fn dangling(
         for (at, name) in names.iter().enumerate().filter(|(_, name)| !there.contains(name.as_str())) {
             let field = format!("{field}.{list}[{at}]");
             let near = nearest(name, there.iter().copied().filter(|_| findings.len() < MOST_NEAR));
-            findings.push(Finding::value(field, format!("there is no Trigger called {name:?}")).near(near));
+            findings.push(Finding::value(field, absent(name)).near(near));
         }
     }
     findings

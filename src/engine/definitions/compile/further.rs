@@ -1,15 +1,15 @@
 //! What else is wrong with documents that are bad already; see [`super::super::partial`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::together::Aside;
 use super::trigger::World;
 use super::{Problems, besides, beyond, names, trigger, webhook};
 use crate::engine::definitions::config::DocumentConfig;
-use crate::engine::definitions::load::{Loaded, LoadedDocument};
+use crate::engine::definitions::load::{Loaded, LoadedDocument, Partial};
 use crate::engine::definitions::model::Secrets;
 use crate::engine::definitions::partial::{Faults, NO_FAULTS};
-use crate::engine::definitions::schema::Finding;
+use crate::engine::definitions::schema::{Finding, KINDS};
 use crate::engine::ids::ObjectName;
 
 /// A document that is bad already, by its name or by fields that could not be read.
@@ -52,6 +52,18 @@ pub(super) fn bad<'a>(loaded: &'a Loaded, misnamed: &[&'a LoadedDocument]) -> Ve
         Bad { document, faults: &partial.faults, is_one: is_one(document), of_name }
     });
     by_name.chain(by_schema).collect()
+}
+
+/// The kinds of which there may be more in a namespace than could be read with their names.
+pub(super) fn unnamed(loaded: &Loaded) -> BTreeSet<(&str, &'static str)> {
+    let own = &*loaded.namespace;
+    let partial = loaded.partial.iter().filter(|partial| !partial.faults.knows("metadata.name"));
+    let mut unnamed: BTreeSet<(&str, &'static str)> =
+        partial.map(|Partial { rest, .. }| (rest.namespace().unwrap_or(own), rest.kind())).collect();
+    if !loaded.unreadable.is_empty() {
+        unnamed.extend(KINDS.map(|kind| (own, kind)));
+    }
+    unnamed
 }
 
 /// What of `findings` is no consequence of what could not be read.

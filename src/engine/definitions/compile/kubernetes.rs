@@ -28,7 +28,6 @@ pub(super) fn kubernetes(
     field: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Source> {
-    let good = findings.len();
     let kind = kind(config, field, findings);
     let names = globs(&format!("{field}.names"), &config.names, findings);
     let namespaces = globs(&format!("{field}.namespaces"), &config.namespaces, findings);
@@ -45,7 +44,7 @@ pub(super) fn kubernetes(
         changes(kind, config, field, findings);
         place(kind, config, field, findings);
     }
-    let kind = kind.filter(|_| findings.len() == good)?;
+    let kind = kind?;
     let ingress = kind.ingress();
     let confined = tenant.filter(|tenant| config.namespaces.is_empty() && tenant.is_confined(&kind));
     let namespaces = confined.map_or(namespaces, Tenant::own);
@@ -167,12 +166,12 @@ fn changes(kind: &Kind, config: &KubernetesSourceConfig, field: &str, findings: 
     if kind.built_in().is_some() && !apps(&["Deployment", "StatefulSet", "DaemonSet"]) {
         let message =
             format!("a {title} has no rollouts: a Condition or a Field of it may tell what is meant");
-        findings.push(Finding::value(format!("{field}.change"), message));
+        findings.push(Finding::value(format!("{field}.change"), message).by(format!("{field}.kind")));
     } else if config.change.contains(&Change::RolloutFailed) && apps(&["StatefulSet", "DaemonSet"]) {
         let message = format!(
             "a {title} never says that a rollout failed: it has no deadline, as a Deployment has; leave RolloutFailed out"
         );
-        findings.push(Finding::value(format!("{field}.change"), message));
+        findings.push(Finding::value(format!("{field}.change"), message).by(format!("{field}.kind")));
     }
 }
 
@@ -190,7 +189,7 @@ fn place(kind: &Kind, config: &KubernetesSourceConfig, field: &str, findings: &m
     if kind.built_in().is_some_and(|resource| !resource.namespaced) {
         for (name, _) in given.into_iter().filter(|(_, given)| *given) {
             let message = format!("{} are in no namespace: leave {name} out", kind.title());
-            findings.push(Finding::key(format!("{field}.{name}"), message));
+            findings.push(Finding::key(format!("{field}.{name}"), message).by(format!("{field}.kind")));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::names;
-use super::template::{ENOUGH, find, namespace, unknown_param};
+use super::template::{ENOUGH, beside, find, namespace, unknown_param};
 use super::templates::Template;
 use crate::engine::definitions::config::{ParamConfig, ParamType, RunConfig, TriggerSpec};
 use crate::engine::definitions::model::{Environment, JobTemplate, Leg, ParamValue};
@@ -47,7 +47,10 @@ pub(super) fn compile<'t>(
         let field = format!("spec.runs[{index}]");
         own(run, &field, findings);
         let Some(template) = template_of(&run.template) else { continue };
+        let before = findings.len();
         against_template(run, template, &field, findings);
+        let by = format!("{field}.template");
+        findings[before..].iter_mut().for_each(|finding| finding.by.push(by.clone()));
         if findings.is_empty() && template.sound {
             legs.extend(matrix(run).into_iter().map(|cell| leg(run, template, cell)));
         }
@@ -117,12 +120,12 @@ fn own(run: &RunConfig, field: &str, findings: &mut Vec<Finding>) {
 fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findings: &mut Vec<Finding>) {
     let JobTemplate { params, manifest, .. } = &*template.compiled;
     let text = run.namespace.as_deref().filter(|text| text.contains("{{"));
-    if let Some((text, _)) = text.map(Text::read)
-        && template.reads("spec.allow.namespaces")
-    {
-        let wrong = manifest.check_namespace(&text, params);
+    if let Some((text, _)) = text.map(Text::read) {
+        let wrong = manifest.check_namespace(&text, params).into_iter().filter(|(_, by)| {
+            by.as_ref().is_none_or(|by| template.reads(&beside(by, &template.spec.params)))
+        });
         let field = format!("{field}.namespace");
-        findings.extend(wrong.into_iter().map(|message| Finding::value(&field, message)));
+        findings.extend(wrong.map(|(message, _)| Finding::value(&field, message)));
     }
     let enough = findings.len() + ENOUGH;
     for (name, value) in &run.params {
@@ -133,6 +136,7 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
     }
     let (of_template, of_job) = (format!("{field}.template"), format!("JobTemplate/{}", run.template));
     let axes = manifest.axes().iter();
+    let axes = axes.filter(|_| template.reads("spec.job"));
     let no_axes = axes.filter_map(|axis| no_axis(run, axis, field, &of_template, &of_job));
     findings.extend(no_axes.take(ENOUGH));
     for (axis, values) in run.matrix.iter().filter(|(axis, _)| template.reads_values(axis)) {
@@ -152,18 +156,22 @@ fn against_template(run: &RunConfig, template: &Template<'_>, field: &str, findi
 /// What is wrong with the value that a run gives to a param of the template; its expressions were looked at.
 fn param(template: &Template<'_>, (name, value): (&str, &Value), field: &str, findings: &mut Vec<Finding>) {
     let params = &template.compiled.params;
-    let Some(param) = find(params, name) else {
+    let param = find(params, name).or_else(|| {
         // One that is written and not compiled has a wrong name, which is told there.
-        if template.reads("spec.params[].name")
-            && !template.spec.params.iter().any(|param| param.name == name)
+        if !template.reads("spec.params[].name")
+            || template.spec.params.iter().any(|param| param.name == name)
         {
-            findings.push(unknown_param(field.to_owned(), name, params));
+            return None;
         }
-        return;
-    };
+        let unknown = unknown_param(field.to_owned(), name, params);
+        let meant = unknown.suggestion.as_deref().and_then(|near| find(params, near));
+        findings.push(unknown);
+        meant
+    });
+    let Some(param) = param.filter(|param| template.reads_values(param.name())) else { return };
     let refused = match expression(value) {
         Some(_) => no_expression(param),
-        None => param.accept(value).err().filter(|_| template.reads_values(name)),
+        None => param.accept(value).err(),
     };
     findings.extend(refused.map(|message| Finding::value(field, message)));
 }
@@ -191,16 +199,21 @@ fn environment(run: &RunConfig, template: &Template<'_>, field: &str, findings: 
     };
     let index = |name: &String| template.spec.environments.iter().position(|it| it.name == *name);
     let is_read = match named.and_then(|(name, found)| index(name).filter(|_| found.is_some())) {
-        Some(index) => template.reads(&format!("spec.environments[{index}].params")),
+        Some(index) => template.reads(&format!("spec.environments[{index}].params{{}}")),
         None => named.is_none() || template.reads("spec.environments"),
     };
     if !is_read {
         return;
     }
+    // One that is misspelt is not missing too.
+    let is_name = |given: &String, name: &String| {
+        let known = || template.spec.params.iter().map(|param| param.name.as_str());
+        given == name || !known().any(|it| it == given) && nearest(given, known()).as_ref() == Some(name)
+    };
     let is_given = |param: &&ParamConfig| {
-        let name = &param.name;
-        let by_run = run.params.contains_key(name) || run.matrix.contains_key(name);
-        by_run || meant.iter().any(|environment| environment.params.contains_key(name))
+        let of_run = run.params.keys().chain(run.matrix.keys());
+        let mut given = of_run.chain(meant.iter().flat_map(|environment| environment.params.keys()));
+        given.any(|given| is_name(given, &param.name))
     };
     // One with a wrong name can't be given.
     let required = template.required().filter(|param| find(&template.compiled.params, &param.name).is_some());

@@ -16,7 +16,6 @@ pub(super) fn nats(
     before: &[Source],
     findings: &mut Vec<Finding>,
 ) -> Option<Source> {
-    let good = findings.len();
     let subject = subject(config, field, findings);
     let names = [("stream", &config.stream), ("consumer", &config.consumer), ("queue", &config.queue)];
     for (key, value) in names {
@@ -25,17 +24,17 @@ pub(super) fn nats(
     }
     if config.stream.is_some() && config.queue.is_some() {
         let message = "a stream is read by a consumer, which whoever names it shares: leave queue out";
-        findings.push(Finding::key(format!("{field}.queue"), message));
+        findings.push(Finding::key(format!("{field}.queue"), message).by(format!("{field}.stream")));
     }
     if config.stream.is_none() && config.consumer.is_some() {
         let message = "a consumer belongs to a stream: name it with stream, or leave consumer out";
-        findings.push(Finding::key(format!("{field}.consumer"), message));
+        findings.push(Finding::key(format!("{field}.consumer"), message).by(format!("{field}.stream")));
     }
     for (at, event_type) in config.types.iter().enumerate() {
         let wrong = wrong_type(event_type);
         findings.extend(wrong.map(|message| Finding::value(format!("{field}.types[{at}]"), message)));
     }
-    let subject = subject.filter(|_| findings.len() == good)?;
+    let subject = subject?;
     let from = match &config.stream {
         Some(stream) => NatsFrom::Stream { stream: stream.clone(), consumer: config.consumer.clone() },
         None => NatsFrom::Core { queue: config.queue.clone().unwrap_or_else(|| DEFAULT_QUEUE.to_owned()) },

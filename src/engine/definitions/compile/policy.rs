@@ -16,12 +16,12 @@ const LONGEST_PER: Span = Span::from_millis(30 * 86_400_000);
 const DEFAULT_MAX_QUEUED: u32 = 100;
 const DEFAULT_MAX_WAIT: Span = Span::from_millis(24 * 3_600_000);
 
+/// As far as it can be made; what is wrong goes to `findings`.
 pub(super) fn concurrency(
     config: &ConcurrencyConfig,
     trigger: &ObjectName,
     findings: &mut Vec<Finding>,
-) -> Option<Concurrency> {
-    let before = findings.len();
+) -> Concurrency {
     let mut wrong = |field: &str, message: String| {
         findings.push(Finding::value(format!("spec.policy.concurrency.{field}"), message));
     };
@@ -40,14 +40,14 @@ pub(super) fn concurrency(
         Some(group) => format!("{}/{group}", trigger.namespace),
         None => format!("{}/trigger/{}", trigger.namespace, trigger.name),
     };
-    key.ok().filter(|_| findings.len() == before).map(|key| Concurrency {
+    Concurrency {
         limit: config.limit,
         group,
-        key,
+        key: key.unwrap_or_default(),
         when_full: config.when_full,
         max_queued: config.max_queued.unwrap_or(DEFAULT_MAX_QUEUED),
         max_wait_ms: config.max_wait.unwrap_or(DEFAULT_MAX_WAIT).as_millis(),
-    })
+    }
 }
 
 pub(super) fn debounce(config: &DebounceConfig, findings: &mut Vec<Finding>) -> Option<Debounce> {
@@ -77,12 +77,13 @@ pub(super) fn rate_limit(
     findings: &mut Vec<Finding>,
 ) -> Option<RateLimit> {
     let before = findings.len();
+    if (config.runs as usize) < legs {
+        let message = format!("must be at least {legs}: one firing has as many");
+        findings.push(Finding::value("spec.policy.rateLimit.runs", message).by("spec.runs"));
+    }
     let mut wrong = |field: &str, message: String| {
         findings.push(Finding::value(format!("spec.policy.rateLimit.{field}"), message));
     };
-    if (config.runs as usize) < legs {
-        wrong("runs", format!("must be at least {legs}: one firing has as many"));
-    }
     if config.per > LONGEST_PER || config.per.as_millis() == 0 {
         wrong("per", format!("must be from 1ms to {LONGEST_PER}"));
     }

@@ -87,13 +87,18 @@ fn webhook(
 ) -> Option<Source> {
     let provider = world.provider(&config.name, trigger);
     for (at, event) in config.events.iter().enumerate() {
-        let field = format!("{field}.events[{at}]");
-        findings.extend(event_type(event, provider).map(|message| Finding::value(field, message)));
+        let (name, field) = (format!("{field}.name"), format!("{field}.events[{at}]"));
+        let finding = |message| Finding::value(field, message);
+        findings.extend(match event_type(event, None) {
+            // It is none of any provider.
+            Some(message) => Some(finding(message)),
+            None => event_type(event, provider).map(|message| finding(message).by(name)),
+        });
     }
     let mut globs = |name: &str, texts: &[String]| {
         if let Some(other) = provider.filter(|provider| !texts.is_empty() && !provider.is_forge()) {
             let message = format!("a webhook of provider {} tells of no repository", other.name());
-            findings.push(Finding::key(format!("{field}.{name}"), message));
+            findings.push(Finding::key(format!("{field}.{name}"), message).by(format!("{field}.name")));
         }
         self::globs(&format!("{field}.{name}"), texts, findings)
     };
@@ -136,11 +141,16 @@ fn verdict(
     let join = if config.all.is_empty() {
         for (name, given) in [("key", config.key.is_some()), ("within", config.within.is_some())] {
             if given {
-                findings.push(Finding::key(format!("{field}.{name}"), "goes with all, not with triggers"));
+                let finding = Finding::key(format!("{field}.{name}"), "goes with all, not with triggers");
+                findings.push(finding.by(format!("{field}.all")));
             }
         }
         if config.triggers.is_empty() {
-            findings.push(Finding::key(field, "needs triggers (any of them) or all (each of them)"));
+            let finding = Finding::key(
+                format!("{field}.triggers"),
+                "is missing: name triggers (any of them) or all (each of them)",
+            );
+            findings.push(finding.by(format!("{field}.all")));
         }
         None
     } else {
@@ -162,12 +172,13 @@ fn join(
     field: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Join> {
+    if !config.triggers.is_empty() {
+        let message = "goes without all: any of these, or each of those";
+        findings.push(Finding::value(format!("{field}.triggers"), message).by(format!("{field}.all")));
+    }
     let mut wrong =
         |name: &str, message: String| findings.push(Finding::value(format!("{field}.{name}"), message));
     let distinct: BTreeSet<&String> = config.all.iter().collect();
-    if !config.triggers.is_empty() {
-        wrong("triggers", "goes without all: any of these, or each of those".to_owned());
-    }
     if distinct.len() != config.all.len() || !(2..=MOST_JOINED).contains(&distinct.len()) {
         wrong("all", format!("needs 2 to {MOST_JOINED} triggers, each once"));
     }
@@ -188,7 +199,6 @@ fn schedule(
     field: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<Source> {
-    let before = findings.len();
     let mut wrong =
         |name: &str, message: String| findings.push(Finding::value(format!("{field}.{name}"), message));
     let slots = Slots::parse(&config.cron, config.time_zone.as_deref().unwrap_or(UTC));
@@ -211,7 +221,7 @@ fn schedule(
             format!("must be from 1ms to {LONGEST_DEADLINE}: a slot that comes twice is known for as long");
         wrong("startingDeadline", message);
     }
-    let slots = slots.ok().filter(|_| findings.len() == before)?;
+    let slots = slots.ok()?;
     let ingress = Ingress::Schedule(trigger.clone(), slots.hash());
     let delay_ms = schedule::delay(jitter, &[&ingress.to_string()]);
     let clause = Clause::Schedule(Schedule {

@@ -64,7 +64,8 @@ pub(super) fn compile(
     let compiled = Arc::new(JobTemplate {
         hash: hash.to_owned(),
         params,
-        environments: spec.environments.iter().map(environment).collect(),
+        // The first of one name stands, as of params.
+        environments: spec.environments.iter().rev().map(environment).collect(),
         manifest,
         namespace: spec.namespace.clone().unwrap_or_else(|| name.namespace.clone()),
         timeout_ms,
@@ -92,16 +93,21 @@ fn below_job(wrong: Wrong, params: &[ParamConfig]) -> Finding {
     let joint = if field.is_empty() || field.starts_with('[') { "" } else { "." };
     let field =
         if field.starts_with("allow.") { format!("spec.{field}") } else { format!("spec.job{joint}{field}") };
-    let by = by.map(|by| match by {
+    let by = by.map(|by| beside(&by, params)).into_iter().collect();
+    Finding { by, ..Finding::value(field, message) }
+}
+
+/// The field of a template that a problem is about.
+pub(super) fn beside(of: &Beside, params: &[ParamConfig]) -> String {
+    match of {
         Beside::Params => "spec.params".to_owned(),
         Beside::ParamNames => "spec.params[].name".to_owned(),
-        Beside::TypeOf(name) => match params.iter().position(|param| param.name == name) {
+        Beside::TypeOf(name) => match params.iter().position(|param| param.name == *name) {
             Some(at) => format!("spec.params[{at}].type"),
             None => "spec.params".to_owned(),
         },
         Beside::Allow(list) => format!("spec.allow.{list}"),
-    });
-    Finding { by: by.into_iter().collect(), ..Finding::value(field, message) }
+    }
 }
 
 /// All params that can be compiled; `None` where they are so many that only the first, and no more of the template, are

@@ -58,7 +58,9 @@ impl<'a> Template<'a> {
     /// The params that must be given, of those that could be read so far.
     pub(super) fn required(&self) -> impl Iterator<Item = &'a ParamConfig> {
         let read = |at: &usize| {
-            ["name", "default"].iter().all(|field| self.reads(&format!("spec.params[{at}].{field}")))
+            ["name", "default", "required"]
+                .iter()
+                .all(|field| self.reads(&format!("spec.params[{at}].{field}")))
         };
         let all = self
             .spec

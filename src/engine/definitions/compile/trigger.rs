@@ -27,11 +27,19 @@ pub(super) struct World<'a> {
     pub(super) templates: &'a BTreeMap<ObjectName, Template<'a>>,
     /// The names of all triggers by their namespaces, of those with problems too.
     pub(super) triggers: &'a BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// See [`super::further::unnamed`].
+    pub(super) unnamed: &'a BTreeSet<(&'a str, &'static str)>,
     pub(super) tenants: &'a Tenants,
     pub(super) previous: Option<&'a Snapshot>,
 }
 
 impl<'a> World<'a> {
+    /// That a namespace has nothing of a kind with this name, as far as it could be read.
+    pub(super) fn there_is_no(&self, kind: &'static str, name: &str, namespace: &str) -> String {
+        let read = if self.unnamed.contains(&(namespace, kind)) { " in what can be read" } else { "" };
+        format!("there is no {kind} called {name:?}{read}")
+    }
+
     /// The Webhook that a trigger of `namespace` calls so: one of there, or with its namespace before it one of
     /// elsewhere.
     pub(super) fn webhook(&self, name: &str, namespace: &str) -> Option<&'a Arc<Webhook>> {
@@ -102,8 +110,8 @@ pub(super) fn compile(
         }
     }
     let sources = sources(&name, spec, tenant, world, &mut findings);
-    let rule =
-        Rule::compile(&spec.rules).map_err(|wrong| findings.extend(wrong.into_iter().map(below_match)));
+    let (rule, wrong) = Rule::read(&spec.rules);
+    findings.extend(wrong.into_iter().map(below_match));
     let git = git(spec, &name, world, &mut findings);
     let series = spec.series.as_deref().map(Text::compile_key).transpose();
     let series =
@@ -111,7 +119,7 @@ pub(super) fn compile(
     let legs =
         super::legs::compile(spec, |template| world.template(template, &name.namespace), &mut findings);
     let concurrency =
-        spec.policy.concurrency.as_ref().and_then(|config| concurrency(config, &name, &mut findings));
+        spec.policy.concurrency.as_ref().map(|config| concurrency(config, &name, &mut findings));
     let debounce = spec.policy.debounce.as_ref().and_then(|config| debounce(config, &mut findings));
     let gate = spec.gate.as_ref().and_then(|config| super::gate::compile(config, tenant, &mut findings));
     let rate = spec.policy.rate_limit.as_ref();
@@ -121,7 +129,7 @@ pub(super) fn compile(
         hash,
         suspend: spec.suspend,
         sources,
-        rule: rule.unwrap_or_default(),
+        rule,
         git,
         series: series.flatten(),
         legs,
@@ -194,7 +202,9 @@ fn references(
             }
             SourceConfig::Verdict(source) => {
                 let there = world.triggers.get(&*trigger.namespace);
-                findings.extend(super::chains::dangling(source, &format!("{field}.verdict"), there));
+                let field = format!("{field}.verdict");
+                let absent = |name: &str| world.there_is_no("Trigger", name, &trigger.namespace);
+                findings.extend(super::chains::dangling(source, &field, there, absent));
             }
             _ => {}
         }
@@ -209,7 +219,7 @@ fn references(
         let field = format!("spec.runs[{index}].template");
         let name = ObjectName::new(&trigger.namespace, &run.template);
         let sound = |template: &Template<'_>| template.sound;
-        findings.extend(dangling(field, "JobTemplate", &name, (world.templates, sound), world.own, problems));
+        findings.extend(dangling(field, "JobTemplate", &name, (world.templates, sound), world, problems));
     }
     findings
 }
@@ -225,7 +235,7 @@ fn closed(
     let namespace = &trigger.namespace;
     let name = ObjectName::parse(name, namespace);
     if name.namespace == *namespace {
-        return dangling(field, "Webhook", &name, (world.webhooks, |_| true), world.own, problems);
+        return dangling(field, "Webhook", &name, (world.webhooks, |_| true), world, problems);
     }
     let why = world.may_listen(trigger, &name).err()?;
     let message = format!("there is no Webhook {name} with allowedNamespaces for namespace {namespace}{why}");
@@ -235,14 +245,14 @@ fn closed(
 /// A reference to what is not there, or has problems of its own.
 fn dangling<T>(
     field: String,
-    kind: &str,
+    kind: &'static str,
     name: &ObjectName,
     (known, sound): (&BTreeMap<ObjectName, T>, impl Fn(&T) -> bool),
-    own: &str,
+    world: &World<'_>,
     problems: &Problems,
 ) -> Option<Finding> {
     let called = &name.name;
-    if let Some(reason) = problems.of(kind, name, own) {
+    if let Some(reason) = problems.of(kind, name, world.own) {
         return Some(Finding::value(field, format!("{kind}/{called} has a problem: {reason}")));
     }
     if known.get(name).is_some_and(sound) {
@@ -250,7 +260,7 @@ fn dangling<T>(
     }
     let here = known.keys().filter(|known| known.namespace == name.namespace);
     let near = nearest(called, here.map(|known| known.name.as_str()));
-    Some(Finding::value(field, format!("there is no {kind} called {called:?}")).near(near))
+    Some(Finding::value(field, world.there_is_no(kind, called, &name.namespace)).near(near))
 }
 
 fn git(

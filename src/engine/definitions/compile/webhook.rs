@@ -53,11 +53,9 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
             }
         }
     }
-    let whatever = spec.auth.as_ref().map(Verifier::check_values).unwrap_or_default();
     for wrong in Verifier::check_config(spec.provider, spec.auth.as_ref()) {
-        let by = (!whatever.contains(&wrong)).then(|| "spec.provider".to_owned());
-        let finding = Finding::key(format!("spec.{}", wrong.0), wrong.1);
-        findings.push(Finding { by: by.into_iter().collect(), ..finding });
+        let by = wrong.by.iter().map(|by| format!("spec.{by}")).collect();
+        findings.push(Finding { by, ..Finding::key(format!("spec.{}", wrong.field), wrong.message) });
     }
     findings
 }

@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use crate::engine::definitions::partial::holds;
 use crate::engine::definitions::problem::Spot;
 
+/// Of more, what is wrong is told where what it stands in does.
+const MOST_HELD: usize = 64 << 20;
+
 /// Where the fields of a document stand.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     spots: BTreeMap<String, (Option<Spot>, Spot)>,
+    /// What their paths hold of memory, bytes.
+    held: usize,
     renamed: Renamed,
 }
 
@@ -46,14 +51,18 @@ impl Places {
         self.renamed.written(field)
     }
 
-    /// What was meant to be `meant` is called `written`.
+    /// What was meant to be `meant` is called `written`, and so is what stands below it.
     pub(in crate::engine) fn rename(&mut self, meant: String, written: String) {
+        self.renamed.0.retain(|known, _| !holds(&meant, known));
         self.renamed.insert(meant, written);
     }
 
     /// The value of `field` begins there, and its key stands at `key`.
     pub(super) fn insert(&mut self, field: String, key: Option<Spot>, value: Spot) {
-        self.spots.insert(field, (key, value));
+        self.held += field.len();
+        if self.held <= MOST_HELD {
+            self.spots.insert(field, (key, value));
+        }
     }
 
     /// Takes what stands at `field` from elsewhere.

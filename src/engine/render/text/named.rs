@@ -177,15 +177,14 @@ impl Reader<'_> {
             CallType::Function(name) if self.roots.contains(&name) => {
                 self.named.wrong.add(format!("{name} is no function"));
             }
-            // Others are told with the names that are not known.
-            CallType::Function(_) => {}
+            // Others, and blocks of self, are told with the names that are not known.
+            CallType::Function(_) | CallType::Block(_) => {}
             CallType::Method(of, name) => {
                 let instead =
                     if has_filter(self.engine, name) { format!(": write | {name}") } else { String::new() };
                 self.named.wrong.add(format!("no value has a function {name}(){instead}"));
                 self.expression(of);
             }
-            CallType::Block(name) => self.named.wrong.add(format!("there is no block {name}")),
             CallType::Object(of) => {
                 self.named.wrong.add("no value is a function".to_owned());
                 self.expression(of);
@@ -200,6 +199,10 @@ impl Reader<'_> {
             Expr::Var(it) => return self.roots.contains(&it.id).then(|| vec![it.id]),
             Expr::GetAttr(it) => (&it.expr, it.name),
             Expr::GetItem(it) => (&it.expr, constant(&it.subscript_expr)?),
+            Expr::Filter(it) if it.name == "attr" => match it.args.as_slice() {
+                [CallArg::Pos(name)] => (it.expr.as_ref()?, constant(name)?),
+                _ => return None,
+            },
             _ => return None,
         };
         let mut names = self.path(of)?;

@@ -103,6 +103,8 @@ struct Lowering {
     size: usize,
     /// Variables of the comprehensions around.
     bound: Vec<String>,
+    /// Whether this is within a macro that is not written as it should be: names there may be its own.
+    guesses: bool,
     deepest: usize,
     wrong: Complaints,
 }
@@ -161,11 +163,11 @@ impl Lowering {
     fn call(&mut self, call: &mut CallExpr, depth: usize) {
         let name = call.func_name.as_str();
         let operator = !name.starts_with(|c: char| c.is_ascii_alphabetic());
+        let guesses = self.guesses;
         match name {
             _ if MACROS.contains(&name) => {
                 self.refuse(format!("{name}() is not written like this: for instance {}", example(name)));
-                // Its parts have names that would be known where it is written as it should be.
-                call.args.clear();
+                self.guesses = true;
             }
             "matches" => {
                 if let Err(message) = self.pattern(call) {
@@ -177,16 +179,14 @@ impl Lowering {
                 let near = nearest(name, FUNCTIONS);
                 let meant = near.as_ref().map(|near| format!(" (did you mean {near}()?)"));
                 self.refuse(format!("{name}() is not known{}", meant.unwrap_or_default()));
-                // What a macro takes may be names of its own.
-                if near.is_some_and(|near| MACROS.contains(&near.as_str())) {
-                    call.args.clear();
-                }
+                self.guesses |= near.is_some_and(|near| MACROS.contains(&near.as_str()));
             }
         }
         if let Some(target) = &mut call.target {
             self.walk(target, depth);
         }
         call.args.iter_mut().for_each(|argument| self.walk(argument, depth));
+        self.guesses = guesses;
     }
 
     /// The pattern of `matches` is a constant and compiled here.
@@ -229,7 +229,7 @@ impl Lowering {
     }
 
     fn know(&mut self, name: &str) {
-        if self.bound.iter().any(|bound| bound == name) || TYPES.contains(&name) {
+        if self.guesses || self.bound.iter().any(|bound| bound == name) || TYPES.contains(&name) {
             return;
         }
         let near = nearest(name, ROOTS);
