@@ -101,16 +101,21 @@ impl Server {
 
     /// What it has used of the processors, milliseconds.
     pub fn cpu_ms(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        // In ticks, of which Linux has 100 a second for programs to see: utime and stime.
-        let ticks: u64 = fields[11..=12].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-        ticks * 10
+        cpu_ms(&self.child.id().to_string())
     }
 
     fn mib(&self, name: &str) -> f64 {
         mib(&self.child, name)
     }
+}
+
+/// What a process or `thread-self` has used of the processors, milliseconds.
+pub fn cpu_ms(of: &str) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{of}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // In ticks, of which Linux has 100 a second for programs to see: utime and stime.
+    let ticks: u64 = fields[11..=12].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    ticks * 10
 }
 
 /// A figure of `/proc/PID/status`, for instance `VmRSS:`.

@@ -24,6 +24,7 @@ mod relay;
 mod reload;
 mod rules;
 mod schedule;
+mod site;
 mod stored;
 mod verdict;
 mod watch;

@@ -20,8 +20,9 @@ use tokio::task::JoinSet;
 use self::bare::REVISION;
 pub use self::bare::reflect;
 use super::cluster::{Cluster, Namespace, is_out, on_fake_nodes};
-use super::kubernetes::{compared, like};
+use super::kubernetes::compared;
 use super::process::Server;
+use super::site::like;
 use super::witness::{Witness, api};
 use super::{Promise, median};
 

@@ -9,6 +9,9 @@ use super::yaml::{Places, Repeated, child};
 /// Of further ones of a document nothing is told but that they are there.
 pub(super) const MOST: usize = 10;
 
+/// Beside so many problems of a document its second values are not looked at.
+pub(super) const ENOUGH: usize = 1_000;
+
 /// A document with a second value in place of the first.
 pub(super) struct Again {
     /// The field that has it.

@@ -234,7 +234,12 @@ fn document(file: &str, resource: bool, parsed: Parsed, loaded: &mut Loaded) {
     again.extend(doubles.map(|(field, name)| again::of_misspelt(&meant.value, &places, field, name)));
     let doubtful = repeated.iter().map(|it| &it.field).chain(again.iter().map(|again| &again.field));
     let of = Of { file, resource, again: false, doubtful: doubtful.cloned().collect() };
+    let before = loaded.problems.len();
     reading(&of, meant, places, repeated, loaded);
+    // Nobody mends so many in one go.
+    if loaded.problems.len() - before > again::ENOUGH {
+        return;
+    }
     let of = Of { again: true, ..of };
     for Again { value, mut places, .. } in again {
         reading(&of, meant::read(value, &mut places), places, Vec::new(), loaded);
@@ -297,7 +302,7 @@ fn reading(of: &Of<'_>, meant: Meant, places: Places, repeated: Vec<Repeated>, l
     {
         let document = Document { hash: hash(resource, &value), file: file.to_owned(), resource, value };
         let rest = LoadedDocument { document, config, places };
-        let faults = Faults { unread: faults, doubtful: doubtful.clone() };
+        let faults = Faults { unread: faults.into_iter().collect(), doubtful: doubtful.clone() };
         loaded.partial.push(Partial { rest, faults, again: *again });
     }
     if resource {

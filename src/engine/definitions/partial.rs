@@ -5,13 +5,14 @@
 //! used. What must be there and is not stands in as little as it can be, and what is wrong with that is not told.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use serde_json::{Map, Value, json};
 
 use super::config::API_VERSION;
 use super::quantity::{SIZE_FORMAT, SPAN_FORMAT};
 use super::schema::{self, below, dereferenced, properties};
-use super::yaml::child;
+use super::yaml::{ancestors, child};
 
 /// `value` of a kind without the fields at fault, and with something in place of those that must be there and of items
 /// of lists, so that others keep their places. `None` where that can't be told. A choice of which nothing is left is at
@@ -112,41 +113,57 @@ fn least(schema: &Value) -> Value {
 /// The fields of a document that could not be read, and those of which another value stands there too.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    pub(super) unread: Vec<String>,
+    pub(super) unread: BTreeSet<String>,
     pub(super) doubtful: Vec<String>,
 }
 
 /// Of a document of which all could be read.
-pub(super) static NO_FAULTS: Faults = Faults { unread: Vec::new(), doubtful: Vec::new() };
+pub(super) static NO_FAULTS: Faults = Faults { unread: BTreeSet::new(), doubtful: Vec::new() };
 
 impl Faults {
     /// Whether all of `field` could be read. Of a list with `[].name` after it: whether the names of all its items could
     /// be; of a map with `{}` after it: whether its keys could be.
     pub(super) fn reads(&self, field: &str) -> bool {
-        reads(field, &self.unread)
+        let stands = |field: &str| {
+            let mut all = std::iter::once(field).chain(ancestors(field));
+            !all.any(|field| self.unread.contains(field))
+        };
+        if let Some(list) = field.strip_suffix("[].name") {
+            return stands(list) && !self.unread_below(list).any(|fault| names_item(list, fault));
+        }
+        match field.strip_suffix("{}") {
+            Some(map) => stands(map),
+            None => stands(field) && !self.unread_below(field).any(|fault| holds(field, fault)),
+        }
+    }
+
+    /// Of what stands below `field`, and of others whose names begin alike.
+    fn unread_below<'a>(&'a self, field: &'a str) -> impl Iterator<Item = &'a str> {
+        let after = self.unread.range::<str, _>((Bound::Excluded(field), Bound::Unbounded));
+        after.map(String::as_str).take_while(move |fault| fault.starts_with(field))
     }
 
     /// Whether that is all that stands there too: what is missing in it stands nowhere.
     pub(super) fn knows(&self, field: &str) -> bool {
-        self.reads(field) && reads(field, &self.doubtful)
+        self.reads(field) && !self.doubtful.iter().any(|doubt| is_about(field, doubt))
     }
 
     /// Whether something at `field` is wrong by what stands at `by`, whatever is meant. Within one of two values it
     /// is.
     pub(super) fn holds_by(&self, field: &str, by: &str) -> bool {
         let within = |doubt: &String| doubt != by && holds(doubt, by) && holds(doubt, field);
-        self.reads(by) && reads(by, self.doubtful.iter().filter(|doubt| !within(doubt)))
+        self.reads(by) && !self.doubtful.iter().any(|doubt| is_about(by, doubt) && !within(doubt))
     }
 }
 
-fn reads<'a>(field: &str, faults: impl IntoIterator<Item = &'a String>) -> bool {
-    let mut faults = faults.into_iter();
+/// Whether `fault` is of what is asked for by `field`.
+fn is_about(field: &str, fault: &str) -> bool {
     if let Some(list) = field.strip_suffix("[].name") {
-        return !faults.any(|fault| holds(fault, list) || names_item(list, fault));
+        return holds(fault, list) || names_item(list, fault);
     }
     match field.strip_suffix("{}") {
-        Some(map) => !faults.any(|fault| holds(fault, map)),
-        None => !faults.any(|fault| holds(field, fault) || holds(fault, field)),
+        Some(map) => holds(fault, map),
+        None => holds(field, fault) || holds(fault, field),
     }
 }
 
@@ -228,7 +245,11 @@ mod tests {
             ("spec.params[].name", "spec.params[1].type", true),
             ("spec.params[].name", "spec.param", true),
         ] {
-            assert_eq!(reads(field, &[fault.to_owned()]), expected, "{field} {fault}");
+            let fault = fault.to_owned();
+            let unread = Faults { unread: BTreeSet::from([fault.clone()]), doubtful: Vec::new() };
+            let doubtful = Faults { unread: BTreeSet::new(), doubtful: vec![fault.clone()] };
+            assert_eq!((unread.reads(field), doubtful.knows(field)), (expected, expected), "{field} {fault}");
+            assert!(doubtful.reads(field));
         }
     }
 }

@@ -13,7 +13,7 @@ use serde_saphyr::{DuplicateKeyPolicy, MessageFormatter as _, UserMessageFormatt
 use super::problem::Spot;
 use node::{Kind, Node, spot};
 pub use places::Places;
-pub(in crate::engine) use places::Renamed;
+pub(in crate::engine) use places::{Renamed, ancestors};
 
 /// A cut of a file: one document with the number of the lines before it.
 #[derive(Debug, PartialEq, Eq)]

@@ -88,7 +88,7 @@ impl Places {
 }
 
 /// The paths above `field`, nearest first, the root last.
-fn ancestors(field: &str) -> impl Iterator<Item = &str> {
+pub(in crate::engine) fn ancestors(field: &str) -> impl Iterator<Item = &str> {
     let cut = |path: &&str| -> Option<usize> { path.rfind(['.', '[']) };
     std::iter::successors(Some(field), move |path| match cut(path) {
         Some(at) => Some(&path[..at]),
