@@ -62,14 +62,15 @@ impl ManifestTemplate {
             "metadata": {"labels": job.metadata.labels, "annotations": job.metadata.annotations},
         });
         let mut spec = job.spec.clone();
-        let (mut problems, renamed) = fields::correct(&mut spec);
-        problems.extend(containers::check(&spec));
+        let (misspelt, renamed) = fields::correct(&mut spec);
+        let mut problems = containers::check(&spec);
         problems.extend(outputs.into_iter().flat_map(|_| containers::own_message(&spec)));
         base["spec"] = Value::Object(spec);
         problems.extend(one_variable_each(params));
         let (allow, wrong) = Allow::compile(allow, most_globs);
         problems.extend(wrong.into_iter().map(|(field, message)| (format!("allow.{field}"), message)));
-        let mut problems: Vec<Wrong> = problems.into_iter().map(Wrong::of).collect();
+        let misspelt = misspelt.into_iter().map(|wrong| Wrong { at_key: true, ..Wrong::of(wrong) });
+        let mut problems: Vec<Wrong> = misspelt.chain(problems.into_iter().map(Wrong::of)).collect();
         let (mut leaves, mut pointers) = (Vec::new(), Vec::new());
         let (steps, room, left) = (Vec::new(), MOST_PATHS, MOST_EXPRESSIONS + 1);
         let mut walk =
@@ -89,7 +90,8 @@ impl ManifestTemplate {
         for leaf in &leaves {
             let wrong = misplaced(&leaf.text, leaf.position, &allow, params);
             let wrong = wrong.into_iter();
-            problems.extend(wrong.map(|(message, by)| Wrong { field: leaf.field.clone(), message, by }));
+            let of_leaf = |message| Wrong::of((leaf.field.clone(), message));
+            problems.extend(wrong.map(|(message, by)| Wrong { by, ..of_leaf(message) }));
         }
         let axes = leaves.iter().flat_map(|leaf| leaf.text.axes()).map(str::to_owned).collect();
         if !problems.is_empty() {

@@ -38,9 +38,9 @@ pub struct ParamSchema {
 impl ParamSchema {
     /// Compiles; every problem, by the fields of the param.
     pub fn compile(config: &ParamConfig) -> Result<Self, Vec<Wrong>> {
-        let of_type = |(field, message): (String, String)| {
+        let of_type = |wrong: (String, String)| {
             let by = Some(Beside::TypeOf(config.name.clone()));
-            Wrong { field, message, by }
+            Wrong { by, ..Wrong::of(wrong) }
         };
         let mut problems: Vec<Wrong> = misplaced(config).into_iter().map(of_type).collect();
         let mut schema = Self {

@@ -5,6 +5,8 @@
 pub struct Wrong {
     /// The field below `job` or below the param, or one of `allow`.
     pub field: String,
+    /// Its name is at fault, not its value.
+    pub at_key: bool,
     /// What is wrong with it.
     pub message: String,
     /// What else it is about, if there is anything: what could not be read there may mend it.
@@ -13,7 +15,7 @@ pub struct Wrong {
 
 impl Wrong {
     pub(super) fn of((field, message): (String, String)) -> Self {
-        Self { field, message, by: None }
+        Self { field, at_key: false, message, by: None }
     }
 }
 

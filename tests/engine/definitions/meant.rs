@@ -64,28 +64,28 @@ fn what_stands_below_a_misspelt_field_of_the_job_is_looked_at() {
             - {name: a, image: i, envv: [{name: A, valu: '{{ params.x }}'}, {name: A, vlaueFrom: {secretKeyReff: {name: '{{ git.sha }}'}}}]}
       backofLimit: '{{ git.sha }}'
 "), @r#"
-        a.yaml:8:9: spec.job.spec.tempalte: Kubernetes knows no such field here (did you mean template?)
-        a.yaml:9:11: spec.job.spec.tempalte.sepc: Kubernetes knows no such field here (did you mean spec?)
-        a.yaml:9:25: spec.job.spec.tempalte.sepc.restartPolcy: Kubernetes knows no such field here (did you mean restartPolicy?)
+        a.yaml:7:7: spec.job.spec.tempalte: Kubernetes knows no such field here (did you mean template?)
+        a.yaml:8:9: spec.job.spec.tempalte.sepc: Kubernetes knows no such field here (did you mean spec?)
+        a.yaml:9:11: spec.job.spec.tempalte.sepc.restartPolcy: Kubernetes knows no such field here (did you mean restartPolicy?)
         a.yaml:9:25: spec.job.spec.tempalte.sepc.restartPolcy: must be Never or OnFailure for a Job
-        a.yaml:11:13: spec.job.spec.tempalte.sepc.contaners: Kubernetes knows no such field here (did you mean containers?)
-        a.yaml:11:21: spec.job.spec.tempalte.sepc.contaners[0].nme: Kubernetes knows no such field here (did you mean name?)
+        a.yaml:10:11: spec.job.spec.tempalte.sepc.contaners: Kubernetes knows no such field here (did you mean containers?)
+        a.yaml:11:16: spec.job.spec.tempalte.sepc.contaners[0].nme: Kubernetes knows no such field here (did you mean name?)
         a.yaml:11:21: spec.job.spec.tempalte.sepc.contaners[0].nme: is missing
-        a.yaml:11:31: spec.job.spec.tempalte.sepc.contaners[0].imge: Kubernetes knows no such field here (did you mean image?)
+        a.yaml:11:25: spec.job.spec.tempalte.sepc.contaners[0].imge: Kubernetes knows no such field here (did you mean image?)
         a.yaml:11:31: spec.job.spec.tempalte.sepc.contaners[0].imge: may not hold {{ }} unless allow.images says which values it may take
-        a.yaml:11:56: spec.job.spec.tempalte.sepc.contaners[0].comand: Kubernetes knows no such field here (did you mean command?)
+        a.yaml:11:48: spec.job.spec.tempalte.sepc.contaners[0].comand: Kubernetes knows no such field here (did you mean command?)
         a.yaml:11:65: spec.job.spec.tempalte.sepc.contaners[0].comand[2]: a value may not become code: put it into an env value and use that
         a.yaml:11:65: spec.job.spec.tempalte.sepc.contaners[0].comand[2]: may not hold {{ }}: only env values, args, labels and annotations may, or a whole integer or boolean param
-        a.yaml:11:94: spec.job.spec.tempalte.sepc.contaners[0].agrs: Kubernetes knows no such field here (did you mean args?)
+        a.yaml:11:88: spec.job.spec.tempalte.sepc.contaners[0].agrs: Kubernetes knows no such field here (did you mean args?)
         a.yaml:11:95: spec.job.spec.tempalte.sepc.contaners[0].agrs[0]: must be a text: write "5" in quotes
-        a.yaml:12:41: spec.job.spec.tempalte.sepc.contaners[1].envv: Kubernetes knows no such field here (did you mean env?)
-        a.yaml:12:58: spec.job.spec.tempalte.sepc.contaners[1].envv[0].valu: Kubernetes knows no such field here (did you mean value?)
+        a.yaml:12:35: spec.job.spec.tempalte.sepc.contaners[1].envv: Kubernetes knows no such field here (did you mean env?)
+        a.yaml:12:52: spec.job.spec.tempalte.sepc.contaners[1].envv[0].valu: Kubernetes knows no such field here (did you mean value?)
         a.yaml:12:58: spec.job.spec.tempalte.sepc.contaners[1].envv[0].valu: there is no param x
         a.yaml:12:84: spec.job.spec.tempalte.sepc.contaners[1].envv[1].name: another variable has this name
-        a.yaml:12:98: spec.job.spec.tempalte.sepc.contaners[1].envv[1].vlaueFrom: Kubernetes knows no such field here (did you mean valueFrom?)
-        a.yaml:12:114: spec.job.spec.tempalte.sepc.contaners[1].envv[1].vlaueFrom.secretKeyReff: Kubernetes knows no such field here (did you mean secretKeyRef?)
+        a.yaml:12:87: spec.job.spec.tempalte.sepc.contaners[1].envv[1].vlaueFrom: Kubernetes knows no such field here (did you mean valueFrom?)
+        a.yaml:12:99: spec.job.spec.tempalte.sepc.contaners[1].envv[1].vlaueFrom.secretKeyReff: Kubernetes knows no such field here (did you mean secretKeyRef?)
         a.yaml:12:121: spec.job.spec.tempalte.sepc.contaners[1].envv[1].vlaueFrom.secretKeyReff.name: may not hold {{ }} unless allow.secrets says which values it may take
-        a.yaml:13:20: spec.job.spec.backofLimit: Kubernetes knows no such field here (did you mean backoffLimit?)
+        a.yaml:13:7: spec.job.spec.backofLimit: Kubernetes knows no such field here (did you mean backoffLimit?)
         a.yaml:13:20: spec.job.spec.backofLimit: may not hold {{ }}: only env values, args, labels and annotations may, or a whole integer or boolean param
         "#);
     // What stands beside it by its own name is what counts.
@@ -95,8 +95,8 @@ fn what_stands_below_a_misspelt_field_of_the_job_is_looked_at() {
       template: {spec: {containers: [{name: main, image: i}], contaners: []}}
       tempalte: {}
 "), @r"
-        a.yaml:7:74: spec.job.spec.template.spec.contaners: Kubernetes knows no such field here (did you mean containers?)
-        a.yaml:8:17: spec.job.spec.tempalte: Kubernetes knows no such field here (did you mean template?)
+        a.yaml:7:63: spec.job.spec.template.spec.contaners: Kubernetes knows no such field here (did you mean containers?)
+        a.yaml:8:7: spec.job.spec.tempalte: Kubernetes knows no such field here (did you mean template?)
         ");
 }
 

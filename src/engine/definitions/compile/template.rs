@@ -89,12 +89,12 @@ fn no_path(path: &str) -> Option<String> {
 }
 
 fn below_job(wrong: Wrong, params: &[ParamConfig]) -> Finding {
-    let Wrong { field, message, by } = wrong;
+    let Wrong { field, at_key, message, by } = wrong;
     let joint = if field.is_empty() || field.starts_with('[') { "" } else { "." };
     let field =
         if field.starts_with("allow.") { format!("spec.{field}") } else { format!("spec.job{joint}{field}") };
     let by = by.map(|by| beside(&by, params)).into_iter().collect();
-    Finding { by, ..Finding::value(field, message) }
+    Finding { at_key, by, ..Finding::value(field, message) }
 }
 
 /// The field of a template that a problem is about.
