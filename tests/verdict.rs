@@ -291,7 +291,7 @@ fn circles_and_strangers_are_named() {
     Trigger/joins spec.sources[0].verdict.all: needs 2 to 16 triggers, each once
     Trigger/joins spec.sources[0].verdict.triggers: goes without all: any of these, or each of those
     Trigger/joins spec.sources[0].verdict.within: must be from 1ms to 7d
-    Trigger/joins spec.sources[1].verdict: needs triggers (any of them) or all (each of them)
+    Trigger/joins spec.sources[1].verdict.triggers: is missing: name triggers (any of them) or all (each of them)
     Trigger/joins spec.sources[1].verdict.key: goes with all, not with triggers
     "#);
 }
