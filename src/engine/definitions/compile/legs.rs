@@ -205,19 +205,26 @@ fn environment(run: &RunConfig, template: &Template<'_>, field: &str, findings: 
     if !is_read {
         return;
     }
-    // One that is misspelt is not missing too.
-    let is_name = |given: &String, name: &String| {
-        let known = || template.spec.params.iter().map(|param| param.name.as_str());
-        given == name || !known().any(|it| it == given) && nearest(given, known()).as_ref() == Some(name)
-    };
-    let is_given = |param: &&ParamConfig| {
+    let given = {
         let of_run = run.params.keys().chain(run.matrix.keys());
-        let mut given = of_run.chain(meant.iter().flat_map(|environment| environment.params.keys()));
-        given.any(|given| is_name(given, &param.name))
+        of_run.chain(meant.iter().flat_map(|environment| environment.params.keys()))
+    };
+    let is_given = |name: &str| {
+        let by_run = run.params.contains_key(name) || run.matrix.contains_key(name);
+        by_run || meant.iter().any(|environment| environment.params.contains_key(name))
     };
     // One with a wrong name can't be given.
     let required = template.required().filter(|param| find(&template.compiled.params, &param.name).is_some());
-    for param in required.filter(|param| !is_given(param)) {
+    let absent: Vec<&ParamConfig> = required.filter(|param| !is_given(&param.name)).collect();
+    if absent.is_empty() {
+        return;
+    }
+    // One that is misspelt is not missing too.
+    let known: BTreeSet<&str> = template.spec.params.iter().map(|param| param.name.as_str()).collect();
+    let unknown = given.filter(|name| !known.contains(name.as_str())).take(ENOUGH);
+    let misspelt: BTreeSet<String> =
+        unknown.filter_map(|name| nearest(name, known.iter().copied())).collect();
+    for param in absent.into_iter().filter(|param| !misspelt.contains(&param.name)) {
         let message = format!("is missing: JobTemplate/{} requires it", run.template);
         let finding = Finding::key(child(&format!("{field}.params"), &param.name), message);
         let maps = ["matrix", "params"].map(|map| format!("{field}.{map}"));
