@@ -1,7 +1,7 @@
 //! Brings what the writer wrote to disk, and only then tells anybody.
 //!
 //! Owns a thread that syncs the log of writes, publishes what is durable, and answers: one batch after the
-//! other, while the writer writes the next one. For that `SQLite` itself does not sync commits
+//! other, while the writer writes the next one, and no more than that. For that `SQLite` itself does not sync commits
 //! (`synchronous = NORMAL`); it does sync the log before it copies it, and the database before it starts
 //! the log anew, so it stays whole whenever the power fails.
 //!
@@ -19,10 +19,11 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::mpsc::{Receiver, SendError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use tokio::sync::watch;
+use futures::executor::block_on;
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::{mpsc, watch};
 
 use super::work::{Failure, Rest, State, Waiting, Work};
 use crate::store::history::changes::{Recent, Row};
@@ -155,34 +156,33 @@ impl News {
 
 /// The thread, as the writer has it.
 pub(super) struct Syncer {
-    batches: Option<SyncSender<Written>>,
+    batches: Option<mpsc::Sender<Written>>,
     handle: Option<JoinHandle<()>>,
 }
 
 impl Syncer {
     /// Starts the thread. `log` is the file that `SQLite` writes its commits to.
     pub(super) fn start(log: File, news: News) -> io::Result<Self> {
-        // No batch waits but the one in the writer's hand: what comes meanwhile makes the next one larger.
-        let (batches, written) = sync_channel(0);
+        // Not a channel of `std`: where one of its ends waits it spins and yields at first, on a processor that
+        // the other needs.
+        let (batches, mut written) = mpsc::channel(1);
         let thread = std::thread::Builder::new().name("store-syncer".to_owned());
-        let handle = thread.spawn(move || run(&log, &news, &written))?;
+        let handle = thread.spawn(move || run(&log, &news, &mut written))?;
         Ok(Self { batches: Some(batches), handle: Some(handle) })
     }
 
-    /// Hands a batch over if the one before it is on disk; gives it back if not, or if the thread has ended.
-    pub(super) fn offer(&self, written: Written) -> Option<Written> {
-        let Some(batches) = &self.batches else { return Some(written) };
-        match batches.try_send(written) {
-            Ok(()) => None,
-            Err(TrySendError::Full(written) | TrySendError::Disconnected(written)) => Some(written),
+    /// Waits until no batch waits any more: what comes meanwhile makes the next one larger.
+    pub(super) fn wait(&self) {
+        if let Some(batches) = &self.batches {
+            // Where the thread has ended, `hand` says so.
+            block_on(batches.reserve()).ok();
         }
     }
 
-    /// Hands a batch over, as soon as the one before it is on disk. False: the thread has ended, and the
-    /// batch is answered.
+    /// Hands a batch over, at once after [`Self::wait`]. False: the thread has ended, and the batch is answered.
     pub(super) fn hand(&self, written: Written) -> bool {
         let Some(batches) = &self.batches else { return false };
-        let Err(SendError(written)) = batches.send(written) else { return true };
+        let Err(SendError(written)) = batches.blocking_send(written) else { return true };
         written.lose("the log of writes can't be synced any more");
         false
     }
@@ -198,13 +198,18 @@ impl Drop for Syncer {
     }
 }
 
-fn run(log: &File, news: &News, batches: &Receiver<Written>) {
-    while let Ok(written) = batches.recv() {
+fn run(log: &File, news: &News, batches: &mut mpsc::Receiver<Written>) {
+    while let Some(written) = batches.blocking_recv() {
         if written.in_log()
             && let Err(error) = log.sync_data()
         {
             tracing::error!(%error, "the log of writes can't be synced: the store ends");
-            written.lose(&format!("the log of writes can't be synced: {error}"));
+            let why = format!("the log of writes can't be synced: {error}");
+            batches.close();
+            written.lose(&why);
+            while let Some(written) = batches.blocking_recv() {
+                written.lose(&why);
+            }
             return;
         }
         news.tell(written);

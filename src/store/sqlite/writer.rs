@@ -93,16 +93,17 @@ impl Writer {
         while let Some(first) = queue.blocking_recv() {
             let (written, inbox) = self.write(take_waiting(first, &mut queue));
             // Whoever is told of events runs at once, often on this very processor: the disk should be at work by then.
-            let left = self.syncer.offer(written);
+            let goes_on = self.syncer.hand(written);
             self.memory.arrivals.learn(inbox.arrived);
             self.memory.arrivals.remove(&inbox.removed);
-            if left.is_some_and(|written| !self.syncer.hand(written)) {
+            if !goes_on {
                 return;
             }
             if self.memory.pending.are_many() {
                 self.fold();
             }
             self.checkpointer.tend(&self.connection);
+            self.syncer.wait();
         }
         // The last chance before the next start, however lately it failed.
         self.failed = None;
