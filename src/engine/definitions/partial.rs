@@ -124,17 +124,10 @@ impl Faults {
     /// Whether all of `field` could be read. Of a list with `[].name` after it: whether the names of all its items could
     /// be; of a map with `{}` after it: whether its keys could be.
     pub(super) fn reads(&self, field: &str) -> bool {
-        let stands = |field: &str| {
-            let mut all = std::iter::once(field).chain(ancestors(field));
-            !all.any(|field| self.unread.contains(field))
-        };
-        if let Some(list) = field.strip_suffix("[].name") {
-            return stands(list) && !self.unread_below(list).any(|fault| names_item(list, fault));
-        }
-        match field.strip_suffix("{}") {
-            Some(map) => stands(map),
-            None => stands(field) && !self.unread_below(field).any(|fault| holds(field, fault)),
-        }
+        let asked = Asked::of(field);
+        let above = std::iter::once(asked.field()).chain(ancestors(asked.field()));
+        let above = above.filter(|field| self.unread.contains(*field));
+        !above.chain(self.unread_below(asked.field())).any(|fault| asked.has(fault))
     }
 
     /// Of what stands below `field`, and of others whose names begin alike.
@@ -145,25 +138,48 @@ impl Faults {
 
     /// Whether that is all that stands there too: what is missing in it stands nowhere.
     pub(super) fn knows(&self, field: &str) -> bool {
-        self.reads(field) && !self.doubtful.iter().any(|doubt| is_about(field, doubt))
+        let asked = Asked::of(field);
+        self.reads(field) && !self.doubtful.iter().any(|doubt| asked.has(doubt))
     }
 
     /// Whether something at `field` is wrong by what stands at `by`, whatever is meant. Within one of two values it
     /// is.
     pub(super) fn holds_by(&self, field: &str, by: &str) -> bool {
         let within = |doubt: &String| doubt != by && holds(doubt, by) && holds(doubt, field);
-        self.reads(by) && !self.doubtful.iter().any(|doubt| is_about(by, doubt) && !within(doubt))
+        let asked = Asked::of(by);
+        self.reads(by) && !self.doubtful.iter().any(|doubt| asked.has(doubt) && !within(doubt))
     }
 }
 
-/// Whether `fault` is of what is asked for by `field`.
-fn is_about(field: &str, fault: &str) -> bool {
-    if let Some(list) = field.strip_suffix("[].name") {
-        return holds(fault, list) || names_item(list, fault);
+/// What somebody wants to know of a field.
+#[derive(Debug, Clone, Copy)]
+enum Asked<'a> {
+    All(&'a str),
+    /// The names of a list's items, `list[].name`.
+    Names(&'a str),
+    /// The keys of a map, `map{}`.
+    Keys(&'a str),
+}
+
+impl<'a> Asked<'a> {
+    fn of(field: &'a str) -> Self {
+        let names = field.strip_suffix("[].name").map(Self::Names);
+        names.or_else(|| field.strip_suffix("{}").map(Self::Keys)).unwrap_or(Self::All(field))
     }
-    match field.strip_suffix("{}") {
-        Some(map) => holds(fault, map),
-        None => holds(field, fault) || holds(fault, field),
+
+    fn field(self) -> &'a str {
+        let (Self::All(field) | Self::Names(field) | Self::Keys(field)) = self;
+        field
+    }
+
+    /// Whether a fault is of that.
+    fn has(self, fault: &str) -> bool {
+        holds(fault, self.field())
+            || match self {
+                Self::All(field) => holds(field, fault),
+                Self::Names(list) => names_item(list, fault),
+                Self::Keys(_) => false,
+            }
     }
 }
 
