@@ -196,7 +196,7 @@ impl Loader {
     /// folder that can't be read changes nothing.
     pub async fn run(mut self, sender: watch::Sender<Arc<Snapshot>>, cancel: CancellationToken) {
         let mut unreadable: Option<String> = None;
-        let mut told = BTreeSet::new();
+        let mut told = Told::default();
         if let Some(known) = &self.known {
             tell(&known.snapshot, &mut told);
         }
@@ -275,12 +275,28 @@ fn with_cause(error: &ReadError) -> String {
     }
 }
 
+/// What the log has of the definitions in force.
+#[derive(Default)]
+struct Told {
+    problems: BTreeSet<Problem>,
+    /// Paths of Webhooks that take no deliveries, and why.
+    closed: BTreeSet<(String, String)>,
+}
+
 /// Logs the problems that were not there before; those that went may be told again.
-fn tell(snapshot: &Snapshot, told: &mut BTreeSet<Problem>) {
-    let now: BTreeSet<Problem> = snapshot.problems.iter().cloned().collect();
-    for problem in now.difference(told) {
+fn tell(snapshot: &Snapshot, told: &mut Told) {
+    let problems: BTreeSet<Problem> = snapshot.problems.iter().cloned().collect();
+    for problem in problems.difference(&told.problems) {
         tracing::warn!(revision = %snapshot.revision, %problem, "a definition is not used");
     }
-    tracing::info!(revision = %snapshot.revision, triggers = snapshot.triggers.len(), problems = now.len(), "definitions loaded");
-    *told = now;
+    let closed = snapshot.webhooks.values().filter_map(|webhook| {
+        let why = webhook.verifier.as_ref().err().filter(|why| !why.ends_with(lookups::ASKED))?;
+        Some((webhook.path.clone(), why.clone()))
+    });
+    let closed: BTreeSet<(String, String)> = closed.collect();
+    for (path, why) in closed.difference(&told.closed) {
+        tracing::warn!(%path, %why, "a webhook answers 503");
+    }
+    tracing::info!(revision = %snapshot.revision, triggers = snapshot.triggers.len(), problems = problems.len(), "definitions loaded");
+    *told = Told { problems, closed };
 }

@@ -77,12 +77,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     });
     let mut serving = Box::pin(serving);
     let stage = Stage { kickoff: &kickoff, shop_url, secret: &secret, folder: &folder, shop: &shop };
+    let story = async {
+        // One for both: whoever ends it once the story is told has seen all of it.
+        let mut interrupted = std::pin::pin!(interrupted());
+        let told = tokio::select! {
+            biased;
+            told = stage.tell(listening, args.once) => told?,
+            interrupted = &mut interrupted => return interrupted.map(|()| ExitCode::from(CANCELLED)),
+        };
+        if !args.once {
+            interrupted.await?;
+        }
+        Ok(told)
+    };
     let ended = tokio::select! {
         biased;
         result = &mut serving => return Err(why_it_ended(result)),
         ended = shop.clone().serve(shop_listener) => Err(anyhow!("the shop ended: {ended:?}")),
-        told = stage.tell(listening, args.once) => told,
-        interrupted = interrupted() => interrupted.map(|()| ExitCode::from(CANCELLED)),
+        ended = story => ended,
     };
     end.cancel();
     serving.await.context("the server did not stop in order")?;
@@ -138,7 +150,6 @@ impl Stage<'_> {
         ))?;
         if !once {
             farewell::print(&mut teller, self.kickoff, &server, self.folder)?;
-            interrupted().await?;
         }
         Ok(if held == all { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }

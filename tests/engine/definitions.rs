@@ -18,6 +18,7 @@ mod problems;
 mod quotas;
 mod reload;
 mod several;
+mod shapes;
 mod sources;
 mod tenants;
 mod together;

@@ -116,3 +116,10 @@ fn a_server_with_the_local_executor_says_that_it_isolates_nothing() {
     let home = Home::new(DEFINITIONS);
     home.serve(&[], &[("LOAD_TOKEN", TOKEN)]).saying("the local executor isolates nothing");
 }
+
+#[test]
+fn a_webhook_without_its_secret_is_told_before_anybody_sends() {
+    let home = Home::new(DEFINITIONS);
+    let path = "/hooks/load";
+    home.serve(&[], &[]).saying(&format!("a webhook answers 503 path={path} why=the secret in the"));
+}

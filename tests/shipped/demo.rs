@@ -1,7 +1,10 @@
 //! The demo, as somebody types it who has only the binary.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// What the demo promises for its last verdict, with room for a machine that does more than one thing.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,4 +37,28 @@ fn the_demo_comes_out_as_told() {
     assert!(!told.contains('\u{1b}'), "there is colour without a terminal:\n{told}");
     let left: Vec<_> = folder.path().read_dir().unwrap().collect();
     assert!(left.is_empty(), "{left:?} was left behind");
+}
+
+#[test]
+fn who_ends_it_after_the_story_gets_what_came_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = |_| -> Child {
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_kickoff"));
+        demo.arg("demo")
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    // Several, as what came first was up to chance once.
+    let demos: Vec<Child> = (0..6).map(begin).collect();
+    for (mut demo, signal) in demos.into_iter().zip([Signal::INT, Signal::TERM].into_iter().cycle()) {
+        let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+        let mut lines = lines.map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("came out as told")), "it did not come to its end");
+        assert!(lines.any(|line| line.contains("Ctrl-C")), "it does not say how to end it");
+        kill_process(Pid::from_child(&demo), signal).unwrap();
+        assert_eq!(demo.wait().unwrap().code(), Some(0));
+    }
 }

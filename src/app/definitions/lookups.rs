@@ -38,6 +38,8 @@ const FIRST: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 16;
 /// The file of labels in the data folder.
 const FILE: &str = "labels.json";
+/// Why a secret can't be read that the cluster has not answered for yet.
+pub(super) const ASKED: &str = "it is asked for";
 
 /// Labels of namespaces, or why they can't be known.
 pub type Labels = BTreeMap<String, Result<Value, String>>;

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::cluster::Resources;
 use super::files::{self, Files, ReadError};
-use super::lookups::{Answers, Needs};
+use super::lookups::{ASKED, Answers, Needs};
 use super::{Known, Loader, Origin, Read};
 use crate::engine::definitions::compile::{compile, labelled_namespaces, secret_sources};
 use crate::engine::definitions::config::SecretSource;
@@ -138,7 +138,7 @@ impl Loader {
                 Err("it is in a cluster, and the server was started without --executor kubernetes".to_owned())
             }
             SecretSource::SecretKeyRef(_) => {
-                answers.secrets.get(source).cloned().unwrap_or_else(|| Err("it is asked for".to_owned()))
+                answers.secrets.get(source).cloned().unwrap_or_else(|| Err(ASKED.to_owned()))
             }
         }
     }

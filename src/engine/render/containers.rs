@@ -73,7 +73,7 @@ pub(super) fn check(spec: &Map<String, Value>) -> Vec<(String, String)> {
             if name.is_some_and(|name| !name.is_empty() && !taken.insert(name)) {
                 problems.push((format!("{field}.name"), "another container has this name".to_owned()));
             }
-            let told = texts(container).into_iter().chain(variables(container));
+            let told = texts(container).into_iter().chain(shapes(container)).chain(variables(container));
             problems.extend(told.map(|(below, message)| (format!("{field}.{below}"), message)));
             let code = code::check(container).into_iter();
             problems.extend(code.map(|(below, message)| (format!("{field}.{below}"), message)));
@@ -98,6 +98,45 @@ fn texts(container: &Value) -> Vec<(String, String)> {
         }
     }
     problems
+}
+
+/// What Kubernetes takes in one shape only, and would refuse for each run anew.
+fn shapes(container: &Value) -> Vec<(String, String)> {
+    let given = |field: &str| container.get(field).filter(|value| !value.is_null());
+    let mut problems = Vec::new();
+    for field in ["image", "imagePullPolicy", "workingDir"] {
+        problems.extend(given(field).and_then(|value| Some((field.to_owned(), no_text(value)?))));
+    }
+    for field in ["env", "envFrom", "ports", "volumeDevices", "volumeMounts"] {
+        let Some(value) = given(field) else { continue };
+        let Some(items) = value.as_array() else {
+            problems.push((field.to_owned(), "must be a list: begin each item with -".to_owned()));
+            continue;
+        };
+        let wrong = items.iter().enumerate().filter(|(_, item)| !item.is_object());
+        let message = "must be a map: write its fields as name: value";
+        problems.extend(wrong.map(|(index, _)| (format!("{field}[{index}]"), message.to_owned())));
+    }
+    let env = given("env").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for (index, entry) in env.iter().enumerate().filter(|(_, entry)| entry.is_object()) {
+        let field = |name: &str| format!("env[{index}].{name}");
+        match entry.get("name") {
+            None | Some(Value::Null) => problems.push((field("name"), "is missing".to_owned())),
+            Some(name) => problems.extend(no_text(name).map(|message| (field("name"), message))),
+        }
+        let value = entry.get("value").filter(|value| !value.is_null());
+        problems.extend(value.and_then(no_text).map(|message| (field("value"), message)));
+    }
+    problems
+}
+
+/// What to write in place of a value that is no text.
+fn no_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_) => None,
+        Value::Array(_) | Value::Object(_) | Value::Null => Some("must be a text".to_owned()),
+        Value::Bool(_) | Value::Number(_) => Some(format!("must be a text: write \"{value}\" in quotes")),
+    }
 }
 
 /// A variable that stands twice: the last would win without a word.

@@ -240,6 +240,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn value(&mut self, value: &Value) {
+        if value.as_str().is_some_and(|text| text.contains('\0')) {
+            self.problems.push(Wrong::of((self.field(), "holds a NUL character".to_owned())));
+        }
         match value {
             Value::String(text) if text.contains("{{") || text.contains("{%") || text.contains("{#") => {
                 self.leaf(text);

@@ -174,6 +174,11 @@ impl ParamSchema {
         if text.is_some_and(|text| text.contains('\0')) {
             return Err("holds a NUL character".to_owned());
         }
+        if self.param_type == ParamType::Secret
+            && let Some(message) = typed.as_ref().and_then(misnamed)
+        {
+            return Err(message);
+        }
         typed.ok_or_else(|| match self.param_type {
             ParamType::String => format!("{value} is not a string: write it in quotes"),
             ParamType::Boolean => format!("{value} is neither true nor false"),
@@ -225,6 +230,24 @@ pub(super) fn secret(value: &Value) -> Option<&Value> {
         |field: &str| reference.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let exact = reference.as_object()?.len() == 2;
     (exact && named("name") && named("key")).then_some(reference)
+}
+
+/// What is wrong with the names in the reference of a secret param's value.
+fn misnamed(value: &Value) -> Option<String> {
+    let names = secret(value)?.as_object()?.values().filter_map(Value::as_str);
+    let wrong: Vec<String> = names.filter(|text| !is_of_secrets(text)).map(no_name_of_secrets).collect();
+    (!wrong.is_empty()).then(|| wrong.join("; "))
+}
+
+/// Whether it may be the name of a Secret or of a key in one.
+pub fn is_of_secrets(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    text.len() <= 253 && text.bytes().all(fits) && text != "." && text != ".."
+}
+
+/// What is said of one that may not.
+pub fn no_name_of_secrets(text: &str) -> String {
+    format!("{text:?} is no name as Secrets and their keys have it")
 }
 
 /// The first of many, for a message.

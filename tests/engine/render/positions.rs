@@ -12,7 +12,11 @@ fn at(pointer: &str, value: &str) -> Case {
     let params = json!({"params": [{"name": "n", "type": "integer", "default": 5}, {"name": "s", "default": "x"},
                                    {"name": "b", "type": "boolean", "default": true}, {"name": "f", "type": "number", "default": 1.5}]});
     let mut case = Case::new(params, json!({}));
-    put(&mut case.template["job"]["spec"]["template"]["spec"], pointer, value);
+    let pod = &mut case.template["job"]["spec"]["template"]["spec"];
+    if pointer.contains("/env/") {
+        put(pod, "containers/0/env/0/name", "E");
+    }
+    put(pod, pointer, value);
     case
 }
 
@@ -114,10 +118,7 @@ fn a_whole_integer_or_boolean_param_keeps_its_type_where_it_can_do_no_harm() {
         ("containers/0/env/0/value", WHOLE, json!("5")),
         ("containers/0/env/0/value", "{{ params.b }}", json!("true")),
     ] {
-        let mut case = at(pointer, value);
-        if pointer.contains("/env/") {
-            put(&mut case.template["job"]["spec"]["template"]["spec"], "containers/0/env/0/name", "E");
-        }
+        let case = at(pointer, value);
         let manifest = case.render(json!({})).unwrap().manifest.job().unwrap();
         let given = manifest.pointer(&format!("/spec/template/spec/{pointer}"));
         let env = manifest.pointer("/spec/template/spec/containers/0/env").unwrap().as_array().unwrap();

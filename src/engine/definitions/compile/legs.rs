@@ -169,10 +169,9 @@ fn param(template: &Template<'_>, (name, value): (&str, &Value), field: &str, fi
         meant
     });
     let Some(param) = param.filter(|param| template.reads_values(param.name())) else { return };
-    let refused = match expression(value) {
-        Some(_) => no_expression(param),
-        None => param.accept(value).err(),
-    };
+    let made = expression(value).is_some();
+    let chosen = (made || holds_expression(value)).then(|| no_expression(param)).flatten();
+    let refused = chosen.or_else(|| if made { None } else { param.accept(value).err() });
     findings.extend(refused.map(|message| Finding::value(field, message)));
 }
 
@@ -255,9 +254,9 @@ fn given(param: &ParamSchema, value: &Value) -> Result<ParamValue, String> {
     }
 }
 
-/// The text, where it holds expressions.
+/// The text, where it holds expressions, or tags as templates have them, which none may.
 fn expression(value: &Value) -> Option<&str> {
-    value.as_str().filter(|text| text.contains("{{"))
+    value.as_str().filter(|text| text.contains("{{") || text.contains("{%"))
 }
 
 /// Why a param takes no expressions.

@@ -14,6 +14,7 @@ use crate::engine::definitions::model::{Allowed, Secrets, Webhook};
 use crate::engine::definitions::quantity::ByteSize;
 use crate::engine::definitions::schema::Finding;
 use crate::engine::ids::ObjectName;
+use crate::engine::render::{is_of_secrets, no_name_of_secrets};
 use crate::engine::webhook::{Naming, Verifier};
 
 pub(super) const DEFAULT_MAX_BODY: u64 = 25 << 20;
@@ -48,8 +49,7 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
             if text.is_empty() {
                 findings.push(Finding::value(place(field), "is empty"));
             } else if field.starts_with("secretKeyRef") && !is_of_secrets(text) {
-                let message = format!("{text:?} is no name as Secrets and their keys have it");
-                findings.push(Finding::value(place(field), message));
+                findings.push(Finding::value(place(field), no_name_of_secrets(text)));
             }
         }
     }
@@ -63,12 +63,6 @@ fn check(spec: &WebhookSpec) -> Vec<Finding> {
 /// Whether a Secret and its key may be called so.
 pub(super) fn is_named(SecretKeyRef { name, key }: &SecretKeyRef) -> bool {
     [name, key].iter().all(|text| !text.is_empty() && is_of_secrets(text))
-}
-
-/// Whether it may be the name of a Secret or of a key in one.
-fn is_of_secrets(text: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    text.len() <= 253 && text.bytes().all(fits) && text != "." && text != ".."
 }
 
 /// Whose triggers may listen; what is wrong with that goes to `findings`.
