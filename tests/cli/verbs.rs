@@ -41,6 +41,8 @@ fn waiting_shows_the_log_and_ends_with_the_outcome() {
         assert_eq!((exit, stdout.as_str()), (code, log), "{line}: {stderr}");
         assert!(stderr.contains(state), "{line}: {stderr}");
     }
+    let (_, events, _) = run(verb(&server, "events -o json"));
+    assert_eq!(events.matches("started by hand: no rule was asked").count(), 7, "{events}");
 }
 
 #[test]

@@ -47,12 +47,11 @@ impl Turn<'_> {
     }
 
     fn run_by_hand(&mut self, position: u64, event: &Event, target: &Target, given: &Given) -> Decision {
-        let (Target::Trigger(name) | Target::Template(name)) = target;
         let id = self.firing_of(event, target);
+        let runner = Runner::by_hand(target);
         match self.plan_by_hand(event, target, &id, given) {
-            Err(refusal) => refused(name, refusal),
+            Err(refusal) => refused(runner.name, refusal),
             Ok(plan) => {
-                let runner = Runner { name, is_trigger: matches!(target, Target::Trigger(_)) };
                 let origin = Origin::of(&event.attributes);
                 self.place(&runner, id, plan, &origin, &mut Places::at(position))
             }

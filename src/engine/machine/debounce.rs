@@ -106,7 +106,7 @@ impl Turn<'_> {
         let Key::Debounce(trigger, _) = &key else { return };
         let Some(record) = self.machine.held.get(&held.event) else { return };
         let origin = Origin::of(&record.attributes);
-        let runner = Runner { name: trigger, is_trigger: true };
+        let runner = Runner::of_event(trigger);
         let (mut places, why) = (held.places, "its series was quiet");
         let decision = self.release(&runner, held.firing, held.plan, &origin, &mut places, why);
         self.put(Write::delete(key));

@@ -10,7 +10,7 @@ use super::state::Turn;
 use crate::engine::definitions::Trigger;
 use crate::engine::event::{Attributes, Cause, Event, Git, Ingress};
 use crate::engine::ids::{FiringId, ObjectName};
-use crate::engine::manual::Subject;
+use crate::engine::manual::{Subject, Target};
 use crate::engine::rules::Before;
 use crate::engine::values::Facts;
 
@@ -18,6 +18,22 @@ use crate::engine::values::Facts;
 pub(super) struct Runner<'a> {
     pub(super) name: &'a ObjectName,
     pub(super) is_trigger: bool,
+    /// Why it may.
+    pub(super) reason: &'static str,
+}
+
+impl<'a> Runner<'a> {
+    /// A trigger that takes an event.
+    pub(super) fn of_event(name: &'a ObjectName) -> Self {
+        Self { name, is_trigger: true, reason: "all rules hold" }
+    }
+
+    /// What somebody asked for by name.
+    pub(super) fn by_hand(target: &'a Target) -> Self {
+        let (Target::Trigger(name) | Target::Template(name)) = target;
+        let is_trigger = matches!(target, Target::Trigger(_));
+        Self { name, is_trigger, reason: "started by hand: no rule was asked" }
+    }
 }
 
 /// What an event's record says of it.
@@ -133,7 +149,7 @@ impl Turn<'_> {
                 continue;
             }
             let firing = FiringId::derive(&self.machine.config.instance, &trigger.name, &origin.event.key);
-            let runner = Runner { name: &trigger.name, is_trigger: true };
+            let runner = Runner::of_event(&trigger.name);
             let before = self.before(trigger, &event.attributes, &facts, origin, &mut decided);
             let (attributes, config) = (&event.attributes, &self.machine.config);
             let considered = plan::consider_quickly(trigger, attributes, &facts, before, &firing, config);

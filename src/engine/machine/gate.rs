@@ -264,7 +264,7 @@ impl Turn<'_> {
 
     fn opened(&mut self, firing: FiringId, held: Gated) {
         let Gated { trigger, event, root, git, cause, mut places, plan, .. } = held;
-        let runner = Runner { name: &trigger, is_trigger: true };
+        let runner = Runner::of_event(&trigger);
         let key = event.key.clone();
         let origin = Origin { event, root, git, cause, before: None };
         self.put(Write::delete(Key::Gate(firing.clone())));

@@ -65,7 +65,7 @@ impl Turn<'_> {
                     slot.group
                 )
             }
-            _ => "all rules hold".to_owned(),
+            _ => runner.reason.to_owned(),
         };
         let reason = plan.note.as_ref().map_or(reason.clone(), |note| format!("{reason}; {note}"));
         if let Some(rate) = &plan.rate {

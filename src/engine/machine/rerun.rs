@@ -25,10 +25,10 @@ impl Turn<'_> {
             Some(name) => Target::Trigger(name.clone()),
             None => Target::Template(run.template.clone()),
         };
-        let (Target::Trigger(name) | Target::Template(name)) = &target;
+        let runner = Runner::by_hand(&target);
         if !run.state.has_ended() {
             let reason = format!("run {} has not ended: wait for it, or cancel it", run.id);
-            return refused(name, Refusal { kind: DecisionKind::Invalid, reason });
+            return refused(runner.name, Refusal { kind: DecisionKind::Invalid, reason });
         }
         let id = self.firing_of(command, &target);
         let cell = serde_json::to_string(&run.matrix).unwrap_or_default();
@@ -38,7 +38,7 @@ impl Turn<'_> {
             Ok(manifest) => manifest,
             Err(error) => {
                 let reason = format!("the manifest of run {} can't be read: {error}", run.id);
-                return refused(name, Refusal { kind: DecisionKind::Invalid, reason });
+                return refused(runner.name, Refusal { kind: DecisionKind::Invalid, reason });
             }
         };
         let planned = PlannedRun {
@@ -72,7 +72,6 @@ impl Turn<'_> {
             cause: firing.cause,
             before: None,
         };
-        let runner = Runner { name, is_trigger: matches!(target, Target::Trigger(_)) };
         self.place(&runner, id, plan, &origin, &mut Places::at(position))
     }
 }
