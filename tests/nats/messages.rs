@@ -217,8 +217,8 @@ async fn what_the_server_gave_up_is_decided_invalid() {
     let consumer = stream.create_consumer(config).await.unwrap();
     jetstream.publish("orders.eu", r#"{"n": 1}"#.into()).await.unwrap().await.unwrap();
     // Somebody takes it, and dies.
-    let taken = consumer.fetch().max_messages(1).messages().await.unwrap();
-    assert_eq!(futures::StreamExt::count(taken).await, 1);
+    let taken = consumer.batch().max_messages(1).expires(std::time::Duration::from_secs(20));
+    assert_eq!(futures::StreamExt::count(taken.messages().await.unwrap()).await, 1);
     let home = home(&[("t", "{nats: {subject: orders.>, stream: ORDERS, consumer: mine}}")]);
     let server = serve(&home, &bus);
     let events = events(&server, 1).await;
