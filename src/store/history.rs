@@ -204,6 +204,6 @@ impl History {
 
     async fn all<T: lists::Row>(&self, sql: &'static str, id: &str) -> Result<Vec<T>, HistoryError> {
         let id = id.to_owned();
-        Ok(self.readers.with(move |connection| lists::select(connection, sql, [id])).await?)
+        Ok(self.readers.with(move |connection| lists::select(connection, sql, [&id])).await?)
     }
 }

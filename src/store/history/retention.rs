@@ -110,9 +110,9 @@ impl History {
         let read = move |connection: &Connection| {
             let mut known = connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1")?;
             let mut unknown = Vec::new();
-            for run in runs {
+            for run in &runs {
                 if !known.exists([run.as_str()])? {
-                    unknown.push(run);
+                    unknown.push(run.clone());
                 }
             }
             Ok(unknown)

@@ -6,9 +6,10 @@
 //! deletes them here. What a later commit has written anew by then is left out. A batch that is large goes to the
 //! other tables at once, unless they can't be written.
 //!
-//! That is done before anybody reads lists of records or of history: such a read waits for it, and fails where it does
-//! ([`Folded`]), so nobody decides by tables that are behind; before there are too many; and before the store is
-//! closed. What is asked for by its key is found without that.
+//! That is done before anybody reads lists of records or of history: such a read waits for it ([`Folded`]), so nobody
+//! decides by tables that are behind; before there are too many; and before the store is closed. Where the disk takes
+//! no more, the writer folds them for that read only, in a transaction that it rolls back. What is asked for by its
+//! key is found without that.
 //!
 //! If we die before a fold is committed, it is done again by the next start, from the table; after it, the rows are
 //! gone with it. A fold that fails, for instance because the disk is full, is tried again: meanwhile commits
@@ -37,8 +38,6 @@ const FULL: usize = 4;
 /// A batch of so many writes, or of so many bytes as above, goes to all tables at once: it gains less by being folded
 /// with others than it costs to write it once more.
 const MANY: usize = 128;
-/// Why nothing is folded any more.
-const ENDED: &str = "the store has ended";
 
 /// The writes of one commit, and their text.
 #[derive(Debug)]
@@ -215,21 +214,6 @@ impl Pending {
         Said::Nothing
     }
 
-    /// Whether some up to the revision `wanted` are not folded.
-    fn has_before(&self, wanted: u64) -> bool {
-        self.lock().all.first().is_some_and(|(oldest, _)| *oldest <= wanted)
-    }
-
-    /// Why they could not be folded the last time.
-    fn failure(&self) -> Option<String> {
-        self.lock().failure.clone()
-    }
-
-    /// The newest of them.
-    fn revision(&self) -> Option<u64> {
-        self.lock().all.last().map(|(revision, _)| *revision)
-    }
-
     /// Brings all of them to the other tables.
     pub(super) fn fold(&self, connection: &Connection) -> rusqlite::Result<()> {
         let commits = self.lock().all.clone();
@@ -312,11 +296,23 @@ fn put(connection: &Connection, key: &str, value: Option<&str>) -> rusqlite::Res
     Ok(())
 }
 
-/// Asks the writer to fold what is pending, for one who wants to read. Its answer carries those of no others: whoever
-/// reads may be one who is not looked after while something else is waited for.
-struct Settle(oneshot::Sender<Result<(), Failure>>);
+/// Asks the writer to fold what is pending, for one who wants to read.
+struct Settle<T, R> {
+    read: R,
+    /// What was read, or why nothing could be, where it is not folded.
+    found: Option<Result<T, ReadError>>,
+    told: oneshot::Sender<Settled<T, R>>,
+}
 
-impl Work for Settle {
+/// What came of it.
+enum Settled<T, R> {
+    /// All is in the tables, for this to be read there.
+    Folded(R),
+    /// It was read ahead.
+    Ahead(Result<T, ReadError>),
+}
+
+impl<T: Send, R: Fn(&Connection) -> Result<T, ReadError> + Send> Work for Settle<T, R> {
     fn bytes(&self) -> usize {
         0
     }
@@ -329,10 +325,18 @@ impl Work for Settle {
         true
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Failure>, rest: Rest) {
+    fn read_ahead(&mut self, tables: Result<&Connection, &str>) {
+        let read = tables.map_err(|why| ReadError::Behind(why.to_owned())).and_then(&self.read);
+        self.found = Some(read);
+    }
+
+    /// Carries the answers of no others: whoever reads may be one who is not looked after while something else is
+    /// waited for. Nor does it matter what became of the others.
+    fn answer(self: Box<Self>, _: Result<(), Failure>, rest: Rest) {
         drop(rest);
+        let Self { read, found, told } = *self;
         // Who asked may have gone.
-        self.0.send(outcome).ok();
+        told.send(found.map_or_else(|| Settled::Folded(read), Settled::Ahead)).ok();
     }
 }
 
@@ -353,17 +357,16 @@ impl Folded {
     /// Runs `read` on a blocking thread, once what is pending is folded.
     pub(in crate::store) async fn with<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+        read: impl Fn(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
-        if let Some(wanted) = self.pending.revision() {
-            let settled = self.settle().await;
-            if self.pending.has_before(wanted) {
-                let refused = || settled.err().map(|failure| failure.why().to_owned());
-                let why = self.pending.failure().or_else(refused);
-                return Err(ReadError::Behind(why.unwrap_or_else(|| ENDED.to_owned())));
-            }
+        if self.pending.is_empty() {
+            return self.readers.with(read).await;
         }
-        self.readers.with(read).await
+        match self.settle(read).await {
+            Some(Settled::Folded(read)) => self.readers.with(read).await,
+            Some(Settled::Ahead(found)) => found,
+            None => Err(ReadError::Behind("the store has ended".to_owned())),
+        }
     }
 
     /// One row, for which nothing is folded: what `about` finds in a write that is pending, or else what `read` finds.
@@ -379,14 +382,16 @@ impl Folded {
         }
     }
 
-    /// Asks for what is pending to be folded. Nobody is there to do it where the store has ended.
-    async fn settle(&self) -> Result<(), Failure> {
-        let ended = || Failure::NotWritten(ENDED.to_owned());
+    /// Asks for what is pending to be folded. `None` where the store has ended, and nobody is there to do it.
+    async fn settle<T: Send + 'static, R>(&self, read: R) -> Option<Settled<T, R>>
+    where
+        R: Fn(&Connection) -> Result<T, ReadError> + Send + 'static,
+    {
         let (told, settled) = oneshot::channel();
-        let queue = self.queue.upgrade().ok_or_else(ended)?;
-        queue.send(Box::new(Settle(told))).await.map_err(|_| ended())?;
+        let queue = self.queue.upgrade()?;
+        queue.send(Box::new(Settle { read, found: None, told })).await.ok()?;
         // Or the store would wait for this one to be closed.
         drop(queue);
-        settled.await.map_err(|_| ended())?
+        settled.await.ok()
     }
 }

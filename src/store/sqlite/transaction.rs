@@ -51,6 +51,19 @@ impl Drop for Transaction<'_> {
     }
 }
 
+/// Does `work` in a transaction that is rolled back. Nothing of it is written anywhere, so that it needs no room on
+/// the disk.
+pub(super) fn unwritten(
+    connection: &mut Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    // Or what does not fit in the cache goes to the log of writes before the end.
+    connection.execute_batch("PRAGMA cache_spill = OFF")?;
+    let done = Transaction::begin(connection).and_then(|transaction| work(&transaction));
+    connection.execute_batch("PRAGMA cache_spill = ON")?;
+    done
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

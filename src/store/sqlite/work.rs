@@ -26,6 +26,10 @@ pub(super) trait Work: Send {
         false
     }
 
+    /// Reads the tables as they are with what is pending, which could not be folded, or is told why that can't be
+    /// either; asked of what settles.
+    fn read_ahead(&mut self, _: Result<&Connection, &str>) {}
+
     /// The writes that it committed, and as which revision; asked once it is committed.
     fn logged(&self) -> Option<(u64, Arc<Logged>)> {
         None

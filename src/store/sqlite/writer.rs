@@ -22,7 +22,7 @@ use super::checkpointer::{Checkpointer, RoomError};
 use super::keys::Keys;
 use super::pending::Pending;
 use super::syncer::{Syncer, Written};
-use super::transaction::Transaction;
+use super::transaction::{self, Transaction};
 use super::work::{Failure, State, Work};
 use crate::store::history::changes::Row;
 use crate::store::inbox::Stored;
@@ -111,7 +111,9 @@ impl Writer {
     }
 
     fn write(&mut self, mut batch: Vec<Box<dyn Work>>) -> (Written, Inbox) {
-        match self.make_room().and_then(|()| self.commit(&mut batch)) {
+        let committed = self.make_room().and_then(|()| self.commit(&mut batch));
+        self.read_ahead(&mut batch);
+        match committed {
             Ok((state, refused)) => {
                 self.state = state;
                 let (mut changes, mut inbox) = (Vec::new(), Inbox::default());
@@ -180,6 +182,27 @@ impl Writer {
         transaction.commit()?;
         self.stale = false;
         Ok(())
+    }
+
+    /// For those who want to read what could not be folded: folds it only for them. That stays in memory.
+    fn read_ahead(&mut self, batch: &mut [Box<dyn Work>]) {
+        let mut reads: Vec<_> = batch.iter_mut().filter(|work| work.settles()).collect();
+        if self.memory.pending.is_empty() || reads.is_empty() {
+            return;
+        }
+        let read = transaction::unwritten(&mut self.connection, |connection| {
+            Pending::load(connection)?.fold(connection)?;
+            for work in &mut reads {
+                work.read_ahead(Ok(connection));
+            }
+            Ok(())
+        });
+        if let Err(error) = read {
+            let why = explain(&error);
+            for work in &mut reads {
+                work.read_ahead(Err(&why));
+            }
+        }
     }
 
     /// After a write that failed: what there really is, if that can be told; or else before the next one.
