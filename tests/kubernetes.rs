@@ -1,5 +1,6 @@
 //! A real Kubernetes with real pods.
 
+mod attempts;
 mod churn;
 mod crowd;
 mod deploy;
@@ -16,6 +17,7 @@ mod lost;
 mod own;
 mod pods;
 mod queue;
+mod refused;
 mod resources;
 mod rollouts;
 mod troubles;

@@ -90,6 +90,7 @@ async fn on_cluster(
     let executor = KubernetesExecutor::open(KubernetesOptions {
         client: connection.client,
         instance: config.instance.clone(),
+        data_folder: folder.to_owned(),
         namespaces: namespaces.to_vec(),
         folder: config.data_dir.join("kubernetes"),
         log_cap: super::serve::LOG_CAP,

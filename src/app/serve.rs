@@ -35,6 +35,7 @@ use super::telemetry::traces;
 use crate::engine::address::Allowed;
 use crate::engine::definitions::Snapshot;
 use crate::engine::machine::{Input, MachineConfig};
+use crate::engine::render::Maker;
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::Api;
 use crate::outside::metrics::Metrics;
@@ -187,6 +188,24 @@ impl Parts {
         });
     }
 
+    fn machine(&self, address: SocketAddr) -> MachineConfig {
+        let public_url = self.config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        MachineConfig {
+            instance: self.config.instance.clone(),
+            namespace: self.namespace.clone(),
+            max_running: self.config.max_running,
+            public_url: Some(public_url),
+            results: self.results(),
+            gate_allow: Allowed::Listed(self.config.gate_allow.clone()),
+        }
+    }
+
+    /// Who makes the Jobs.
+    fn maker(&self) -> Maker {
+        let folder = Some(self.store.folder().to_owned());
+        Maker { instance: self.config.instance.clone(), folder }
+    }
+
     fn decide_and_run(
         &self,
         supervisor: &mut Supervisor,
@@ -205,14 +224,13 @@ impl Parts {
             facts: facts.clone(),
             reports,
             probes,
-            instance: self.config.instance.clone(),
+            maker: self.maker(),
             log_cap: LOG_CAP,
         };
         supervisor.spawn("launcher", |cancel| async move {
             launcher.run(ordered, cancel).await;
             Ok(())
         });
-        let public_url = self.config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let dispatch = Dispatch {
             inbox: Arc::new(self.store.clone()),
             records: Arc::new(self.store.clone()),
@@ -220,14 +238,8 @@ impl Parts {
             facts: told,
             orders,
             clock: self.clock.clone(),
-            config: MachineConfig {
-                instance: self.config.instance.clone(),
-                namespace: self.namespace.clone(),
-                max_running: self.config.max_running,
-                public_url: Some(public_url),
-                results: self.results(),
-                gate_allow: Allowed::Listed(self.config.gate_allow.clone()),
-            },
+            config: self.machine(address),
+            maker: self.maker(),
             observer: Observer::new(self.metrics.clone(), traces),
         };
         let deciding =

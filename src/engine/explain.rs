@@ -9,13 +9,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::address::Allowed;
+use super::definitions::Trigger;
 use super::definitions::model::GateUrl;
-use super::definitions::{Source, Trigger};
 use super::event::{Event, Git, Millis};
 use super::ids::{FiringId, ObjectName, RunId};
 use super::machine::plan::{self, Plan, PlannedRun, Refusal};
 use super::machine::{DecisionKind, MachineConfig, debounce, series};
-use super::render::stamp::{self, Purpose};
+use super::render::stamp::{self, Maker, Purpose};
 use super::rules::{Before, Check};
 use super::values::Facts;
 
@@ -110,7 +110,7 @@ fn decide(trigger: &Trigger, event: &Event, previous: Option<&Event>, config: &M
     let known = before.as_ref().map_or_else(|_| Before::default(), Clone::clone);
     let rules = trigger.rule.check(&facts, &known);
     if !trigger.listens(&event.attributes) {
-        return refused(DecisionKind::Filtered, deaf(trigger, event), rules);
+        return refused(DecisionKind::Filtered, trigger.deaf(&event.attributes), rules);
     }
     let firing = FiringId::derive(&config.instance, &trigger.name, &event.attributes.key);
     match plan::consider(trigger, &event.attributes, &facts, before, &firing, config) {
@@ -165,7 +165,8 @@ fn explained(
         namespace: &run.rendered.namespace,
         event: (&attributes.key, &attributes.source, &attributes.id),
     };
-    let manifest = stamp::stamped(&run.rendered.manifest, &purpose, &config.instance)?.job()?;
+    let maker = Maker { instance: config.instance.clone(), folder: None };
+    let manifest = stamp::stamped(&run.rendered.manifest, &purpose, &maker)?.job()?;
     Ok(ExplainedRun {
         name: run.name,
         id: run.id,
@@ -176,13 +177,4 @@ fn explained(
         params: run.rendered.params,
         manifest,
     })
-}
-
-/// Which source clause it has, and what came instead.
-fn deaf(trigger: &Trigger, event: &Event) -> String {
-    let wanted: Vec<String> = trigger.sources.iter().map(Source::title).collect();
-    let wanted =
-        if wanted.is_empty() { "nothing: it runs by hand only".to_owned() } else { wanted.join(", or ") };
-    let from = event.attributes.ingress.title();
-    format!("sources: it listens for {wanted}, and this is {} of {from}", event.attributes.event_type)
 }

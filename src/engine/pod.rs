@@ -235,6 +235,11 @@ fn pod_end(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
         return Some((broken("InitContainerFailed", &message), Some(name.clone())));
     }
     let (container, ended) = ends(Role::Main)?;
+    // By hand, with its namespace, or by a node that is being drained: the test did not say no.
+    if pod.deleted_at().zip(ended.finished_at).is_some_and(|(deleted, ended)| ended >= deleted) {
+        let message = format!("the pod was deleted while container {} ran", container.name);
+        return Some((broken("PodDeleted", &message), several.then(|| container.name.clone())));
+    }
     let decided = match ended.reason.as_str() {
         "Error" | "Completed" | "" => Ended::Exited(ended.exit_code),
         "OOMKilled" if ended.message.is_empty() => {

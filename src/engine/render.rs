@@ -30,7 +30,7 @@ pub use self::manifest::ManifestTemplate;
 use self::open::{Filled, Variable};
 pub(super) use self::params::few;
 pub use self::params::{ParamSchema, is_of_secrets, no_name_of_secrets};
-pub use self::stamp::stamp;
+pub use self::stamp::{Maker, stamp};
 pub use self::text::Text;
 pub use self::wrong::{Beside, Wrong};
 use super::definitions::config::ParamType;

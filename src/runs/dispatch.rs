@@ -28,6 +28,7 @@ use super::pace::Pace;
 use crate::engine::definitions::Snapshot;
 use crate::engine::ids::EventKey;
 use crate::engine::machine::{Input, Key, Machine, MachineConfig, Order, Record, Step, Write};
+use crate::engine::render::Maker;
 use crate::outside::clock::Clock;
 use crate::store::inbox::{Inbox, InboxError};
 use crate::store::records::{CommitError, Fence, Records, RecordsError};
@@ -55,6 +56,8 @@ pub struct Dispatch {
     pub clock: Clock,
     /// For the machine.
     pub config: MachineConfig,
+    /// Who makes the Jobs.
+    pub maker: Maker,
     /// Tells of what was committed.
     pub observer: Observer,
 }
@@ -331,11 +334,11 @@ impl Dispatch {
             committed.map(|_| began.elapsed())
         };
         // While the disk is at work: the commit is asked for first.
-        let instance = &self.config.instance;
+        let maker = &self.maker;
         let prepare = async {
             let mut prepared = Vec::with_capacity(orders.len());
             for order in orders {
-                prepared.push(Ordered::new(order, &writes, room, instance));
+                prepared.push(Ordered::new(order, &writes, room, maker));
                 // The commit is looked after meanwhile: with its answer come those of others.
                 tokio::task::yield_now().await;
             }

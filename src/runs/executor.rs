@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use crate::engine::machine::{JobId, JobSeen, JobState, Place, Run};
-use crate::engine::render::{Manifest, stamp};
+use crate::engine::render::{Maker, Manifest, stamp};
 pub use crate::store::blobs::LogChunks;
 
 /// Where Jobs run.
@@ -52,12 +52,12 @@ impl JobSpec {
         job: &JobId,
         run: &Run,
         manifest: &Manifest,
-        instance: &str,
+        maker: &Maker,
     ) -> Result<Option<Self>, ExecutorError> {
         if !run.waits_for(job) {
             return Ok(None);
         }
-        let manifest = stamp(manifest, run, instance).map_err(|error| ExecutorError::Permanent {
+        let manifest = stamp(manifest, run, maker).map_err(|error| ExecutorError::Permanent {
             reason: "manifestUnreadable".to_owned(),
             message: format!("the manifest of run {} can't be read: {error}", run.id),
         })?;

@@ -57,6 +57,9 @@ pub struct KubernetesOptions {
     pub client: Client,
     /// Name of this Kickoff: Jobs of another are not seen.
     pub instance: String,
+    /// What tells the data folder from every other: a Job that another's server made is left alone, unless its run
+    /// is known here.
+    pub data_folder: String,
     /// The only namespaces that are served; empty for all.
     pub namespaces: Vec<String>,
     /// Where logs are while they are written; made where it is missing. One executor at a time.
@@ -98,9 +101,10 @@ impl fmt::Debug for KubernetesExecutor {
 impl KubernetesExecutor {
     /// Uses the cluster; asks nothing of it yet.
     pub fn open(options: KubernetesOptions) -> io::Result<Self> {
-        let KubernetesOptions { client, instance, namespaces, folder, log_cap, clock, lease } = options;
+        let KubernetesOptions { client, instance, data_folder, namespaces, folder, log_cap, clock, lease } =
+            options;
         let (trouble, _) = tokio::sync::watch::channel(Vec::new());
-        let (api, board, spool) = (Api::new(client), Board::new(), Spool::open(folder, log_cap)?);
+        let (api, board, spool) = (Api::new(client), Board::new(data_folder), Spool::open(folder, log_cap)?);
         let nodes = Nodes::default();
         let site = Site { api, instance, namespaces, clock, lease, board, spool, nodes, trouble };
         Ok(Self { site: Arc::new(site) })

@@ -25,6 +25,7 @@ use crate::engine::event::Event;
 use crate::engine::machine::{
     Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, Settled,
 };
+use crate::engine::render::Maker;
 use crate::store::blobs::Blobs;
 use crate::store::inbox::Inbox;
 use crate::store::records::{Records, RecordsError};
@@ -56,8 +57,8 @@ pub struct Launcher {
     pub reports: mpsc::Sender<u64>,
     /// To who asks for gates.
     pub probes: mpsc::Sender<Probe>,
-    /// Name of this Kickoff.
-    pub instance: String,
+    /// Who makes the Jobs.
+    pub maker: Maker,
     /// Largest log that is kept, bytes.
     pub log_cap: u64,
 }
@@ -65,7 +66,7 @@ pub struct Launcher {
 /// Orders of one run that wait for the one under way.
 struct Lane {
     waiting: VecDeque<Order>,
-    /// Ends a creation that goes on failing, once the Job is not wanted any more.
+    /// Ends a creation or a look that goes on failing, once the Job is not wanted any more.
     unwanted: CancellationToken,
 }
 
@@ -147,7 +148,7 @@ impl Launcher {
     ) -> String {
         let fact = match order {
             Order::Create(job) => self.create(job, fresh, &limits, &unwanted).await,
-            order => Box::pin(self.obey(order, &limits)).await,
+            order => Box::pin(self.obey(order, &limits, &unwanted)).await,
         };
         // Dispatch is gone only when the process ends; the order is then given again.
         if let Some(fact) = fact
@@ -159,10 +160,13 @@ impl Launcher {
     }
 
     /// Carries out what is no creation.
-    async fn obey(&self, order: Order, limits: &Limits) -> Option<Input> {
+    async fn obey(&self, order: Order, limits: &Limits, unwanted: &CancellationToken) -> Option<Input> {
         match order {
             Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, limits).await,
-            Order::Look { job, uid, place } => self.look(JobRef { id: job, uid }, &place, limits).await,
+            Order::Look { job, uid, place } => {
+                let look = self.look(JobRef { id: job, uid }, &place, limits);
+                unwanted.run_until_cancelled(look).await?
+            }
             Order::Clean(job) => self.clean(&job).await,
             Order::Collect(job) => Some(self.collect(job, limits).await),
             Order::Append(event) => Some(self.append(&event).await),
@@ -233,7 +237,7 @@ impl Launcher {
         }
         let key = Key::Manifest(job.run.clone());
         let Some(Record::Manifest(manifest)) = self.records.find(&key).await? else { return Ok(None) };
-        Ok(JobSpec::of(job, &run, &manifest, &self.instance)?)
+        Ok(JobSpec::of(job, &run, &manifest, &self.maker)?)
     }
 
     async fn delete(&self, job: JobRef, why: &str, limits: &Limits) -> Option<Input> {

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::executor::JobSpec;
 use crate::engine::machine::{JobId, Key, Order, Record, Write};
+use crate::engine::render::Maker;
 
 /// What manifests may have of memory that are on their way, KiB.
 const ROOM: usize = 2_048;
@@ -44,9 +45,9 @@ impl From<Order> for Ordered {
 
 impl Ordered {
     /// An order with what it needs of `written`, the commit that gives it, which is in order of keys.
-    pub(super) fn new(order: Order, written: &[Write], room: &Room, instance: &str) -> Self {
+    pub(super) fn new(order: Order, written: &[Write], room: &Room, maker: &Maker) -> Self {
         let fresh = match &order {
-            Order::Create(job) => room.fresh(written, job, instance).map(Box::new),
+            Order::Create(job) => room.fresh(written, job, maker).map(Box::new),
             _ => None,
         };
         Self { order, fresh }
@@ -60,7 +61,7 @@ impl Ordered {
 impl Room {
     /// The Job of a run, where run and manifest were written and there is room for it. Why there is none, who reads
     /// the records finds as well.
-    fn fresh(&self, written: &[Write], job: &JobId, instance: &str) -> Option<Fresh> {
+    fn fresh(&self, written: &[Write], job: &JobId, maker: &Maker) -> Option<Fresh> {
         let find = |wanted: &Key| {
             let at = written.binary_search_by(|write| write.key.cmp(wanted)).ok()?;
             written[at].value.as_ref()
@@ -74,7 +75,7 @@ impl Room {
         let length = manifest.text().len() + run.event.source.len() + run.event.id.len();
         let wanted = u32::try_from(length.div_ceil(1 << 10)).ok()?;
         let room = Arc::clone(&self.0).try_acquire_many_owned(wanted).ok()?;
-        let spec = JobSpec::of(job, run, manifest, instance).ok()??;
+        let spec = JobSpec::of(job, run, manifest, maker).ok()??;
         Some(Fresh { spec, _room: room })
     }
 }
@@ -89,7 +90,9 @@ pub(super) mod tests {
     use crate::engine::ids::RunId;
     use crate::engine::render::Manifest;
 
-    const INSTANCE: &str = "kickoff";
+    fn maker() -> Maker {
+        Maker { instance: "kickoff".to_owned(), folder: None }
+    }
 
     fn id(digit: char) -> RunId {
         RunId::parse(&digit.to_string().repeat(20)).unwrap()
@@ -125,7 +128,7 @@ pub(super) mod tests {
         let own = id('a');
         let (written, room) = (written([run(&own), manifest(&own)]), Room::default());
         let job = JobId { run: own, attempt: 1 };
-        let has = |order: Order| Ordered::new(order, &written, &room, INSTANCE).into_parts().1.is_some();
+        let has = |order: Order| Ordered::new(order, &written, &room, &maker()).into_parts().1.is_some();
         assert!(has(Order::Create(job.clone())));
         for order in [Order::Collect(job.clone()), Order::Clean(job.clone()), Order::Report(1)] {
             assert!(!has(order));
@@ -139,12 +142,12 @@ pub(super) mod tests {
         let runs = [id('c'), id('a'), id('b')];
         let (written, room) = (written(runs.iter().flat_map(|id| [run(id), manifest(id)])), Room::default());
         for id in &runs {
-            let fresh = room.fresh(&written, &first(id), INSTANCE).unwrap();
+            let fresh = room.fresh(&written, &first(id), &maker()).unwrap();
             assert_eq!((&fresh.spec.id.run, fresh.spec.manifest.job().unwrap()), (id, json!({"of": id})));
         }
-        assert!(room.fresh(&written, &first(&id('d')), INSTANCE).is_none(), "it is of another commit");
+        assert!(room.fresh(&written, &first(&id('d')), &maker()).is_none(), "it is of another commit");
         let second = JobId { attempt: 2, ..first(&runs[0]) };
-        assert!(room.fresh(&written, &second, INSTANCE).is_none(), "the run waits for its first attempt");
+        assert!(room.fresh(&written, &second, &maker()).is_none(), "the run waits for its first attempt");
     }
 
     #[test]
@@ -159,7 +162,7 @@ pub(super) mod tests {
             vec![run(&own), manifest(&id('b'))],
         ] {
             let written = written(half);
-            assert!(room.fresh(&written, &first(&own), INSTANCE).is_none(), "{written:?}");
+            assert!(room.fresh(&written, &first(&own), &maker()).is_none(), "{written:?}");
         }
     }
 
@@ -170,7 +173,7 @@ pub(super) mod tests {
             let manifest = Manifest::of(&json!({"args": ["x".repeat((kib << 10) - 20)]})).unwrap();
             written([run(&own), (Key::Manifest(own.clone()), Some(Record::Manifest(manifest)))])
         };
-        let fresh = |kib: usize| room.fresh(&large(kib), &first(&own), INSTANCE);
+        let fresh = |kib: usize| room.fresh(&large(kib), &first(&own), &maker());
         assert!(fresh(ROOM + 1).is_none(), "too large for all of it");
         let most = fresh(ROOM - 1).unwrap();
         assert!(fresh(2).is_none());

@@ -130,6 +130,23 @@ fn what_the_cluster_did_is_no_failed_test() {
     }
 }
 
+/// With its namespace, or by a node that is drained: a test that is told to end did not fail by itself.
+#[test]
+fn what_ends_because_its_pod_is_deleted_is_no_failed_test() {
+    // It ended at 19:44:05.
+    for (gone_by, grace, wanted) in [
+        ("2026-11-24T19:44:35Z", 30, "Error: PodDeleted: the pod was deleted while container main ran"),
+        ("2026-11-24T19:44:06Z", 5, "Error: PodDeleted: the pod was deleted while container main ran"),
+        ("2026-11-24T19:44:36Z", 30, "Failed: exit code 3"),
+        ("2026-11-24T19:45:35Z", 30, "Failed: exit code 3"),
+    ] {
+        let mut object = recorded("failed");
+        object["pods"][0]["metadata"]["deletionTimestamp"] = json!(gone_by);
+        object["pods"][0]["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        check("failed", &object, 60, wanted);
+    }
+}
+
 #[test]
 fn a_pod_on_a_node_that_does_not_answer_is_given_up() {
     let mut object = recorded("running");

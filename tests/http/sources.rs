@@ -148,6 +148,36 @@ async fn every_filtered_decision_of_an_event_has_the_reason_of_its_clause() {
     }
 }
 
+/// Also where no trigger takes its type, and nothing of it is read.
+#[tokio::test]
+async fn an_event_of_a_type_that_a_trigger_does_not_listen_for_says_so() {
+    let webhook = "webhook: {name: github}";
+    for (definitions, any) in [
+        (DEFINITIONS.to_owned(), ("fired", "all rules hold")),
+        (
+            DEFINITIONS.replacen(webhook, "webhook: {name: github, events: [push, issues.closed]}", 1),
+            (
+                "filtered",
+                "sources: it listens for com.github.push, com.github.issue.closed of webhook github, \
+                 and this is com.github.issue.opened of webhook github",
+            ),
+        ),
+    ] {
+        let code = "webhook: {name: github, repositories";
+        let home =
+            Home::new(&definitions.replacen(code, "webhook: {name: github, events: [push], repositories", 1));
+        let server = home.serve(&[], &[("SOURCES_SECRET", SECRET)]);
+        let event = github(&server, "issues", "d-1", &json!({"action": "opened"})).await;
+        let deaf = "sources: it listens for com.github.push of webhook github, \
+                    and this is com.github.issue.opened of webhook github";
+        assert_eq!(told(&event), [("any", any.0, any.1), ("code-on-main", "filtered", deaf)]);
+        let filtered = 1 + usize::from(any.0 == "filtered");
+        assert_eq!(event["filtered"], filtered, "{event}");
+        let page = server.get("/api/v1/events?decision=filtered&trigger=code-on-main").await;
+        assert_eq!(page["items"][0]["key"], event["key"], "{page}");
+    }
+}
+
 #[tokio::test]
 async fn the_commit_of_a_trigger_lands_in_its_runs() {
     let home = Home::new(DEFINITIONS);

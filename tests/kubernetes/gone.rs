@@ -13,8 +13,8 @@ use super::home::{Site, fire, run_of, settled};
 use super::load::{site, soak};
 use super::rollouts::WATCHED;
 use super::troubles::{account, bind, ready};
-use crate::support::Server;
-use crate::support::cluster::{Cluster, PATIENCE, until};
+use crate::support::cluster::{Cluster, PATIENCE, cluster, until};
+use crate::support::{Server, client};
 
 /// What a trigger does not see.
 async fn trouble(server: &Server, trigger: &str) -> Vec<String> {
@@ -133,4 +133,66 @@ async fn a_namespace_that_is_deleted_is_told_and_the_others_go_on() {
     let (status, told) = ready(&server).await;
     assert_eq!(status, 200, "{told}");
     assert!(told.contains(&format!("watches: ready: ConfigMaps of namespace {other}: ")), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_namespace_is_deleted_ends_and_says_so() {
+    let other = cluster().namespace();
+    let pod = json!({"containers": [{
+        "name": "main", "image": cluster().busybox, "command": ["sh", "-c", "echo begun; sleep 600"],
+    }], "terminationGracePeriodSeconds": 1});
+    let fields = json!({"inNamespace": other.name});
+    let site = Site::new(cluster(), &[("sleeps", fields, pod)]);
+    let server = site.serve();
+    let event = fire(&server, "sleeps").await;
+    run_of(&server, &event, |run| run["state"] == "running").await;
+    site.namespace.cluster.run(&["delete", "namespace", &other.name, "--wait=false"]);
+    let run = run_of(&server, &event, settled).await;
+    let told = run["reason"].as_str().unwrap();
+    let known = ["PodDeleted: the pod was deleted while container main ran", "deleted"];
+    assert!(run["outcome"] == "Error" || run["outcome"] == "Cancelled", "{run:#}");
+    assert!(known.contains(&told), "{told}");
+    let next = fire(&server, "sleeps").await;
+    let refused = run_of(&server, &next, settled).await;
+    assert_eq!(refused["outcome"], "Error", "{refused:#}");
+    assert!(refused["reason"].as_str().unwrap().contains(&other.name), "{refused:#}");
+}
+
+/// With its Role, so that nobody may look whether its Jobs are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_namespace_went_with_its_role_while_nobody_served_can_be_cancelled() {
+    let leaving = cluster().namespace();
+    let pod = json!({"containers": [{
+        "name": "main", "image": cluster().busybox, "command": ["sh", "-c", "echo begun; sleep 600"],
+    }], "terminationGracePeriodSeconds": 1});
+    let site = Site::new(
+        cluster(),
+        &[("there", json!({"inNamespace": leaving.name}), pod.clone()), ("here", json!({}), pod)],
+    );
+    let kubeconfig = account(&site, &[&leaving.name]);
+    bind(&site, "kickoff-lease", &site.namespace.name);
+    for namespace in [&site.namespace.name, &leaving.name] {
+        bind(&site, "kickoff", namespace);
+    }
+    let namespaces = format!("{},{}", site.namespace.name, leaving.name);
+    let arguments = ["--kubeconfig", kubeconfig.to_str().unwrap(), "--namespaces", &namespaces];
+    let server = site.serve_with(&arguments);
+    let event = fire(&server, "there").await;
+    run_of(&server, &event, |run| run["state"] == "running").await;
+    server.kill();
+    cluster().run(&["delete", "namespace", &leaving.name, "--timeout=100s"]);
+
+    let server = site.serve_with(&arguments);
+    let other = fire(&server, "here").await;
+    run_of(&server, &other, |run| run["state"] == "running").await;
+    let run = run_of(&server, &event, |_| true).await;
+    assert_eq!(run["state"], "running", "nothing says that it ended: {run:#}");
+    let (_, told) = ready(&server).await;
+    assert!(told.contains(&leaving.name), "{told}");
+    let url = format!("{}/api/v1/runs/{}/cancel", server.url, run["id"].as_str().unwrap());
+    let asked = client().post(url).header("idempotency-key", "one").send().await.unwrap();
+    assert_eq!(asked.status(), 202);
+    let run = run_of(&server, &event, |run| run["outcome"].is_string()).await;
+    assert_eq!(run["outcome"], "Cancelled", "{run:#}");
+    assert_eq!(server.stop(), Some(0));
 }

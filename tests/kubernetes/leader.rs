@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::home::{Site, TOKEN, fire, run_of, settled};
+use super::home::{Site, TOKEN, fire, log, run_of, settled};
 use super::troubles::{account, bind, ready};
 use crate::support::client;
 use crate::support::cluster::{cluster, on_fake_nodes, until};
@@ -63,6 +63,39 @@ async fn a_second_server_of_one_name_waits_and_ends() {
     run_of(&server, &event, settled).await;
     let told = ready(&server).await.1;
     assert!(told.contains("lease: ready\n"), "{told}");
+}
+
+/// A kubeconfig for the same cluster whose context has another namespace, where a Lease is sought.
+fn from_elsewhere(site: &Site<'_>) -> String {
+    let text = std::fs::read_to_string(&cluster().kubeconfig).unwrap();
+    let mut kubeconfig: Value = serde_json::from_str(&text).unwrap();
+    kubeconfig["contexts"][0]["context"]["namespace"] = json!(site.namespace.name);
+    let path = site.home.path().join("kubeconfig");
+    std::fs::write(&path, kubeconfig.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Their Leases are apart, and each sees the other's Jobs.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_of_one_name_in_namespaces_of_their_own_leave_each_others_jobs_alone() {
+    let pod = json!({"containers": [{
+        "name": "main", "image": cluster().busybox, "command": ["sh", "-c", "echo begun; sleep 6; echo ended"],
+    }]});
+    let site = Site::new(cluster(), &[("sleeps", json!({}), pod)]);
+    let first = site.serve();
+    let running = fire(&first, "sleeps").await;
+    run_of(&first, &running, |run| run["state"] == "running").await;
+    let (twin, kubeconfig) = (site.twin(), from_elsewhere(&site));
+    let second = site.begin(&twin, &["--kubeconfig", &kubeconfig]).listening();
+    let other = fire(&second, "sleeps").await;
+    for (server, event) in [(&first, &running), (&second, &other)] {
+        let run = run_of(server, event, settled).await;
+        assert_eq!(run["outcome"], "Passed", "{run:#}");
+        assert_eq!(log(server, &run).await, "begun\nended\n");
+        let told = "Jobs of this instance are there that another data folder's server made";
+        assert_eq!(server.said().matches(told).count(), 1, "{}", server.said());
+    }
+    assert_eq!(site.jobs().len(), 2, "each is there until its own server's time for it is over");
 }
 
 #[tokio::test(flavor = "multi_thread")]

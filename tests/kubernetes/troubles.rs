@@ -38,6 +38,7 @@ async fn a_job_is_made_once_and_taken_up_by_its_name_and_labels() {
         let opened = KubernetesExecutor::open(KubernetesOptions {
             client: connection.client.clone(),
             instance: instance.to_owned(),
+            data_folder: "0123456789abcdef".to_owned(),
             namespaces: Vec::new(),
             folder: folder.path().join(instance),
             log_cap: 1 << 20,

@@ -59,9 +59,24 @@ pub enum Clause {
 }
 
 impl Trigger {
-    /// Whether a source clause takes events of this type of this Webhook.
+    /// Whether a source clause takes events of this type of where it came in.
     pub fn listens(&self, event: &Attributes) -> bool {
         self.clauses(event).next().is_some()
+    }
+
+    /// Whether a source clause is of where the event came in, whatever its type.
+    pub fn is_near(&self, event: &Attributes) -> bool {
+        let door = event.ingress.door();
+        self.sources.iter().any(|source| source.ingress == *door)
+    }
+
+    /// Which source clauses it has, and what came instead.
+    pub(in crate::engine) fn deaf(&self, event: &Attributes) -> String {
+        let wanted: Vec<String> = self.sources.iter().map(Source::title).collect();
+        let wanted =
+            if wanted.is_empty() { "nothing: it runs by hand only".to_owned() } else { wanted.join(", or ") };
+        let from = event.ingress.title();
+        format!("sources: it listens for {wanted}, and this is {} of {from}", event.event_type)
     }
 
     /// The same, and where no more than the attributes tells it, that a clause lets the event pass.

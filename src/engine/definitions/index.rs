@@ -8,7 +8,7 @@
 
 mod literals;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -26,17 +26,10 @@ pub struct Index {
     doors: HashMap<Ingress, OfIngress>,
 }
 
-/// Who may fire on an event.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Candidates {
-    /// Positions in `Snapshot::triggers`, ascending.
-    pub positions: Vec<usize>,
-    /// How many triggers' source clauses take the event, candidates or not.
-    pub listening: usize,
-}
-
 #[derive(Debug, Default)]
 struct OfIngress {
+    /// How many triggers have a source there.
+    triggers: usize,
     listening: Listening,
     /// Triggers without an equality to file them by.
     always: Vec<usize>,
@@ -44,14 +37,13 @@ struct OfIngress {
     texts: Vec<OfText>,
 }
 
-/// How many triggers take an event of a type, without asking each.
+/// Whether any trigger takes an event of a type, without asking each.
 #[derive(Debug, Default)]
 struct Listening {
     /// Of NATS, who takes what can't be read: everybody.
-    to_unreadable: usize,
-    to_all: usize,
-    /// By wanted type. Of one trigger no type covers another, so that it counts once.
-    by_type: HashMap<String, usize>,
+    to_unreadable: bool,
+    to_all: bool,
+    types: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -93,18 +85,21 @@ impl Index {
         self.doors.contains_key(door)
     }
 
-    /// Whether any trigger's source clause takes the event.
-    pub fn listens(&self, event: &Attributes) -> bool {
-        self.of(event).is_some_and(|door| door.listening.count(&event.event_type) > 0)
+    /// How many triggers have a source where the event came in, whatever its type.
+    pub fn near(&self, event: &Attributes) -> usize {
+        self.of(event).map_or(0, |door| door.triggers)
     }
 
-    /// Candidates for `event` whose root of values is `root`.
-    pub fn candidates(&self, event: &Attributes, root: &Value) -> Candidates {
-        let Some(door) = self.of(event) else { return Candidates::default() };
-        let listening = door.listening.count(&event.event_type);
-        if listening == 0 {
-            return Candidates::default();
-        }
+    /// Whether any trigger's source clause takes the event.
+    pub fn listens(&self, event: &Attributes) -> bool {
+        self.of(event).is_some_and(|door| door.listening.to(&event.event_type))
+    }
+
+    /// Who may fire on `event`, whose root of values is `root`: positions in `Snapshot::triggers`, ascending.
+    pub fn candidates(&self, event: &Attributes, root: &Value) -> Vec<usize> {
+        let Some(door) = self.of(event).filter(|door| door.listening.to(&event.event_type)) else {
+            return Vec::new();
+        };
         let filed = door.paths.iter().flat_map(|path| path.at(root));
         let by_text = door.texts.iter().flat_map(|path| path.at(root));
         let mut positions: Vec<usize> = door
@@ -116,7 +111,7 @@ impl Index {
             .filter(|position| self.triggers[*position].listens(event))
             .collect();
         positions.sort_unstable();
-        Candidates { positions, listening }
+        positions
     }
 
     fn of(&self, event: &Attributes) -> Option<&OfIngress> {
@@ -134,7 +129,7 @@ impl OfIngress {
         for (path, wanted) in equalities.iter().flat_map(|(_, all)| all) {
             values.entry(path).or_default().extend(wanted.iter().map(Value::to_string));
         }
-        let mut built = Self::default();
+        let mut built = Self { triggers: positions.len(), ..Self::default() };
         let mut paths: BTreeMap<&str, OfPath> = BTreeMap::new();
         let mut others = Vec::new();
         for (position, all) in &equalities {
@@ -185,26 +180,16 @@ fn usable(equalities: Vec<Equality>) -> Vec<Equality> {
 impl Listening {
     fn add(&mut self, trigger: &Trigger, door: &Ingress) {
         let sources = || trigger.sources.iter().filter(|source| source.ingress == *door);
-        self.to_unreadable += usize::from(sources().any(|source| source.takes(UNREADABLE)));
-        if sources().any(|source| source.types().is_empty()) {
-            self.to_all += 1;
-            return;
-        }
-        let types: BTreeSet<&str> =
-            sources().flat_map(|source| source.types().iter().map(String::as_str)).collect();
-        for wanted in &types {
-            if !prefixes(wanted).skip(1).any(|wider| types.contains(wider)) {
-                *self.by_type.entry((*wanted).to_owned()).or_default() += 1;
-            }
-        }
+        self.to_unreadable |= sources().any(|source| source.takes(UNREADABLE));
+        self.to_all |= sources().any(|source| source.types().is_empty());
+        self.types.extend(sources().flat_map(|source| source.types().iter().cloned()));
     }
 
-    fn count(&self, event_type: &str) -> usize {
+    fn to(&self, event_type: &str) -> bool {
         if event_type == UNREADABLE {
             return self.to_unreadable;
         }
-        let of_type = prefixes(event_type).filter_map(|prefix| self.by_type.get(prefix));
-        self.to_all + of_type.sum::<usize>()
+        self.to_all || prefixes(event_type).any(|prefix| self.types.contains(prefix))
     }
 }
 

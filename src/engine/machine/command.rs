@@ -120,8 +120,8 @@ impl Turn<'_> {
         let asked = |name: &ObjectName| replay.asks(name);
         let decided = self.triggers(position, &original, &origin, &asked);
         let triggers = self.snapshot.triggers.iter();
-        let listening = triggers.filter(|it| asked(&it.name) && it.listens(&original.attributes)).count();
-        let filtered = listening.saturating_sub(decided.decisions.len());
+        let near = triggers.filter(|it| asked(&it.name) && it.is_near(&original.attributes)).count();
+        let filtered = near.saturating_sub(decided.decisions.len());
         Decided { filtered: u32::try_from(filtered).unwrap_or(u32::MAX), ..decided }
     }
 

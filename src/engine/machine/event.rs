@@ -130,7 +130,12 @@ impl Turn<'_> {
     ) -> Decided {
         let snapshot = self.snapshot;
         let mut decided = Decided::default();
+        let near = snapshot.index.near(&event.attributes);
+        let others = |decided: &Decided| {
+            u32::try_from(near.saturating_sub(decided.decisions.len())).unwrap_or(u32::MAX)
+        };
         if !snapshot.index.listens(&event.attributes) {
+            decided.filtered = others(&decided);
             return decided;
         }
         let facts = match Facts::of(event) {
@@ -143,7 +148,7 @@ impl Turn<'_> {
         };
         let candidates = snapshot.index.candidates(&event.attributes, facts.root());
         let mut places = Places::at(position);
-        for candidate in candidates.positions {
+        for candidate in candidates {
             let trigger = &snapshot.triggers[candidate];
             if !asked(&trigger.name) {
                 continue;
@@ -166,8 +171,7 @@ impl Turn<'_> {
             };
             decided.decisions.push(decision);
         }
-        let filtered = candidates.listening.saturating_sub(decided.decisions.len());
-        decided.filtered = u32::try_from(filtered).unwrap_or(u32::MAX);
+        decided.filtered = others(&decided);
         decided
     }
 

@@ -105,7 +105,13 @@ impl Turn<'_> {
     }
 
     pub(super) fn seen(&mut self, seen: JobSeen) {
-        let Some(mut run) = self.machine.run(&seen.job.run) else { return self.leftover(seen, true) };
+        let Some(mut run) = self.machine.run(&seen.job.run) else {
+            // Another server may know its run.
+            if !seen.foreign {
+                self.leftover(seen, true);
+            }
+            return;
+        };
         if run.attempt != seen.job.attempt || !run.state.occupies() {
             let place = seen.job.attempt.checked_sub(1).map(|index| index as usize);
             let attempt = place.and_then(|index| run.attempts.get(index));

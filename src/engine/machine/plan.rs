@@ -385,7 +385,7 @@ fn rate(limit: &RateLimit, facts: &Facts, trigger: &ObjectName) -> Result<RateSl
 }
 
 /// The filtered decisions of an event, worked out again: every trigger of `snapshot` that `asked`
-/// names, listens and is not among the recorded decisions.
+/// names, has a source where the event came in, and is not among the recorded decisions.
 pub fn filtered(
     snapshot: &Snapshot,
     event: &Event,
@@ -395,12 +395,13 @@ pub fn filtered(
     let Ok(facts) = Facts::of(event) else { return Vec::new() };
     let known: BTreeSet<&ObjectName> = record.decisions.iter().map(|decision| &decision.trigger).collect();
     let first = Before::default();
-    let others = snapshot.triggers.iter().filter(|trigger| trigger.listens(&event.attributes));
+    let others = snapshot.triggers.iter().filter(|trigger| trigger.is_near(&event.attributes));
     let others = others.filter(|trigger| asked(&trigger.name) && !known.contains(&trigger.name));
     others
         .filter_map(|trigger| {
             let before = record.before.get(&trigger.name).unwrap_or(&first);
             let reason = match trigger.admits(&event.attributes, &facts) {
+                _ if !trigger.listens(&event.attributes) => trigger.deaf(&event.attributes),
                 Err(reason) => reason,
                 Ok(_) => match trigger.rule.holds(&facts, before) {
                     Err(Unmet::Filtered(reason)) => reason,

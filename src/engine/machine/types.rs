@@ -133,12 +133,14 @@ pub struct JobSeen {
     pub state: JobState,
     /// What is known of its pods, where it has some.
     pub pods: Vec<PodSeen>,
+    /// Whether another server made it: one of another data folder.
+    pub foreign: bool,
 }
 
 impl JobSeen {
     /// A Job of whose pods nothing is known.
     pub fn new(job: JobId, uid: String, state: JobState) -> Self {
-        Self { job, uid, state, pods: Vec::new() }
+        Self { job, uid, state, pods: Vec::new(), foreign: false }
     }
 }
 

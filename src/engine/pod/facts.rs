@@ -180,6 +180,7 @@ impl PodFacts {
         let disruption = condition("DisruptionTarget", "True");
         let unplaced = condition("PodScheduled", "False").filter(|found| found.reason == "Unschedulable");
         let spec = &pod.spec;
+        let grace = pod.metadata.deletion_grace_period_seconds.or(spec.termination_grace_period_seconds);
         let statuses = pod.status.init_container_statuses.iter().chain(&pod.status.container_statuses);
         let statuses: Vec<&ContainerStatus> = statuses.collect();
         let init = spec.init_containers.iter().map(|container| {
@@ -196,7 +197,7 @@ impl PodFacts {
             uid: pod.metadata.uid.clone(),
             node: spec.node_name.clone(),
             containers: containers.collect(),
-            grace_ms: spec.termination_grace_period_seconds.unwrap_or(30).saturating_mul(1000),
+            grace_ms: grace.unwrap_or(30).saturating_mul(1000),
             gone: false,
             created_at: pod.metadata.creation_timestamp.unwrap_or_default(),
             gone_by: pod.metadata.deletion_timestamp,
@@ -262,6 +263,11 @@ impl PodFacts {
     /// When its first container started.
     pub fn started_at(&self) -> Option<Millis> {
         self.containers.iter().filter_map(|container| container.started_at).min()
+    }
+
+    /// When it was asked to end, where it is being deleted.
+    pub(super) fn deleted_at(&self) -> Option<Millis> {
+        Some(self.gone_by?.saturating_sub(self.grace_ms))
     }
 
     /// Whether nothing of it runs any more, or will.

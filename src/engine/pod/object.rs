@@ -49,6 +49,7 @@ pub struct Meta {
     pub(super) creation_timestamp: Option<Millis>,
     #[serde(deserialize_with = "time")]
     pub(super) deletion_timestamp: Option<Millis>,
+    pub(super) deletion_grace_period_seconds: Option<i64>,
 }
 
 /// Labels that are read.
@@ -76,6 +77,9 @@ pub struct Annotations {
     /// What was put into the Job.
     #[serde(rename = "kickoff.dev/fingerprint")]
     pub fingerprint: String,
+    /// Which data folder's server made it.
+    #[serde(rename = "kickoff.dev/data-folder")]
+    pub data_folder: String,
     /// How long it may take until its containers run.
     #[serde(rename = "kickoff.dev/start-timeout")]
     pub(super) start_timeout: String,

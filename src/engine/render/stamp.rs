@@ -24,8 +24,17 @@ pub(in crate::engine) struct Purpose<'a> {
     pub(in crate::engine) event: (&'a EventKey, &'a str, &'a str),
 }
 
+/// Who makes Jobs.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    /// Name of this Kickoff.
+    pub instance: String,
+    /// What tells its data folder from every other, where it has one.
+    pub folder: Option<String>,
+}
+
 /// The Job of a run's current attempt. An error: the manifest is none.
-pub fn stamp(manifest: &Manifest, run: &Run, instance: &str) -> serde_json::Result<Manifest> {
+pub fn stamp(manifest: &Manifest, run: &Run, maker: &Maker) -> serde_json::Result<Manifest> {
     let purpose = Purpose {
         run: &run.id,
         attempt: run.attempt,
@@ -35,7 +44,7 @@ pub fn stamp(manifest: &Manifest, run: &Run, instance: &str) -> serde_json::Resu
         namespace: &run.namespace,
         event: (&run.event.key, &run.event.source, &run.event.id),
     };
-    stamped(manifest, &purpose, instance)
+    stamped(manifest, &purpose, maker)
 }
 
 /// The manifest with name, labels and annotations. Only the maps on the way to these are read: all else is passed on as
@@ -43,13 +52,13 @@ pub fn stamp(manifest: &Manifest, run: &Run, instance: &str) -> serde_json::Resu
 pub(in crate::engine) fn stamped(
     manifest: &Manifest,
     purpose: &Purpose<'_>,
-    instance: &str,
+    maker: &Maker,
 ) -> serde_json::Result<Manifest> {
     let Purpose { run, attempt, owner, leg, template, namespace, event: (key, source, id) } = *purpose;
     let (run_label, attempt_label) = (run.to_string(), attempt.to_string());
     let labels = [
         ("app.kubernetes.io/managed-by", "kickoff"),
-        ("kickoff.dev/instance", instance),
+        ("kickoff.dev/instance", maker.instance.as_str()),
         ("kickoff.dev/run", &run_label),
         ("kickoff.dev/attempt", &attempt_label),
         ("kickoff.dev/trigger", &owner.name),
@@ -69,6 +78,9 @@ pub(in crate::engine) fn stamped(
     if let Some(metadata) = field(&mut job, "metadata")? {
         put(metadata, "labels", &labels)?;
         put(metadata, "annotations", &annotations)?;
+        if let Some(folder) = &maker.folder {
+            put(metadata, "annotations", &[("kickoff.dev/data-folder", folder)])?;
+        }
         metadata.insert(Key("name".into()), Part::Text(&name));
         metadata.insert(Key("namespace".into()), Part::Text(namespace));
     }
@@ -153,7 +165,8 @@ mod tests {
             namespace: "staging",
             event: (&key, "a \"source\"", "é\n"),
         };
-        stamped(&Manifest::of(job)?, &purpose, "kickoff")?.job()
+        let maker = Maker { instance: "kickoff".to_owned(), folder: Some("0123456789abcdef".to_owned()) };
+        stamped(&Manifest::of(job)?, &purpose, &maker)?.job()
     }
 
     #[test]

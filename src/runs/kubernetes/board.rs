@@ -25,6 +25,8 @@ pub(super) struct Board {
     changes: watch::Sender<u64>,
     /// Whether everything was listed once.
     synced: watch::Sender<bool>,
+    /// Tells our data folder from every other.
+    data_folder: String,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ struct Inner {
     /// Boxed: a map has room for up to twice what is in it.
     jobs: HashMap<JobId, Box<Entry>>,
     timers: BTreeSet<(Millis, JobId)>,
+    /// Whether it was told that there are Jobs of another data folder's server.
+    told_foreign: bool,
 }
 
 /// One Job.
@@ -45,6 +49,8 @@ pub(super) struct Entry {
     /// Of all that were seen, the oldest first.
     pub(super) pods: Vec<PodFacts>,
     pub(super) gone: bool,
+    /// The server of another data folder made it.
+    foreign: bool,
     told: Told,
     question: Question,
     /// Nobody asks for it any more.
@@ -103,7 +109,7 @@ fn is_named(meta: &Meta, job: &JobId) -> bool {
 impl Entry {
     fn seen(&self, id: &JobId, state: JobState) -> JobSeen {
         let pods = self.pods.iter().map(PodFacts::seen).collect();
-        JobSeen { job: id.clone(), uid: self.uid.clone(), state, pods }
+        JobSeen { job: id.clone(), uid: self.uid.clone(), state, pods, foreign: self.foreign }
     }
 
     /// Whether nothing of it runs any more.
@@ -113,10 +119,10 @@ impl Entry {
 }
 
 impl Board {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(data_folder: String) -> Self {
         let (changes, _) = watch::channel(0);
         let (synced, _) = watch::channel(false);
-        Self { inner: Mutex::default(), changes, synced }
+        Self { inner: Mutex::default(), changes, synced, data_folder }
     }
 
     /// Tells of every change.
@@ -173,6 +179,19 @@ impl Board {
         (entry.namespace, entry.name, entry.uid) =
             (meta.namespace.clone(), meta.name.clone(), meta.uid.clone());
         entry.job = Some(JobFacts::of(job));
+        let maker = &meta.annotations.data_folder;
+        let foreign = !maker.is_empty() && *maker != self.data_folder;
+        if foreign
+            && !std::mem::replace(&mut entry.foreign, true)
+            && !std::mem::replace(&mut inner.told_foreign, true)
+        {
+            tracing::warn!(
+                job = meta.name,
+                namespace = meta.namespace,
+                "Jobs of this instance are there that another data folder's server made; those of runs that are not \
+                 known here are left alone: if that server still runs, give one of both another --instance"
+            );
+        }
         drop(inner);
         self.changed();
         true

@@ -8,6 +8,7 @@ use futures::stream::BoxStream;
 
 use super::*;
 use crate::engine::ids::RunId;
+use crate::engine::render::Maker;
 use crate::runs::executor::{LogChunks, Seen};
 use crate::runs::ordered::Room;
 use crate::runs::ordered::tests::{manifest, run, written};
@@ -52,6 +53,10 @@ fn number(number: usize) -> RunId {
     RunId::parse(&format!("{number:020x}")).unwrap()
 }
 
+fn maker() -> Maker {
+    Maker { instance: "test".to_owned(), folder: None }
+}
+
 /// A launcher over a store of its own, that tells its facts to who listens here.
 fn launcher(folder: &Path, executor: Arc<dyn Executor>) -> (Launcher, mpsc::Receiver<Input>) {
     let store = SqliteStore::open(folder, Options::default()).unwrap();
@@ -64,7 +69,7 @@ fn launcher(folder: &Path, executor: Arc<dyn Executor>) -> (Launcher, mpsc::Rece
         facts,
         reports: mpsc::channel(1).0,
         probes: mpsc::channel(1).0,
-        instance: "test".to_owned(),
+        maker: maker(),
         log_cap: 1,
     };
     (launcher, told)
@@ -82,7 +87,7 @@ async fn a_run_that_is_cancelled_while_it_waits_for_its_turn_has_no_job() {
     let room = Room::default();
     let job = |id: &RunId| JobId { run: id.clone(), attempt: 1 };
     for id in &runs {
-        orders.send(Ordered::new(Order::Create(job(id)), &fresh, &room, "test")).await.unwrap();
+        orders.send(Ordered::new(Order::Create(job(id)), &fresh, &room, &maker())).await.unwrap();
     }
     let last = job(&runs[IN_FLIGHT]);
     let delete = Order::Delete { job: last.clone(), uid: None, why: "it was cancelled".to_owned() };

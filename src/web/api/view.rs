@@ -216,7 +216,7 @@ pub(super) struct EventView<'a> {
     /// Revision of the definitions that decided.
     revision: Option<&'a str>,
     decisions: Vec<DecisionView<'a>>,
-    /// How many triggers that listen filtered it.
+    /// How many triggers with a source where it came in filtered it.
     filtered: u32,
     /// Why filtered decisions are not among `decisions`, where they are not.
     incomplete: Option<String>,

@@ -21,7 +21,7 @@ pub struct EventRecord {
     pub revision: String,
     /// Every decision that is not `filtered`.
     pub decisions: Vec<Decision>,
-    /// How many triggers that listen on this source filtered it.
+    /// How many triggers with a source where it came in filtered it, some for its type.
     pub filtered: u32,
     /// What triggers with `changed` compared it with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -37,7 +37,7 @@ pub(in crate::web::api) struct Replayed<'a> {
     /// The original event.
     root: &'a EventKey,
     decisions: Vec<DecisionView<'a>>,
-    /// How many triggers that listen filtered it.
+    /// How many triggers with a source where it came in filtered it.
     filtered: u32,
 }
 
