@@ -155,10 +155,10 @@ async fn an_event_of_a_type_that_a_trigger_does_not_listen_for_says_so() {
     for (definitions, any) in [
         (DEFINITIONS.to_owned(), ("fired", "all rules hold")),
         (
-            DEFINITIONS.replacen(webhook, "webhook: {name: github, events: [push, issues.closed]}", 1),
+            DEFINITIONS.replacen(webhook, "webhook: {name: github, events: [push, issue.closed]}", 1),
             (
                 "filtered",
-                "sources: it listens for com.github.push, com.github.issue.closed of webhook github, \
+                "sources: it listens for com.github.push or com.github.issue.closed of webhook github, \
                  and this is com.github.issue.opened of webhook github",
             ),
         ),

@@ -7,6 +7,7 @@ mod hook;
 use http::HeaderMap;
 
 use super::delivery::{Delivery, Unreadable, event_type, named, object, required, web_url};
+use crate::engine::definitions::config::Provider;
 pub(super) use hook::Hook;
 
 /// Reads a delivery; GitHub always sends its id and the event's name.
@@ -32,10 +33,8 @@ fn full_event(event: &str, hook: &Hook) -> String {
         "create" | "delete" => event_type(event, &[hook.ref_type.0.as_deref()]),
         "deployment" | "github_app_authorization" => event_type(event, &[]),
         "deployment_status" => event_type(event, &[deployment]),
-        "installation_repositories" => event_type("installation_repository", &[action]),
-        "issues" => event_type("issue", &[action]),
         "membership" => event_type(event, &[hook.scope.0.as_deref(), action]),
         "status" => event_type(event, &[hook.state.0.as_deref()]),
-        _ => event_type(event, &[action]),
+        _ => event_type(Provider::Github.renamed(event).unwrap_or(event), &[action]),
     }
 }

@@ -277,6 +277,13 @@ fn what_a_clause_may_not_say_is_told_with_its_field() {
             vec!["events[0]: is written with a dot: repo.push"],
         ),
         (
+            json!({"sources": [{"webhook": {"name": "github", "events": ["issues", "issues.opened", "issue.opened"]}}]}),
+            vec![
+                "events[0]: never comes: its type says issue, write issue",
+                "events[1]: never comes: its type says issue, write issue.opened",
+            ],
+        ),
+        (
             json!({"sources": [{"webhook": {"name": "gitea", "events": ["com.gitea.push"]}}]}),
             vec!["events[0]: is written without com.gitea. in front"],
         ),

@@ -242,6 +242,11 @@ fn event_type(event: &str, provider: Option<Provider>) -> Option<String> {
     if event.contains('*') {
         return Some("takes no *: a bare name covers all its actions".to_owned());
     }
+    let (own, action) = event.split_once('.').map_or((event, None), |(own, action)| (own, Some(action)));
+    if let Some(name) = provider.and_then(|provider| provider.renamed(own)) {
+        let written = action.map_or_else(|| name.to_owned(), |action| format!("{name}.{action}"));
+        return Some(format!("never comes: its type says {name}, write {written}"));
+    }
     if provider == Some(Provider::Bitbucket) && event.contains(':') {
         return Some(format!("is written with a dot: {}", event.replace(':', ".")));
     }

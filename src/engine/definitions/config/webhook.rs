@@ -104,6 +104,17 @@ impl Provider {
         }
     }
 
+    /// The word in types of events for what the provider calls `event`, where it is another, as the adapters of the
+    /// `CloudEvents` specification have it.
+    pub fn renamed(self, event: &str) -> Option<&'static str> {
+        match (self, event) {
+            (Self::Github, "issues") => Some("issue"),
+            (Self::Github, "installation_repositories") => Some("installation_repository"),
+            (Self::Gitlab, "build") => Some("job"),
+            _ => None,
+        }
+    }
+
     /// Whether it hosts repositories, and so tells `git`.
     pub fn is_forge(self) -> bool {
         matches!(self, Self::Github | Self::Gitlab | Self::Bitbucket | Self::Gitea)
