@@ -14,6 +14,7 @@ use crate::outside::kubernetes::{self, Cluster, ConnectError};
 use crate::runs::executor::Executor;
 use crate::runs::kubernetes::{KubernetesExecutor, KubernetesOptions, Lease, LeaseKeeper, LeaseOptions};
 use crate::runs::local::{LocalExecutor, LocalOptions};
+use crate::store::sqlite::SqliteStore;
 
 /// Where runs run, and what is at home there.
 pub(super) struct Home {
@@ -52,8 +53,12 @@ pub enum HomeError {
     },
 }
 
-/// Finds it; nothing is asked of a cluster yet. `folder` tells our data folder from every other.
-pub(super) async fn home(config: &ServeConfig, folder: &str, clock: &Clock) -> Result<Home, HomeError> {
+/// Finds it; nothing is asked of a cluster yet. `store` tells our data folder from every other.
+pub(super) async fn home(
+    config: &ServeConfig,
+    store: &SqliteStore,
+    clock: &Clock,
+) -> Result<Home, HomeError> {
     match &config.executor {
         ExecutorKind::Local => {
             let executor = local(config, clock.clone())?;
@@ -64,7 +69,7 @@ pub(super) async fn home(config: &ServeConfig, folder: &str, clock: &Clock) -> R
             Ok(Home { namespace, executor, abroad: None })
         }
         ExecutorKind::Kubernetes { cluster, namespaces } => {
-            on_cluster(config, cluster, namespaces, folder, clock).await
+            on_cluster(config, cluster, namespaces, store, clock).await
         }
     }
 }
@@ -73,7 +78,7 @@ async fn on_cluster(
     config: &ServeConfig,
     cluster: &Cluster,
     namespaces: &[String],
-    folder: &str,
+    store: &SqliteStore,
     clock: &Clock,
 ) -> Result<Home, HomeError> {
     let connection = kubernetes::connect(cluster).await?;
@@ -82,7 +87,7 @@ async fn on_cluster(
         client: connection.client.clone(),
         namespace: connection.namespace.clone(),
         instance: config.instance.clone(),
-        me: holder(folder, clock),
+        me: holder(store.folder(), clock),
         clock: clock.clone(),
     });
     let unheld = lease.trouble();
@@ -90,7 +95,7 @@ async fn on_cluster(
     let executor = KubernetesExecutor::open(KubernetesOptions {
         client: connection.client,
         instance: config.instance.clone(),
-        data_folder: folder.to_owned(),
+        data_folder: store.origin().to_owned(),
         namespaces: namespaces.to_vec(),
         folder: config.data_dir.join("kubernetes"),
         log_cap: super::serve::LOG_CAP,

@@ -98,7 +98,7 @@ async fn serve_until(
     };
     let traces = traces()?;
     let metrics = Metrics::new(clock.now());
-    let home = home(&config, store.folder(), &clock).await?;
+    let home = home(&config, &store, &clock).await?;
     let (loader, snapshot, joined) = tokio::select! {
         defined = define(origin, &config, &home, &store) => defined?,
         () = &mut stop => return Ok(()),
@@ -202,7 +202,7 @@ impl Parts {
 
     /// Who makes the Jobs.
     fn maker(&self) -> Maker {
-        let folder = Some(self.store.folder().to_owned());
+        let folder = Some(self.store.origin().to_owned());
         Maker { instance: self.config.instance.clone(), folder }
     }
 

@@ -115,7 +115,7 @@ fn due(uid: &str, job: &JobFacts, pods: &[PodFacts], now: Millis) -> Option<Due>
 fn lost(pod: &PodFacts) -> Option<Due> {
     let (reason, message) = pod.disruption.as_deref()?.clone();
     Some(Due {
-        at: pod.gone_by?.saturating_add(LOST_AFTER_MS),
+        at: pod.deleted_at?.saturating_add(pod.grace_ms).saturating_add(LOST_AFTER_MS),
         reason,
         message: format!("{message}; node {} does not say what became of the pod", pod.node),
         container: None,
@@ -236,7 +236,7 @@ fn pod_end(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
     }
     let (container, ended) = ends(Role::Main)?;
     // By hand, with its namespace, or by a node that is being drained: the test did not say no.
-    if pod.deleted_at().zip(ended.finished_at).is_some_and(|(deleted, ended)| ended >= deleted) {
+    if pod.deleted_at.zip(ended.finished_at).is_some_and(|(deleted, ended)| ended >= deleted) {
         let message = format!("the pod was deleted while container {} ran", container.name);
         return Some((broken("PodDeleted", &message), several.then(|| container.name.clone())));
     }

@@ -93,6 +93,7 @@ impl Launcher {
                     if let Some(lane) = lanes.get_mut(&name) {
                         if matches!(order, Order::Delete { .. }) {
                             lane.unwanted.cancel();
+                            lane.waiting.retain(|waiting| !matches!(waiting, Order::Look { .. }));
                         }
                         lane.waiting.push_back(order);
                     } else {
@@ -164,8 +165,7 @@ impl Launcher {
         match order {
             Order::Delete { job, uid, why } => self.delete(JobRef { id: job, uid }, &why, limits).await,
             Order::Look { job, uid, place } => {
-                let look = self.look(JobRef { id: job, uid }, &place, limits);
-                unwanted.run_until_cancelled(look).await?
+                self.look(JobRef { id: job, uid }, &place, limits, unwanted).await
             }
             Order::Clean(job) => self.clean(&job).await,
             Order::Collect(job) => Some(self.collect(job, limits).await),
@@ -251,13 +251,35 @@ impl Launcher {
         }
     }
 
-    async fn look(&self, job: JobRef, place: &Place, limits: &Limits) -> Option<Input> {
-        let state = persist("look at the Job", &job.id, || async {
-            let _permit = limits.call().await;
-            self.executor.look(&job, place).await
-        });
-        let state = state.await?;
-        Some(seen(job, state))
+    /// `None`: nothing is known yet, or nobody waits for it any more, or its Job is to be stopped.
+    async fn look(
+        &self,
+        job: JobRef,
+        place: &Place,
+        limits: &Limits,
+        unwanted: &CancellationToken,
+    ) -> Option<Input> {
+        let mut pause = Pause::new();
+        while self.is_awaited(&job.id).await {
+            let turn = limits.call().await;
+            let looked = self.executor.look(&job, place).await;
+            drop(turn);
+            match looked {
+                Ok(state) => return Some(seen(job, state?)),
+                Err(failed) => warn!(job = %job.id, error = %failed, "can't look at the Job, trying again"),
+            }
+            unwanted.run_until_cancelled(pause.wait()).await?;
+        }
+        None
+    }
+
+    /// Whether a run waits for the end of this Job, as far as can be told.
+    async fn is_awaited(&self, job: &JobId) -> bool {
+        match self.records.find(&Key::RunOpen(job.run.clone())).await {
+            Ok(Some(Record::Run(run))) => run.attempt == job.attempt && run.state.has_job(),
+            Ok(_) => false,
+            Err(_) => true,
+        }
     }
 
     async fn clean(&self, job: &JobId) -> Option<Input> {

@@ -103,6 +103,7 @@ struct Inner {
     trouble: watch::Receiver<Option<String>>,
     history: History,
     folder: String,
+    origin: String,
     page_size: u32,
     // Dropped last: the folder is free only once the writer has ended.
     _lock: Lock,
@@ -158,6 +159,7 @@ impl SqliteStore {
             trouble,
             history,
             folder: opened.folder,
+            origin: opened.origin,
             page_size,
             _lock: opened.lock,
         };
@@ -167,6 +169,11 @@ impl SqliteStore {
     /// Tells this data folder from every other, also from a copy of it: 16 hex digits that stay.
     pub fn folder(&self) -> &str {
         &self.inner.folder
+    }
+
+    /// The same, but for copies of it: a backup that was put back is what it was.
+    pub fn origin(&self) -> &str {
+        &self.inner.origin
     }
 
     /// What API and pages read.

@@ -147,6 +147,30 @@ fn what_ends_because_its_pod_is_deleted_is_no_failed_test() {
     }
 }
 
+/// Its node deletes it at last, with no grace, once all of it has ended.
+#[test]
+fn when_a_pod_was_first_deleted_is_remembered() {
+    let object = recorded("failed");
+    let deleted = |gone_by: &str, grace: u32| {
+        let mut pod = object["pods"][0].clone();
+        pod["metadata"]["deletionTimestamp"] = json!(gone_by);
+        pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        PodFacts::of(&serde_json::from_value::<Pod>(pod).unwrap())
+    };
+    let (job, _) = facts(&object);
+    for (first, wanted) in [
+        (Some(deleted("2026-11-24T19:44:34Z", 30)), "Error: PodDeleted"),
+        (Some(deleted("2026-11-24T19:44:37Z", 30)), "Failed: exit code 3"),
+        (None, "Failed: exit code 3"),
+    ] {
+        let last = deleted("2026-11-24T19:44:07Z", 0);
+        let mut remembered = first.unwrap_or_else(|| last.clone());
+        remembered.merge(last);
+        let told = told(view("uid", &job, &[remembered], at(&object, 60)));
+        assert!(told.starts_with(wanted), "{told}");
+    }
+}
+
 #[test]
 fn a_pod_on_a_node_that_does_not_answer_is_given_up() {
     let mut object = recorded("running");

@@ -95,6 +95,10 @@ async fn two_servers_of_one_name_in_namespaces_of_their_own_leave_each_others_jo
         let told = "Jobs of this instance are there that another data folder's server made";
         assert_eq!(server.said().matches(told).count(), 1, "{}", server.said());
     }
+    for home in [&site.home, &twin] {
+        let spooled = std::fs::read_dir(home.data().join("kubernetes")).unwrap().count();
+        assert_eq!(spooled, 0, "logs of the other's Jobs are not followed");
+    }
     assert_eq!(site.jobs().len(), 2, "each is there until its own server's time for it is over");
 }
 

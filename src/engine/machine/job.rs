@@ -206,9 +206,7 @@ impl Turn<'_> {
         let mut missing: Vec<(JobId, Option<String>, Place)> = Vec::new();
         for (id, run) in &self.machine.runs {
             let job = JobId { run: id.clone(), attempt: run.attempt };
-            let expected =
-                matches!(run.state, RunState::Submitted | RunState::Running | RunState::Cancelling);
-            if expected && !jobs.contains(&job) {
+            if run.state.has_job() && !jobs.contains(&job) {
                 let uid = run.attempts.last().and_then(|attempt| attempt.uid.clone());
                 missing.push((job, uid, run.record(id).place(run.attempt)));
             }

@@ -392,7 +392,7 @@ pub fn filtered(
     record: &EventRecord,
     asked: impl Fn(&ObjectName) -> bool,
 ) -> Vec<Decision> {
-    let Ok(facts) = Facts::of(event) else { return Vec::new() };
+    let facts = Facts::of(event);
     let known: BTreeSet<&ObjectName> = record.decisions.iter().map(|decision| &decision.trigger).collect();
     let first = Before::default();
     let others = snapshot.triggers.iter().filter(|trigger| trigger.is_near(&event.attributes));
@@ -400,13 +400,17 @@ pub fn filtered(
     others
         .filter_map(|trigger| {
             let before = record.before.get(&trigger.name).unwrap_or(&first);
-            let reason = match trigger.admits(&event.attributes, &facts) {
-                _ if !trigger.listens(&event.attributes) => trigger.deaf(&event.attributes),
-                Err(reason) => reason,
-                Ok(_) => match trigger.rule.holds(&facts, before) {
-                    Err(Unmet::Filtered(reason)) => reason,
-                    Err(Unmet::Invalid(_)) | Ok(()) => return None,
-                },
+            let reason = if trigger.listens(&event.attributes) {
+                let facts = facts.as_ref().ok()?;
+                match trigger.admits(&event.attributes, facts) {
+                    Err(reason) => reason,
+                    Ok(_) => match trigger.rule.holds(facts, before) {
+                        Err(Unmet::Filtered(reason)) => reason,
+                        Err(Unmet::Invalid(_)) | Ok(()) => return None,
+                    },
+                }
+            } else {
+                trigger.deaf(&event.attributes)
             };
             Some(Decision {
                 trigger: trigger.name.clone(),

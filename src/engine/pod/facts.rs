@@ -68,8 +68,8 @@ pub struct PodFacts {
     /// It is not there any more.
     pub gone: bool,
     pub(super) created_at: Millis,
-    /// When it is to be gone at last, once it is being deleted.
-    pub(super) gone_by: Option<Millis>,
+    /// When it was asked to end, where it is being deleted: first by somebody, and at last by its node.
+    pub(super) deleted_at: Option<Millis>,
     pub(super) phase: Phase,
     /// Why the kubelet, or somebody else, ended it.
     pub(super) reason: String,
@@ -181,6 +181,7 @@ impl PodFacts {
         let unplaced = condition("PodScheduled", "False").filter(|found| found.reason == "Unschedulable");
         let spec = &pod.spec;
         let grace = pod.metadata.deletion_grace_period_seconds.or(spec.termination_grace_period_seconds);
+        let grace_ms = grace.unwrap_or(30).saturating_mul(1000);
         let statuses = pod.status.init_container_statuses.iter().chain(&pod.status.container_statuses);
         let statuses: Vec<&ContainerStatus> = statuses.collect();
         let init = spec.init_containers.iter().map(|container| {
@@ -197,10 +198,10 @@ impl PodFacts {
             uid: pod.metadata.uid.clone(),
             node: spec.node_name.clone(),
             containers: containers.collect(),
-            grace_ms: grace.unwrap_or(30).saturating_mul(1000),
+            grace_ms,
             gone: false,
             created_at: pod.metadata.creation_timestamp.unwrap_or_default(),
-            gone_by: pod.metadata.deletion_timestamp,
+            deleted_at: pod.metadata.deletion_timestamp.map(|gone_by| gone_by.saturating_sub(grace_ms)),
             phase: match pod.status.phase.as_str() {
                 "Succeeded" => Phase::Succeeded,
                 "Failed" => Phase::Failed,
@@ -218,6 +219,7 @@ impl PodFacts {
         let before = std::mem::replace(self, later);
         self.phase = self.phase.max(before.phase);
         self.disruption = self.disruption.take().or(before.disruption);
+        self.deleted_at = before.deleted_at.into_iter().chain(self.deleted_at).min();
         if self.reason.is_empty() {
             (self.reason, self.message) = (before.reason, before.message);
         }
@@ -263,11 +265,6 @@ impl PodFacts {
     /// When its first container started.
     pub fn started_at(&self) -> Option<Millis> {
         self.containers.iter().filter_map(|container| container.started_at).min()
-    }
-
-    /// When it was asked to end, where it is being deleted.
-    pub(super) fn deleted_at(&self) -> Option<Millis> {
-        Some(self.gone_by?.saturating_sub(self.grace_ms))
     }
 
     /// Whether nothing of it runs any more, or will.

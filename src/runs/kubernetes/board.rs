@@ -152,6 +152,15 @@ impl Board {
             let (namespace, name, uid) = (namespace.to_owned(), name.to_owned(), uid.to_owned());
             **entry = Entry { namespace, name, uid, ..Entry::default() };
         }
+        // Taken up: nobody heard what was told of it as another's.
+        if std::mem::take(&mut entry.foreign) {
+            entry.told = Told::Nothing;
+        }
+    }
+
+    /// Whether the server of another data folder made it.
+    pub(super) fn is_foreign(&self, job: &JobId) -> bool {
+        self.lock().jobs.get(job).is_some_and(|entry| entry.foreign)
     }
 
     /// A Job as it is now; its id where it is one of ours.
@@ -164,7 +173,8 @@ impl Board {
     pub(super) fn job_of(&self, id: &JobId, job: &Job) -> bool {
         let meta = &job.metadata;
         let mut inner = self.lock();
-        let entry = inner.jobs.entry(id.clone()).or_default();
+        let Inner { jobs, told_foreign, .. } = &mut *inner;
+        let entry = jobs.entry(id.clone()).or_default();
         let other = !entry.uid.is_empty() && entry.uid != meta.uid && !entry.gone;
         if other {
             tracing::warn!(job = meta.name, namespace = meta.namespace, "another Job has this one's labels");
@@ -174,24 +184,21 @@ impl Board {
             let place = entry.namespace == meta.namespace;
             let pods =
                 if place && entry.uid.is_empty() { std::mem::take(&mut entry.pods) } else { Vec::new() };
-            **entry = Entry { pods, ..Entry::default() };
+            let maker = &meta.annotations.data_folder;
+            let foreign = !maker.is_empty() && *maker != self.data_folder;
+            **entry = Entry { pods, foreign, ..Entry::default() };
+            if foreign && !std::mem::replace(told_foreign, true) {
+                tracing::warn!(
+                    job = meta.name,
+                    namespace = meta.namespace,
+                    "Jobs of this instance are there that another data folder's server made; those of runs that \
+                     are not known here are left alone: if that server still runs, give one of both another --instance"
+                );
+            }
         }
         (entry.namespace, entry.name, entry.uid) =
             (meta.namespace.clone(), meta.name.clone(), meta.uid.clone());
         entry.job = Some(JobFacts::of(job));
-        let maker = &meta.annotations.data_folder;
-        let foreign = !maker.is_empty() && *maker != self.data_folder;
-        if foreign
-            && !std::mem::replace(&mut entry.foreign, true)
-            && !std::mem::replace(&mut inner.told_foreign, true)
-        {
-            tracing::warn!(
-                job = meta.name,
-                namespace = meta.namespace,
-                "Jobs of this instance are there that another data folder's server made; those of runs that are not \
-                 known here are left alone: if that server still runs, give one of both another --instance"
-            );
-        }
         drop(inner);
         self.changed();
         true

@@ -223,7 +223,7 @@ impl Watch {
                     list.insert(pod.metadata.uid.clone());
                 }
                 if let Some(id) = self.site.board.pod(&pod, gone) {
-                    if pod.starts_again() {
+                    if pod.starts_again() && !self.site.board.is_foreign(&id) {
                         // The node keeps the logs of few starts.
                         self.site.spool.follow_from(&id, self.site.clock.now());
                     }
@@ -309,7 +309,7 @@ impl Watch {
         let site = Arc::clone(&self.site);
         match act {
             Act::Tell(seen) => {
-                if matches!(seen.state, JobState::Running { .. }) {
+                if matches!(seen.state, JobState::Running { .. }) && !seen.foreign {
                     site.spool.follow_from(&job, site.clock.now().saturating_add(follow::AFTER_MS));
                 }
                 self.out.push_back(Seen::Job(seen));

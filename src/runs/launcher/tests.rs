@@ -8,13 +8,14 @@ use futures::stream::BoxStream;
 
 use super::*;
 use crate::engine::ids::RunId;
+use crate::engine::machine::{RunState, Write};
 use crate::engine::render::Maker;
 use crate::runs::executor::{LogChunks, Seen};
 use crate::runs::ordered::Room;
 use crate::runs::ordered::tests::{manifest, run, written};
 use crate::store::sqlite::{Options, SqliteStore};
 
-/// Creates nothing until it may, and notes what it was asked to create.
+/// Creates nothing until it may, and notes what it was asked to create. It never knows how a Job is.
 struct Slow {
     may: Semaphore,
     asked: Mutex<Vec<RunId>>,
@@ -33,7 +34,7 @@ impl Executor for Slow {
     }
 
     async fn look(&self, _: &JobRef, _: &Place) -> Result<Option<JobState>, ExecutorError> {
-        Ok(None)
+        Err(ExecutorError::Transient("it may not be read".to_owned()))
     }
 
     fn watch(&self) -> BoxStream<'static, Result<Seen, ExecutorError>> {
@@ -115,6 +116,41 @@ async fn a_run_that_is_cancelled_while_it_waits_for_its_turn_has_no_job() {
     let asked = slow.asked.lock().unwrap().clone();
     assert_eq!(asked.len(), IN_FLIGHT);
     assert!(!asked.contains(&last.run));
+}
+
+/// However often it was ordered.
+#[tokio::test]
+async fn a_look_that_goes_on_failing_ends_with_the_order_to_stop_the_job_and_with_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (orders, ordered) = mpsc::channel(64);
+    let slow = Slow { may: Semaphore::new(0), asked: Mutex::default() };
+    let (launcher, mut told) = launcher(folder.path(), Arc::new(slow));
+    let (records, job) = (Arc::clone(&launcher.records), JobId { run: number(1), attempt: 1 });
+    let (key, Some(Record::Run(mut open))) = run(&job.run) else { panic!("it is no run") };
+    open.state = RunState::Running;
+    let fence = records.lead("test").await.unwrap();
+    records.commit(&fence, [Write::put(key.clone(), Record::Run(open))].into()).await.unwrap();
+    let place = Place { namespace: "ns".to_owned(), name: "there-is-none".to_owned() };
+    let look = || Ordered::from(Order::Look { job: job.clone(), uid: None, place: place.clone() });
+    let hear = async {
+        for _ in 0..3 {
+            orders.send(look()).await.unwrap();
+        }
+        let delete = Order::Delete { job: job.clone(), uid: None, why: "it was cancelled".to_owned() };
+        orders.send(Ordered::from(delete)).await.unwrap();
+        let Some(Input::Seen(seen)) = told.recv().await else { panic!("nothing was seen") };
+        assert_eq!(seen.state, JobState::Gone);
+
+        records.commit(&fence, [Write::delete(key)].into()).await.unwrap();
+        orders.send(look()).await.unwrap();
+        orders.send(Ordered::from(Order::Collect(job.clone()))).await.unwrap();
+        let Some(Input::Settled { job: settled, .. }) = told.recv().await else { panic!("it did not end") };
+        assert_eq!(settled, job);
+    };
+    tokio::select! {
+        heard = tokio::time::timeout(std::time::Duration::from_secs(30), hear) => heard.expect("the look ends"),
+        () = launcher.run(ordered, CancellationToken::new()) => panic!("it ended"),
+    }
 }
 
 #[tokio::test]

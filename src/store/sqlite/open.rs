@@ -124,6 +124,8 @@ pub(super) struct Opened {
     pub(super) path: PathBuf,
     /// See [`super::SqliteStore::folder`].
     pub(super) folder: String,
+    /// See [`super::SqliteStore::origin`].
+    pub(super) origin: String,
 }
 
 /// Locks `folder` and opens its database, and makes both where they are missing.
@@ -149,7 +151,8 @@ pub(super) fn open(folder: &Path, busy_wait: Duration) -> Result<Opened, OpenErr
     log.sync_data().map_err(unusable)?;
     let database = Arc::new(File::open(&path).map_err(unusable)?);
     let folder = h_hex("folder", &[id.as_bytes(), &file.to_le_bytes()], 16);
-    Ok(Opened { lock, connection, copier, database, log, path, folder })
+    let origin = h_hex("origin", &[id.as_bytes()], 16);
+    Ok(Opened { lock, connection, copier, database, log, path, folder, origin })
 }
 
 /// Bodies and params may be confidential, so a folder that we make is for its owner only.

@@ -40,6 +40,11 @@ impl RunState {
         matches!(self, Self::Launching | Self::Submitted | Self::Running | Self::Cancelling)
     }
 
+    /// Whether its attempt has a Job that has not ended, as far as is known.
+    pub fn has_job(self) -> bool {
+        matches!(self, Self::Submitted | Self::Running | Self::Cancelling)
+    }
+
     /// Whether it has its outcome.
     pub fn has_ended(self) -> bool {
         matches!(self, Self::Ended | Self::Settled)
