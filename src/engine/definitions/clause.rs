@@ -64,6 +64,16 @@ impl Trigger {
         self.clauses(event).next().is_some()
     }
 
+    /// The same, and where no more than the attributes tells it, that a clause lets the event pass.
+    pub fn hears(&self, event: &Attributes) -> bool {
+        self.clauses(event).any(|source| match &source.clause {
+            Clause::Nats(nats) => nats.admits(event).is_ok(),
+            Clause::Kubernetes(kubernetes) => kubernetes.hears(event).is_ok(),
+            Clause::KubernetesEvent(events) => events.hears(event).is_ok(),
+            _ => true,
+        })
+    }
+
     /// Whether a source clause is of where the event came in, whatever its type.
     pub fn is_near(&self, event: &Attributes) -> bool {
         let door = event.ingress.door();
@@ -77,16 +87,6 @@ impl Trigger {
             if wanted.is_empty() { "nothing: it runs by hand only".to_owned() } else { wanted.join(", or ") };
         let from = event.ingress.title();
         format!("sources: it listens for {wanted}, and this is {} of {from}", event.event_type)
-    }
-
-    /// The same, and where no more than the attributes tells it, that a clause lets the event pass.
-    pub fn hears(&self, event: &Attributes) -> bool {
-        self.clauses(event).any(|source| match &source.clause {
-            Clause::Nats(nats) => nats.admits(event).is_ok(),
-            Clause::Kubernetes(kubernetes) => kubernetes.hears(event).is_ok(),
-            Clause::KubernetesEvent(events) => events.hears(event).is_ok(),
-            _ => true,
-        })
     }
 
     /// Whether a clause that listens lets the event pass. `Ok` may say what could not be checked,
