@@ -29,13 +29,13 @@ impl Traces {
         let mut traces = Self { state, ..Self::default() };
         let mine = mounts("self").unwrap();
         let in_command = traces.state.to_str().unwrap().as_bytes().to_owned();
+        // By its number inside: outside, ids start anew at the limit, and a child's may be the lower one.
         let first = processes().into_iter().find(|id| {
             let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            command.windows(in_command.len()).any(|part| part == in_command)
-                && namespace_of(&id.to_string()) != namespace_of("self")
+            command.windows(in_command.len()).any(|part| part == in_command) && number_inside(*id) == Some(1)
         });
         // Pods have namespaces of their own below the instance's, so it is its descendants that count.
-        let mut inside = BTreeSet::from([first.expect("the instance has processes")]);
+        let mut inside = BTreeSet::from([first.expect("the instance has a first process")]);
         while let Some(id) = processes()
             .into_iter()
             .find(|id| !inside.contains(id) && parent(*id).is_some_and(|parent| inside.contains(&parent)))
@@ -75,8 +75,10 @@ fn processes() -> Vec<u32> {
     names.filter_map(|name| name.to_str()?.parse().ok()).collect()
 }
 
-fn namespace_of(process: &str) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{process}/ns/pid")).ok()
+/// A process's id in the innermost of its namespaces.
+fn number_inside(id: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?.parse().ok()
 }
 
 /// When a process began, in ticks, unless it has ended.
@@ -231,6 +233,26 @@ fn parts_are_killed_frozen_and_started_on_demand() {
         cluster.tell(&format!("{back} kube-apiserver"));
         until(back, || answers().then_some(()));
     }
+}
+
+/// In a process of its own, which could start no other cluster.
+#[test]
+fn a_cluster_that_was_there_before_is_used() {
+    let cluster = Cluster::own(&["--fast"]);
+    let kubectl = cluster.kubectl(&[]).get_program().to_owned();
+    let test = "kubernetes::attempts::each_attempt_has_one_job_and_a_log_of_its_own";
+    let run = |kubeconfig: &Path| {
+        let mut suites = Command::new(std::env::current_exe().unwrap());
+        suites.args(["--exact", test, "--nocapture"]).env("PATH", "");
+        suites.env("KICKOFF_TEST_KUBECONFIG", kubeconfig).env("KICKOFF_TEST_BUSYBOX", &cluster.busybox);
+        suites.env("KUBEBUILDER_ASSETS", Path::new(&kubectl).parent().unwrap()).output().unwrap()
+    };
+    let output = run(&cluster.kubeconfig);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    let missing = run(Path::new("/there-is-none"));
+    let said = String::from_utf8_lossy(&missing.stderr);
+    assert!(said.contains("KICKOFF_TEST_KUBECONFIG is /there-is-none, no file"), "{missing:?}");
 }
 
 /// Python itself, not a script that looks for it.
