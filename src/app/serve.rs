@@ -44,7 +44,7 @@ use crate::outside::traces::Traces;
 use crate::runs::decisions::Decisions;
 use crate::runs::dispatch::Dispatch;
 use crate::runs::executor::Executor;
-use crate::runs::launcher::Launcher;
+use crate::runs::launcher::{LAUNCH_DEADLINE, Launcher};
 use crate::runs::logs::Logs;
 use crate::runs::observe::Observer;
 use crate::runs::retention::Retention;
@@ -188,6 +188,7 @@ impl Parts {
         });
     }
 
+    /// What decisions depend on besides definitions.
     fn machine(&self, address: SocketAddr) -> MachineConfig {
         let public_url = self.config.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         MachineConfig {
@@ -226,6 +227,7 @@ impl Parts {
             probes,
             maker: self.maker(),
             log_cap: LOG_CAP,
+            launch_deadline: LAUNCH_DEADLINE,
         };
         supervisor.spawn("launcher", |cancel| async move {
             launcher.run(ordered, cancel).await;

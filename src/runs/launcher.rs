@@ -9,6 +9,8 @@
 //! Job that was created before its uid was recorded is adopted by its name, a log that was kept twice
 //! replaces itself, an event that was appended twice is known by its key.
 
+mod collect;
+
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
@@ -22,9 +24,7 @@ use tracing::{debug, error, warn};
 use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
 use super::ordered::{Fresh, Ordered};
 use crate::engine::event::Event;
-use crate::engine::machine::{
-    Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record, Settled,
-};
+use crate::engine::machine::{Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record};
 use crate::engine::render::Maker;
 use crate::store::blobs::Blobs;
 use crate::store::inbox::Inbox;
@@ -32,14 +32,12 @@ use crate::store::records::{Records, RecordsError};
 
 /// Calls of an executor under way at once, and manifests that are held for them.
 const IN_FLIGHT: usize = 32;
-/// Logs being kept at once.
+/// Logs being kept at once, besides those that are slow: see `collect`.
 const COLLECTING: usize = 32;
 /// Runs with an order under way or waiting; beyond it no order is taken.
 const LANES: usize = 4096;
 /// How long a Job may fail to be created for reasons that may pass.
-const LAUNCH_DEADLINE: Duration = Duration::from_mins(5);
-/// How often keeping a log is tried.
-const COLLECT_TRIES: u32 = 8;
+pub const LAUNCH_DEADLINE: Duration = Duration::from_mins(5);
 
 /// What the launcher works with.
 pub struct Launcher {
@@ -61,6 +59,8 @@ pub struct Launcher {
     pub maker: Maker,
     /// Largest log that is kept, bytes.
     pub log_cap: u64,
+    /// How long creating a Job is tried: [`LAUNCH_DEADLINE`].
+    pub launch_deadline: Duration,
 }
 
 /// Orders of one run that wait for the one under way.
@@ -204,7 +204,7 @@ impl Launcher {
                 Err(failure) => failure,
             };
             let since = *failing.get_or_insert_with(tokio::time::Instant::now);
-            if since.elapsed() > LAUNCH_DEADLINE {
+            if since.elapsed() > self.launch_deadline {
                 let result = refused("launchDeadline", failure.to_string());
                 return Some(Input::Created { job, result });
             }
@@ -288,44 +288,6 @@ impl Launcher {
             warn!(%job, error = %failed, "can't clean up");
         }
         None
-    }
-
-    async fn collect(&self, job: JobId, limits: &Limits) -> Input {
-        let mut pause = Pause::new();
-        let mut left = COLLECT_TRIES;
-        loop {
-            // Not held over a pause: a log that can't be had delays no other.
-            let permit = limits.logs.acquire().await;
-            let kept = self.keep_log(&job).await;
-            drop(permit);
-            match kept {
-                Ok(settled) => {
-                    debug!(%job, ?settled, "log kept");
-                    return Input::Settled { job, settled };
-                }
-                // Nobody could be asked; what there is can be had later.
-                Err(failed @ ExecutorError::Transient(_)) => {
-                    warn!(%job, error = %failed, "can't keep the log yet");
-                }
-                Err(failed) if left == 1 => {
-                    error!(%job, error = %failed, "the log can't be kept");
-                    return Input::Settled { job, settled: Settled::Unavailable };
-                }
-                Err(failed) => {
-                    left -= 1;
-                    warn!(%job, error = %failed, "can't keep the log, trying again");
-                }
-            }
-            pause.wait().await;
-        }
-    }
-
-    async fn keep_log(&self, job: &JobId) -> Result<Settled, ExecutorError> {
-        match self.executor.log(job, false).await? {
-            None if self.blobs.log(job).await?.is_some() => Ok(Settled::Stored),
-            None => Ok(Settled::Unavailable),
-            Some(chunks) => Ok(self.blobs.keep_log(job, chunks, self.log_cap).await?),
-        }
     }
 
     async fn append(&self, event: &Event) -> Input {

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use tokio::time::timeout;
 
 use super::*;
 use crate::engine::ids::RunId;
@@ -14,6 +15,9 @@ use crate::runs::executor::{LogChunks, Seen};
 use crate::runs::ordered::Room;
 use crate::runs::ordered::tests::{manifest, run, written};
 use crate::store::sqlite::{Options, SqliteStore};
+
+/// From this one on the logs of runs never come, and there is no room for their Jobs.
+const STUCK: usize = 1_000;
 
 /// Creates nothing until it may, and notes what it was asked to create. It never knows how a Job is.
 struct Slow {
@@ -25,6 +29,9 @@ struct Slow {
 impl Executor for Slow {
     async fn create(&self, job: &JobSpec) -> Result<executor::Created, ExecutorError> {
         self.asked.lock().unwrap().push(job.id.run.clone());
+        if job.id.run >= number(STUCK) {
+            return Err(ExecutorError::Transient("exceeded quota: none".to_owned()));
+        }
         drop(self.may.acquire().await);
         Ok(executor::Created::New("uid".to_owned()))
     }
@@ -41,7 +48,10 @@ impl Executor for Slow {
         Box::pin(futures::stream::pending())
     }
 
-    async fn log(&self, _: &JobId, _: bool) -> Result<Option<LogChunks>, ExecutorError> {
+    async fn log(&self, job: &JobId, _: bool) -> Result<Option<LogChunks>, ExecutorError> {
+        if job.run >= number(STUCK) {
+            std::future::pending::<()>().await;
+        }
         Ok(None)
     }
 
@@ -72,6 +82,7 @@ fn launcher(folder: &Path, executor: Arc<dyn Executor>) -> (Launcher, mpsc::Rece
         probes: mpsc::channel(1).0,
         maker: maker(),
         log_cap: 1,
+        launch_deadline: Duration::from_millis(500),
     };
     (launcher, told)
 }
@@ -149,6 +160,50 @@ async fn a_look_that_goes_on_failing_ends_with_the_order_to_stop_the_job_and_wit
     };
     tokio::select! {
         heard = tokio::time::timeout(std::time::Duration::from_secs(30), hear) => heard.expect("the look ends"),
+        () = launcher.run(ordered, CancellationToken::new()) => panic!("it ended"),
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_can_not_be_created_in_time_is_given_up_with_the_last_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (orders, ordered) = mpsc::channel(64);
+    let slow = Arc::new(Slow { may: Semaphore::new(0), asked: Mutex::default() });
+    let (launcher, mut told) = launcher(folder.path(), Arc::<Slow>::clone(&slow));
+    let records = Arc::clone(&launcher.records);
+    let fence = records.lead("test").await.unwrap();
+    let job = JobId { run: number(STUCK), attempt: 1 };
+    records.commit(&fence, written([run(&job.run), manifest(&job.run)]).into()).await.unwrap();
+    orders.send(Ordered::from(Order::Create(job.clone()))).await.unwrap();
+    let heard = tokio::select! {
+        heard = timeout(Duration::from_secs(30), told.recv()) => heard.expect("it is given up"),
+        () = launcher.run(ordered, CancellationToken::new()) => panic!("it ended"),
+    };
+    let Some(Input::Created { job: given_up, result: Created::Refused { reason, message } }) = heard else {
+        panic!("{heard:?}")
+    };
+    assert_eq!((given_up, reason.as_str()), (job, "launchDeadline"));
+    assert_eq!(message, "exceeded quota: none");
+    assert!(slow.asked.lock().unwrap().len() > 2, "it was tried again");
+}
+
+#[tokio::test]
+async fn logs_that_do_not_come_delay_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (orders, ordered) = mpsc::channel(64);
+    let slow = Slow { may: Semaphore::new(0), asked: Mutex::default() };
+    let (launcher, mut told) = launcher(folder.path(), Arc::new(slow));
+    let collect = |run| Ordered::from(Order::Collect(JobId { run: number(run), attempt: 1 }));
+    let hear = async {
+        for run in 0..2 * COLLECTING {
+            orders.send(collect(STUCK + run)).await.unwrap();
+        }
+        orders.send(collect(1)).await.unwrap();
+        let Some(Input::Settled { job, .. }) = told.recv().await else { panic!("it did not end") };
+        assert_eq!(job.run, number(1));
+    };
+    tokio::select! {
+        heard = timeout(Duration::from_secs(30), hear) => heard.expect("it does not wait for the others"),
         () = launcher.run(ordered, CancellationToken::new()) => panic!("it ended"),
     }
 }
