@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -113,27 +113,6 @@ fn check(answered: &BTreeSet<u64>, runs: &[Value], tally: &str) {
     assert_eq!(started.len(), runs.len(), "each run started a process");
 }
 
-/// Waits until the firing of each run has its verdict among the events, and that no other has, or twice.
-async fn verdicts(server: &Server, runs: &[Value]) {
-    let firings: BTreeSet<&str> = runs.iter().map(|run| run["firing"].as_str().unwrap()).collect();
-    let end = Instant::now() + STANDSTILL;
-    loop {
-        let events = server.all("events").await;
-        let verdicts = events.iter().filter(|event| event["type"] == "dev.kickoff.firing.finished");
-        let mut told: Vec<&str> = verdicts.map(|event| event["id"].as_str().unwrap()).collect();
-        let count = told.len();
-        told.sort_unstable();
-        told.dedup();
-        assert_eq!(told.len(), count, "a verdict is there twice");
-        assert!(told.iter().all(|firing| firings.contains(firing)), "a verdict is of no run");
-        if count == firings.len() {
-            return;
-        }
-        assert!(Instant::now() < end, "{count} verdicts of {} firings", firings.len());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answered_delivery_has_one_run_over_many_kills() {
     let soak = std::env::var_os("KICKOFF_SOAK").is_some();
@@ -164,7 +143,7 @@ async fn every_answered_delivery_has_one_run_over_many_kills() {
     let answered = ledger.answered.lock().unwrap().clone();
     assert!(answered.len() > kills, "the load was too thin: {}", answered.len());
     check(&answered, &runs, &std::fs::read_to_string(tally).unwrap());
-    verdicts(&server, &runs).await;
+    server.verdicts_of(&runs, STANDSTILL).await;
     println!(
         "{kills} kills: {} ids answered, {} runs, none missing, none doubled",
         answered.len(),

@@ -3,10 +3,12 @@
 pub mod bus;
 pub mod cdevents;
 pub mod cluster;
+pub mod door;
 pub mod hub;
 pub mod jobs;
 pub mod witness;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -278,6 +280,27 @@ impl Server {
             );
             // To list thousands takes its part of the machine, on which they are to end.
             tokio::time::sleep(Duration::from_millis(500 + runs.len() as u64)).await;
+        }
+    }
+
+    /// Waits until the firing of each run has its verdict among the events, and that no other has, or twice.
+    pub async fn verdicts_of(&self, runs: &[Value], patience: Duration) {
+        let firings: BTreeSet<&str> = runs.iter().map(|run| run["firing"].as_str().unwrap()).collect();
+        let end = Instant::now() + patience;
+        loop {
+            let events = self.all("events").await;
+            let verdicts = events.iter().filter(|event| event["type"] == "dev.kickoff.firing.finished");
+            let mut told: Vec<&str> = verdicts.map(|event| event["id"].as_str().unwrap()).collect();
+            let count = told.len();
+            told.sort_unstable();
+            told.dedup();
+            assert_eq!(told.len(), count, "a verdict is there twice");
+            assert!(told.iter().all(|firing| firings.contains(firing)), "a verdict is of no run");
+            if count == firings.len() {
+                return;
+            }
+            assert!(Instant::now() < end, "{count} verdicts of {} firings", firings.len());
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

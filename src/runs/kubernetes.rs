@@ -36,12 +36,13 @@ use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::board::{Board, Entry};
+use self::board::{Board, Entry, id_of};
 pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions, lease_path};
 use self::nodes::Nodes;
 use self::spool::Spool;
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
 use crate::engine::machine::{JobId, JobState, Place};
+use crate::engine::pod::Job;
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, CallError, escape};
 
@@ -174,6 +175,14 @@ impl Site {
     /// The labels of all that is ours.
     fn selector(&self) -> String {
         format!("app.kubernetes.io/managed-by=kickoff,kickoff.dev/instance={}", self.instance)
+    }
+
+    /// Whether a Job has the labels of this attempt: without them the watch does not see it.
+    fn has_labels(&self, job: &Job, id: &JobId) -> bool {
+        let labels = &job.metadata.labels;
+        labels.managed_by == "kickoff"
+            && labels.instance == self.instance
+            && id_of(labels).as_ref() == Some(id)
     }
 
     /// Waits until the cluster is ours to change.

@@ -52,3 +52,34 @@ async fn each_attempt_has_one_job_and_a_log_of_its_own() {
     }
     assert_eq!(server.stop(), Some(0));
 }
+
+/// Kubernetes' own further try is a further pod of the same Job.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_seen_of_a_pod_that_is_gone_is_kept_though_the_server_was_killed() {
+    let script = "[ -e /kept/second ] && sleep 600; exit 5";
+    let mut pod = json!({"containers": [{
+        "name": "main", "image": cluster().busybox, "command": ["sh", "-c", script],
+        "volumeMounts": [{"name": "kept", "mountPath": "/kept"}],
+    }], "terminationGracePeriodSeconds": 1});
+    // Comes to be between both.
+    pod["volumes"] = json!([{"name": "kept", "configMap": {"name": "kept", "optional": true}}]);
+    let site = Site::new(cluster(), &[("tries", json!({"job": {"spec": {"backoffLimit": 1}}}), pod)]);
+    let server = site.serve();
+    let event = fire(&server, "tries").await;
+    run_of(&server, &event, |run| run["state"] == "running").await;
+    site.namespace.run(&["create", "configmap", "kept", "--from-literal=second=yes"]);
+    let pods = |run: &Value| run["attempts"][0]["pods"].as_array().map_or(0, Vec::len);
+    let run = run_of(&server, &event, |run| pods(run) == 2).await;
+    server.kill();
+    let first = run["attempts"][0]["pods"][0]["name"].as_str().unwrap().to_owned();
+    // Its controller holds it until the Job has counted it.
+    site.namespace.run(&["delete", "pod", &first]);
+
+    let server = site.serve();
+    let url = format!("{}/api/v1/runs/{}/cancel", server.url, run["id"].as_str().unwrap());
+    client().post(url).header("idempotency-key", "one").send().await.unwrap();
+    let run = run_of(&server, &event, settled).await;
+    let kept = &run["attempts"][0]["pods"];
+    assert_eq!((&kept[0]["name"], &kept[0]["exitCode"]), (&json!(first), &json!(5)), "{run:#}");
+    assert_eq!(pods(&run), 2, "{run:#}");
+}

@@ -135,14 +135,18 @@ async fn a_namespace_that_is_deleted_is_told_and_the_others_go_on() {
     assert!(told.contains(&format!("watches: ready: ConfigMaps of namespace {other}: ")), "{told}");
 }
 
+/// It would run for long.
+fn sleeping() -> Value {
+    json!({"containers": [{
+        "name": "main", "image": cluster().busybox, "command": ["sh", "-c", "echo begun; sleep 600"],
+    }], "terminationGracePeriodSeconds": 1})
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_namespace_is_deleted_ends_and_says_so() {
     let other = cluster().namespace();
-    let pod = json!({"containers": [{
-        "name": "main", "image": cluster().busybox, "command": ["sh", "-c", "echo begun; sleep 600"],
-    }], "terminationGracePeriodSeconds": 1});
     let fields = json!({"inNamespace": other.name});
-    let site = Site::new(cluster(), &[("sleeps", fields, pod)]);
+    let site = Site::new(cluster(), &[("sleeps", fields, sleeping())]);
     let server = site.serve();
     let event = fire(&server, "sleeps").await;
     run_of(&server, &event, |run| run["state"] == "running").await;
@@ -162,12 +166,9 @@ async fn a_run_whose_namespace_is_deleted_ends_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_namespace_went_with_its_role_while_nobody_served_can_be_cancelled() {
     let leaving = cluster().namespace();
-    let pod = json!({"containers": [{
-        "name": "main", "image": cluster().busybox, "command": ["sh", "-c", "echo begun; sleep 600"],
-    }], "terminationGracePeriodSeconds": 1});
     let site = Site::new(
         cluster(),
-        &[("there", json!({"inNamespace": leaving.name}), pod.clone()), ("here", json!({}), pod)],
+        &[("there", json!({"inNamespace": leaving.name}), sleeping()), ("here", json!({}), sleeping())],
     );
     let kubeconfig = account(&site, &[&leaving.name]);
     bind(&site, "kickoff-lease", &site.namespace.name);

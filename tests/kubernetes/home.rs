@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::cluster::{Cluster, Namespace, PATIENCE};
+use crate::support::door::Door;
 use crate::support::{Home, Server, Starting, client};
 
 /// Proves deliveries.
@@ -59,6 +60,13 @@ impl<'cluster> Site<'cluster> {
 
     pub(super) fn serve_with(&self, further: &[&str]) -> Server {
         self.begin(&self.home, further).listening()
+    }
+
+    /// Serves a cluster that is behind a door.
+    pub(super) fn serve_through(&self, door: &Door, further: &[&str]) -> Server {
+        let kubeconfig = self.home.path().join("door");
+        std::fs::write(&kubeconfig, door.kubeconfig.to_string()).unwrap();
+        self.serve_with(&[&["--kubeconfig", kubeconfig.to_str().unwrap()], further].concat())
     }
 
     /// Another data folder with the same definitions.

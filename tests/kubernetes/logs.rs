@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::home::{Site, fire, log, run_of, settled};
 use crate::support::client;
 use crate::support::cluster::{Cluster, cluster, until};
+use crate::support::door::{At, Door};
 
 fn pod(script: &str) -> Value {
     json!({"containers": [{"name": "main", "image": cluster().busybox, "command": ["sh", "-c", script]}],
@@ -156,4 +157,86 @@ async fn who_reads_along_gets_every_line_once_though_the_api_server_fails() {
         (&json!(crate::support::cluster::NODE), &json!(0)),
         "{run:#}"
     );
+}
+
+/// Of each container what it says, while it runs: by the page's stream of events, and by the API's plain one.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_along_hears_each_container_while_it_runs() {
+    let waits = |word: &str| format!("echo {word} begins; sleep 8; echo {word} ends");
+    let container =
+        |name: &str| json!({"name": name, "image": cluster().busybox, "command": ["sh", "-c", waits(name)]});
+    let pod = json!({"containers": [container("one"), container("two")]});
+    let site = Site::new(cluster(), &[("talks", json!({}), pod)]);
+    let server = site.serve();
+    let event = fire(&server, "talks").await;
+    let run = run_of(&server, &event, running).await;
+    let url = format!("{}/api/v1/runs/{}/log?follow=true", server.url, run["id"].as_str().unwrap());
+    let begun =
+        |text: &str| ["one", "two"].iter().all(|name| text.contains(&format!("[{name}] {name} begins")));
+    let mut streams = Vec::new();
+    for accept in ["text/plain", "text/event-stream"] {
+        let mut along = client().get(&url).header("accept", accept).send().await.unwrap();
+        let kind = along.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(kind.starts_with(accept), "{kind}");
+        let mut read = String::new();
+        while !begun(&read) {
+            read.push_str(std::str::from_utf8(&along.chunk().await.unwrap().expect(&read)).unwrap());
+        }
+        assert!(!read.contains("ends"), "{read}");
+        streams.push((along, read));
+    }
+    let now = run_of(&server, &event, |_| true).await;
+    assert_eq!(now["state"], "running", "it was heard only when it had ended: {now:#}");
+    for (mut along, mut read) in streams {
+        while let Some(chunk) = along.chunk().await.unwrap() {
+            read.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        for name in ["one", "two"] {
+            for word in ["begins", "ends"] {
+                assert_eq!(read.matches(&format!("[{name}] {name} {word}")).count(), 1, "{read}");
+            }
+        }
+    }
+    let run = run_of(&server, &event, settled).await;
+    let kept = log(&server, &run).await;
+    assert_eq!(kept, "[one] one begins\n[one] one ends\n[two] two begins\n[two] two ends\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_does_not_come_delays_no_other_run() {
+    let site = Site::new(
+        cluster(),
+        &[("dead", json!({}), pod("echo late; sleep 2")), ("well", json!({}), pod("echo soon"))],
+    );
+    let door = Door::before(&cluster().kubeconfig).await;
+    let server = site.serve_through(&door, &[]);
+    let guard = door.guard(At::Answer, |call| call.contains("/pods/dead-") && call.contains("/log?"));
+    let dead = fire(&server, "dead").await;
+    guard.came().await;
+    let well = fire(&server, "well").await;
+    let run = run_of(&server, &well, settled).await;
+    assert_eq!((run["outcome"].as_str(), log(&server, &run).await.as_str()), (Some("Passed"), "soon\n"));
+    let run = run_of(&server, &dead, |run| run["outcome"].is_string()).await;
+    assert_eq!((&run["outcome"], &run["state"]), (&json!("Passed"), &json!("ended")), "{run:#}");
+    guard.open();
+    let run = run_of(&server, &dead, settled).await;
+    assert_eq!((&run["attempts"][0]["log"], log(&server, &run).await.as_str()), (&json!("stored"), "late\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_can_give_is_said_to_be_unavailable() {
+    let site = Site::new(cluster(), &[("says", json!({}), pod("echo said; exit 3"))]);
+    let door = Door::before(&cluster().kubeconfig).await;
+    let server = site.serve_through(&door, &[]);
+    let guard = door.guard(At::Call, |call| call.contains("/log?"));
+    guard.refuse(http::StatusCode::NOT_FOUND);
+    let event = fire(&server, "says").await;
+    let run = run_of(&server, &event, settled).await;
+    assert_eq!((&run["outcome"], &run["exitCode"]), (&json!("Failed"), &json!(3)), "{run:#}");
+    assert_eq!(run["attempts"][0]["log"], "unavailable", "{run:#}");
+    let url = format!("{}/api/v1/runs/{}/log", server.url, run["id"].as_str().unwrap());
+    let answer = client().get(url).send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+    let told = answer.text().await.unwrap();
+    assert!(told.contains("unavailable") || told.contains("no log"), "{told}");
 }

@@ -111,6 +111,54 @@ async fn an_evicted_pod_is_no_failed_test() {
     assert!(strict["reason"].as_str().unwrap().starts_with("EvictionByEvictionAPI: "), "{strict:#}");
 }
 
+/// A priority class of the cluster; deleted when dropped.
+struct Class(String);
+
+impl Class {
+    fn new(value: i32) -> Self {
+        let name = format!("class-{}", fastrand::u32(..));
+        cluster().create(&json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+            "metadata": {"name": name}, "value": value}));
+        Self(name)
+    }
+}
+
+impl Drop for Class {
+    fn drop(&mut self) {
+        drop(cluster().kubectl(&["delete", "priorityclass", &self.0]).stdin(Stdio::null()).output());
+    }
+}
+
+/// Both want the larger part of the node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_makes_way_for_another_is_no_failed_test() {
+    let (low, high) = (Class::new(-10), Class::new(-5));
+    let nodes = cluster().get("/api/v1/nodes");
+    let real = |node: &&Value| node["metadata"]["labels"]["type"] != "kwok";
+    let node = nodes["items"].as_array().unwrap().iter().find(real).unwrap();
+    let cores: u32 = node["status"]["allocatable"]["cpu"].as_str().unwrap().parse().unwrap();
+    let most = |class: &Class, script: &str| {
+        let mut pod = pod(cluster(), script);
+        pod["priorityClassName"] = json!(class.0);
+        pod["containers"][0]["resources"] = json!({"requests": {"cpu": format!("{}m", cores * 600)}});
+        pod
+    };
+    let fields = json!({"job": {"spec": {"backoffLimit": 0, "podFailurePolicy": {"rules": [
+        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]}}}});
+    let site = Site::new(
+        cluster(),
+        &[("yields", fields, most(&low, "sleep 1000")), ("takes", json!({}), most(&high, "echo well"))],
+    );
+    let server = site.serve();
+    let yields = fire(&server, "yields").await;
+    run_of(&server, &yields, |run| run["state"] == "running").await;
+    let takes = fire(&server, "takes").await;
+    let run = run_of(&server, &yields, settled).await;
+    assert_eq!(run["outcome"], "Error", "{run:#}");
+    assert!(run["reason"].as_str().unwrap().starts_with("PreemptionByScheduler: "), "{run:#}");
+    assert_eq!(run_of(&server, &takes, settled).await["outcome"], "Passed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_lost_is_no_failed_test() {
     let own = Cluster::own(&["--fast"]);

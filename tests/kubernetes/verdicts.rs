@@ -39,6 +39,16 @@ fn cases() -> Vec<Case> {
         pod["nodeSelector"] = json!({"there": "is-none"});
         pod
     };
+    let pulled = json!({"containers": [{"name": "main", "image": "127.0.0.1:1/there-is-none:1"}]});
+    let away = {
+        let mut pod = pod("echo never");
+        let not_here = json!([{"key": "kubernetes.io/os", "operator": "NotIn", "values": ["linux"]}]);
+        let terms = json!([{"matchExpressions": not_here}]);
+        pod["affinity"] = json!({"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms},
+        }});
+        pod
+    };
     let account = {
         let mut pod = pod("echo never");
         pod["serviceAccountName"] = json!("there-is-none");
@@ -94,7 +104,9 @@ fn cases() -> Vec<Case> {
             "CreateContainerConfigError: secret \"there-is-none\" not found",
             "",
         ),
+        ("pull", soon.clone(), pulled, "Error", "ErrImagePull: failed to pull and unpack image", ""),
         ("nowhere", soon.clone(), nowhere, "Error", "Unschedulable: 0/", ""),
+        ("away", soon.clone(), away, "Error", "Unschedulable: 0/", ""),
         ("account", soon, account, "Error", "FailedCreate: Error creating: pods", ""),
         ("indexed", indexed, by_index, "Failed", "exit code 1, failed indexes 1", "index 1\n"),
     ]
@@ -128,7 +140,9 @@ async fn every_end_has_its_verdict_and_its_log() {
         let left = site.jobs();
         let left = left.iter().filter(|job| {
             let name = job["metadata"]["name"].as_str().unwrap();
-            ["image", "config", "nowhere", "account"].iter().any(|stuck| name.starts_with(stuck))
+            ["image", "pull", "config", "nowhere", "away", "account"]
+                .iter()
+                .any(|stuck| name.starts_with(stuck))
         });
         (left.count() == 0).then_some(())
     });

@@ -50,17 +50,25 @@ fn outputs(text: &str) -> Result<Value, String> {
     }
 }
 
-/// Takes over what is known of pods now; what was known stays.
-fn note(pods: &mut Vec<PodSeen>, seen: Vec<PodSeen>) {
+/// Takes over what is known of pods now; what was known stays. Whether that is more than before.
+fn note(pods: &mut Vec<PodSeen>, seen: Vec<PodSeen>) -> bool {
+    let mut more = false;
     for now in seen {
         if let Some(known) = pods.iter_mut().find(|known| known.name == now.name) {
-            known.node = now.node.or(known.node.take());
-            known.exit_code = now.exit_code.or(known.exit_code);
-            known.reason = now.reason.or(known.reason.take());
+            let merged = PodSeen {
+                node: now.node.or_else(|| known.node.clone()),
+                exit_code: now.exit_code.or(known.exit_code),
+                reason: now.reason.or_else(|| known.reason.clone()),
+                name: now.name,
+            };
+            more |= merged != *known;
+            *known = merged;
         } else if pods.len() < MOST_PODS {
             pods.push(now);
+            more = true;
         }
     }
+    more
 }
 
 impl Turn<'_> {
@@ -122,14 +130,15 @@ impl Turn<'_> {
         if known.is_some_and(|uid| *uid != seen.uid) {
             return;
         }
-        if let Some(attempt) = run.attempts.last_mut() {
-            note(&mut attempt.pods, seen.pods);
-        }
+        let last = run.attempts.last_mut();
+        let is_more = last.is_some_and(|attempt| note(&mut attempt.pods, seen.pods));
         match seen.state {
             JobState::Running { started_at } => {
                 if matches!(run.state, RunState::Launching | RunState::Submitted) {
                     self.submit(&mut run, seen.uid);
                     self.start(run, started_at);
+                } else if is_more {
+                    self.put_run(run);
                 }
             }
             JobState::Finished(finished) => {

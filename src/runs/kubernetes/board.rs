@@ -3,15 +3,18 @@
 //! An entry comes with a Job, by its creation or by the watch, and goes once the Job is deleted and nobody
 //! needs its pods' names any more.
 
+mod entry;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+pub(super) use self::entry::{Act, Entry, id_of};
+use self::entry::{Question, Told, is_named};
 use crate::engine::event::Millis;
-use crate::engine::ids::RunId;
 use crate::engine::machine::{JobId, JobSeen, JobState};
-use crate::engine::pod::{Job, JobFacts, Labels, Meta, Pod, PodFacts, View, suffices, view};
+use crate::engine::pod::{Job, JobFacts, Pod, PodFacts};
 use crate::engine::verdict::Finished;
 
 /// How long it is remembered which pods a deleted Job had.
@@ -36,86 +39,6 @@ struct Inner {
     timers: BTreeSet<(Millis, JobId)>,
     /// Whether it was told that there are Jobs of another data folder's server.
     told_foreign: bool,
-}
-
-/// One Job.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Entry {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    /// Empty while only pods of it were seen.
-    pub(super) uid: String,
-    pub(super) job: Option<JobFacts>,
-    /// Of all that were seen, the oldest first.
-    pub(super) pods: Vec<PodFacts>,
-    pub(super) gone: bool,
-    /// The server of another data folder made it.
-    foreign: bool,
-    told: Told,
-    question: Question,
-    /// Nobody asks for it any more.
-    released: bool,
-    /// When it is to be deleted.
-    delete_at: Option<Millis>,
-    /// When it is deleted unless it has ended.
-    stop_by: Option<Millis>,
-    /// When it is looked at again.
-    due: Option<Millis>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
-    #[default]
-    Nothing,
-    Running,
-    Finished,
-}
-
-/// What is being asked about a Job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Question {
-    /// Nothing was.
-    #[default]
-    Unasked,
-    /// Its pods, or what the cluster says of it.
-    Asked,
-    /// There is an answer, or none to be had.
-    Answered,
-}
-
-/// What is to be done about a Job.
-#[derive(Debug)]
-pub(super) enum Act {
-    /// Tell it.
-    Tell(JobSeen),
-    /// Ask for its pods, then look again.
-    Pods,
-    /// Ask what the cluster's Events say about an object, and tell it with the end.
-    Ask { finished: Finished, about: String },
-    /// Delete it.
-    Delete,
-}
-
-/// Which attempt an object belongs to, where it is one of ours.
-pub(super) fn id_of(labels: &Labels) -> Option<JobId> {
-    Some(JobId { run: RunId::parse(&labels.run)?, attempt: labels.attempt.parse().ok()? })
-}
-
-/// Whether a Job is named as we name it: whoever copies our labels does not get our names.
-fn is_named(meta: &Meta, job: &JobId) -> bool {
-    meta.name.ends_with(&format!("-{job}"))
-}
-
-impl Entry {
-    fn seen(&self, id: &JobId, state: JobState) -> JobSeen {
-        let pods = self.pods.iter().map(PodFacts::seen).collect();
-        JobSeen { job: id.clone(), uid: self.uid.clone(), state, pods, foreign: self.foreign }
-    }
-
-    /// Whether nothing of it runs any more.
-    pub(super) fn is_over(&self) -> bool {
-        self.gone || self.told == Told::Finished || self.job.as_ref().is_some_and(JobFacts::has_ended)
-    }
 }
 
 impl Board {
@@ -243,49 +166,13 @@ impl Board {
         let mut inner = self.lock();
         let inner = &mut *inner;
         let entry = inner.jobs.get_mut(id)?;
-        if entry.delete_at.is_some_and(|at| at <= now) && !entry.gone {
-            entry.delete_at = None;
-            return Some(Act::Delete);
-        }
-        if entry.stop_by.is_some_and(|at| at <= now) && !entry.is_over() {
-            entry.stop_by = None;
-            return Some(Act::Delete);
-        }
-        if entry.gone {
-            if entry.due.is_some_and(|due| due <= now) {
-                inner.jobs.remove(id);
-            }
+        if entry.gone && entry.due.is_some_and(|due| due <= now) {
+            inner.jobs.remove(id);
             return None;
         }
-        let job = entry.job.as_ref()?;
-        if entry.told == Told::Finished || entry.question == Question::Asked {
-            return None;
-        }
-        if entry.question == Question::Unasked && !suffices(job, &entry.pods) {
-            entry.question = Question::Asked;
-            return Some(Act::Pods);
-        }
-        let (state, until) = match view(&entry.uid, job, &entry.pods, now) {
-            View::Waiting { until } => (None, until),
-            View::Running { started_at, until } => {
-                let state = JobState::Running { started_at };
-                ((entry.told < Told::Running).then_some((state, Told::Running)), until)
-            }
-            View::Overdue { finished, about: Some(about) } => {
-                entry.question = Question::Asked;
-                return Some(Act::Ask { finished, about });
-            }
-            View::Finished(finished) | View::Overdue { finished, about: None } => {
-                (Some((JobState::Finished(finished), Told::Finished)), None)
-            }
-        };
-        if let Some(at) = until {
-            entry.due = Some(at);
-            inner.timers.insert((at, id.clone()));
-        }
-        let (state, told) = state?;
-        entry.told = told;
-        Some(Act::Tell(entry.seen(id, state)))
+        let act = entry.assess(id, now);
+        inner.timers.extend(entry.due.filter(|due| *due > now).map(|due| (due, id.clone())));
+        act
     }
 
     /// What was asked for is known, or can't be had.
@@ -350,6 +237,11 @@ impl Board {
     /// The Job is to have ended by then, or is deleted.
     pub(super) fn stop_by(&self, id: &JobId, at: Millis) {
         self.set_timer(id, at, |entry| &mut entry.stop_by);
+    }
+
+    /// The API server is to be asked for the Job then, unless it has ended.
+    pub(super) fn ask_at(&self, id: &JobId, at: Millis) {
+        self.set_timer(id, at, |entry| &mut entry.ask_at);
     }
 
     fn set_timer(&self, id: &JobId, at: Millis, timer: fn(&mut Entry) -> &mut Option<Millis>) {
@@ -420,17 +312,5 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// There is one for each run with a Job.
-    #[test]
-    fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 224, "{}", size_of::<Entry>());
-        assert!(size_of::<JobId>() <= 24, "{}", size_of::<JobId>());
     }
 }

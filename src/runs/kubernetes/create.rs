@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::Site;
-use super::board::id_of;
 use crate::engine::pod::Job;
 use crate::engine::render::Manifest;
 use crate::outside::kubernetes::api::{CallError, escape, words};
@@ -81,10 +80,7 @@ async fn adopt(site: &Site, spec: &JobSpec, path: &str) -> Result<Created, Execu
         Ok(found) => found,
         Err(error) => return Err(ExecutorError::Transient(error.to_string())),
     };
-    let labels = &found.metadata.labels;
-    let ours = labels.managed_by == "kickoff"
-        && labels.instance == site.instance
-        && id_of(labels).as_ref() == Some(&spec.id)
+    let ours = site.has_labels(&found, &spec.id)
         && fingerprint(&spec.manifest) == found.metadata.annotations.fingerprint;
     if !ours {
         let message = format!(

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::board::{Act, Entry, id_of};
-use super::{Site, job_path, path_of};
+use super::{AGAIN_MS, Site, job_path, path_of};
 use crate::engine::machine::{JobId, JobState, Place};
 use crate::engine::pod::{Job, Pod};
 use crate::outside::kubernetes::api::{CallError, Page, escape};
@@ -42,6 +42,12 @@ pub(super) async fn look(
                 site.board.answered(&job.id);
                 asked.map_err(transient)?;
             }
+            Some(Act::Job) => {
+                let Some(entry) = site.board.get(&job.id) else { return Ok(None) };
+                if !site.is_there(&job.id, &entry.uid).await.map_err(transient)? {
+                    return Ok(Some(JobState::Gone));
+                }
+            }
             Some(Act::Tell(seen)) => return Ok(Some(seen.state)),
             Some(Act::Ask { finished, .. }) => {
                 site.board.answered(&job.id);
@@ -58,7 +64,7 @@ impl Site {
         let Some(entry) = self.board.get(job).filter(|entry| entry.uid == uid) else { return Ok(true) };
         match self.api.get::<Job>(&job_path(&entry)).await {
             Ok(found) if found.metadata.uid == uid => {
-                self.board.job_of(job, &found);
+                self.take(job, &found);
                 Ok(true)
             }
             Ok(_) => Ok(false),
@@ -78,7 +84,17 @@ impl Site {
             Some(uid) => *uid == found.metadata.uid,
             None => id_of(&found.metadata.labels).as_ref() == Some(&job.id),
         };
-        Ok(ours && self.board.job_of(&job.id, &found))
+        Ok(ours && self.take(&job.id, &found))
+    }
+
+    /// What was asked for goes on the board; `false` where another Job is known as that. One that has lost its labels
+    /// is asked for again, since the watch does not see it.
+    fn take(&self, id: &JobId, found: &Job) -> bool {
+        let is_known = self.board.job_of(id, found);
+        if is_known && !self.has_labels(found, id) {
+            self.board.ask_at(id, self.clock.now().saturating_add(AGAIN_MS));
+        }
+        is_known
     }
 
     /// Asks for all pods of a Job; what they are now goes on the board.

@@ -314,6 +314,11 @@ impl Watch {
                 }
                 self.out.push_back(Seen::Job(seen));
             }
+            Act::Job => {
+                if let Some(entry) = site.board.get(&job) {
+                    self.verify(job, entry.uid);
+                }
+            }
             Act::Pods => self.work(async move {
                 let asked = site.fetch_pods(&job).await;
                 Done::Pods(job, asked)
@@ -351,18 +356,14 @@ impl Watch {
                 self.site.board.answered(&job);
                 self.assess(&job);
             }
-            Done::Verified { there: Ok(true), .. } | Done::Deleted(_, Ok(())) => {}
+            Done::Deleted(_, Ok(())) => {}
+            Done::Verified { job, there: Ok(true), .. } => self.assess(&job),
             Done::Verified { job, uid, there: Ok(false) } => {
                 self.out.extend(self.site.board.gone(&job, &uid, now).map(Seen::Job));
             }
-            Done::Verified { job, uid, there: Err(error) } => {
+            Done::Verified { job, there: Err(error), .. } => {
                 tracing::debug!(%job, %error, "can't look whether the Job is there");
-                let site = Arc::clone(&self.site);
-                self.work(async move {
-                    sleep(Duration::from_millis(AGAIN_MS.unsigned_abs())).await;
-                    let there = site.is_there(&job, &uid).await;
-                    Done::Verified { job, uid, there }
-                });
+                self.site.board.ask_at(&job, now.saturating_add(AGAIN_MS));
             }
             Done::Words { job, finished } => {
                 self.out.extend(self.site.board.end(&job, finished).map(Seen::Job));

@@ -172,7 +172,7 @@ pub struct Attempt {
     /// Reason of the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Its pods, the oldest first, as they were seen when it started and when it ended.
+    /// Its pods, the oldest first, as they were seen when it started, when each further one came, and when it ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pods: Vec<PodSeen>,
     /// What became of its log; missing until settled.
