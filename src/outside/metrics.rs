@@ -50,6 +50,7 @@ struct Inner {
     definitions: Gauge,
     problems: Gauge,
     ready: Gauge,
+    tasks: Gauge,
     /// Milliseconds; 0 is none.
     oldest_queued: AtomicI64,
     cursor: AtomicU64,
@@ -95,6 +96,7 @@ impl Metrics {
             definitions: Gauge::default(),
             problems: Gauge::default(),
             ready: Gauge::default(),
+            tasks: Gauge::default(),
             oldest_queued: AtomicI64::new(0),
             cursor: AtomicU64::new(0),
             newest: OnceLock::new(),
@@ -202,6 +204,7 @@ impl Metrics {
         inner.definitions.set(moment.definitions);
         inner.problems.set(moment.problems);
         inner.ready.set(i64::from(moment.ready));
+        inner.tasks.set(i64::try_from(moment.tasks).unwrap_or(i64::MAX));
         let mut text = String::new();
         encode(&mut text, &inner.registry).expect("a String takes all text");
         text
@@ -224,6 +227,8 @@ pub struct Moment {
     pub problems: i64,
     /// Whether `/readyz` says so.
     pub ready: bool,
+    /// Tasks that are under way.
+    pub tasks: usize,
 }
 
 fn register(registry: &mut Registry, new: &Inner) {
@@ -254,6 +259,8 @@ fn register(registry: &mut Registry, new: &Inner) {
     registry.register("kickoff_definitions", "Definitions in force", new.definitions.clone());
     registry.register("kickoff_definition_problems", "Problems of definitions", new.problems.clone());
     registry.register("kickoff_ready", "1 where the process takes deliveries", new.ready.clone());
+    let help = "Tasks of the process that are under way, those of its connections among them";
+    registry.register("kickoff_tasks", help, new.tasks.clone());
 }
 
 fn label(name: &'static str, value: &'static str) -> Label {

@@ -12,6 +12,7 @@ use axum::routing::get;
 use futures::StreamExt as _;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
+use tokio::runtime::Handle;
 
 use super::state::WebState;
 use crate::outside::metrics::Moment;
@@ -33,7 +34,8 @@ async fn metrics(State(state): State<WebState>, headers: HeaderMap) -> Response 
         (count(snapshot.documents.len()), count(snapshot.problems.len()))
     };
     let undecided_since = undecided_since(&state).await;
-    let moment = Moment { undecided_since, definitions, problems, ready: state.health.report().ready };
+    let (ready, tasks) = (state.health.report().ready, Handle::current().metrics().num_alive_tasks());
+    let moment = Moment { undecided_since, definitions, problems, ready, tasks };
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let (kind, text) = if accept.contains("application/openmetrics-text") {
         (OPEN_METRICS, state.metrics.open_metrics(now, moment))

@@ -55,12 +55,16 @@ struct Size {
     resident_kib: u64,
     threads: u64,
     sockets: usize,
+    tasks: usize,
 }
 
 impl Size {
-    fn of(server: &Server) -> Self {
+    async fn of(server: &Server) -> Self {
         let (resident_kib, threads) = (server.figure("VmRSS"), server.figure("Threads"));
-        Self { resident_kib, threads, sockets: server.sockets() }
+        let metrics = client().get(format!("{}/metrics", server.url)).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let tasks = metrics.lines().find_map(|line| line.strip_prefix("kickoff_tasks ")).unwrap();
+        Self { resident_kib, threads, sockets: server.sockets(), tasks: tasks.parse().unwrap() }
     }
 }
 
@@ -98,7 +102,8 @@ async fn a_long_queue_keeps_its_order_and_its_limit_and_costs_nothing_more() {
         let now = requests(&cluster);
         let ended = witness.seen().jobs.values().filter(|job| job.end.is_some()).count();
         #[allow(clippy::cast_precision_loss, reason = "counts")]
-        quarters.push((Size::of(&server).resident_kib, (now - asked) as f64 / (ended - at).max(1) as f64));
+        quarters
+            .push((Size::of(&server).await.resident_kib, (now - asked) as f64 / (ended - at).max(1) as f64));
         (asked, at) = (now, ended);
     }
     let took = began.elapsed();
@@ -132,7 +137,7 @@ async fn finished_runs_whose_jobs_are_gone_leave_nothing_behind() {
     let server = site.serve();
     send(&server, 0, warm).await;
     reach(&witness, warm, |job| job.deleted).await;
-    let before = Size::of(&server);
+    let before = Size::of(&server).await;
     for first in (0..count).step_by(100) {
         send(&server, warm + first, 100).await;
         // As many at once as before, so that it is not their number that is measured.
@@ -144,14 +149,21 @@ async fn finished_runs_whose_jobs_are_gone_leave_nothing_behind() {
     assert!(runs.iter().all(|run| run["outcome"] == "Passed"));
     // Connections and threads that nobody needs are kept for a while.
     let end = Instant::now() + PATIENCE;
-    let more = |now: Size| now.sockets > before.sockets + 2 || now.threads > before.threads + IDLE_THREADS;
-    while more(Size::of(&server)) && Instant::now() < end {
+    let more = |now: Size| {
+        now.sockets > before.sockets + 2
+            || now.threads > before.threads + IDLE_THREADS
+            || now.tasks > before.tasks + 2
+    };
+    let mut after = Size::of(&server).await;
+    while more(after) && Instant::now() < end {
         tokio::time::sleep(Duration::from_secs(1)).await;
+        after = Size::of(&server).await;
     }
-    let after = Size::of(&server);
     println!("{count} runs whose Jobs are gone: {before:?} before, {after:?} after");
     // The caches of the database's connections fill up meanwhile.
     assert!(after.resident_kib < before.resident_kib + 24 * 1024, "{before:?} {after:?}");
     assert!(after.threads <= before.threads + IDLE_THREADS, "{before:?} {after:?}");
     assert!(after.sockets <= before.sockets + 2, "{before:?} {after:?}");
+    // Each of its connections has one.
+    assert!(after.tasks <= before.tasks + 2, "{before:?} {after:?}");
 }
