@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,7 +66,11 @@ impl Inbox for Nothing {
 
 /// An inbox that writes what comes to a file, syncs it, and knows nothing of it afterwards: the least that being
 /// durable costs, whatever the store. One thread writes all that waits, another one syncs it and answers meanwhile.
+/// The file has its size and its blocks before, and is written over from its beginning when its end is reached.
 struct Log(mpsc::Sender<Waiting>);
+
+/// Bytes of its file.
+const ROOM: usize = 64 << 20;
 
 type Waiting = (Vec<Event>, oneshot::Sender<()>);
 
@@ -73,6 +78,8 @@ impl Log {
     fn new(folder: &Path) -> Self {
         let (queue, mut waiting) = mpsc::channel::<Waiting>(1024);
         let mut file = File::create(folder.join("log")).unwrap();
+        file.write_all(&vec![0; ROOM]).unwrap();
+        file.sync_all().unwrap();
         let log = file.try_clone().unwrap();
         let (written, batches) = std::sync::mpsc::sync_channel::<Vec<Waiting>>(0);
         std::thread::spawn(move || {
@@ -84,7 +91,7 @@ impl Log {
             }
         });
         std::thread::spawn(move || {
-            let mut text = Vec::new();
+            let (mut text, mut at) = (Vec::new(), 0);
             while let Some(first) = waiting.blocking_recv() {
                 let mut batch = vec![first];
                 while let Ok(next) = waiting.try_recv() {
@@ -95,7 +102,11 @@ impl Log {
                     serde_json::to_writer(&mut text, &event.attributes).unwrap();
                     text.extend_from_slice(&event.body);
                 }
-                file.write_all(&text).unwrap();
+                if at + text.len() > ROOM {
+                    at = 0;
+                }
+                file.write_all_at(&text, at as u64).unwrap();
+                at += text.len();
                 written.send(batch).unwrap();
             }
         });

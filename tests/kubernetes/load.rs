@@ -19,8 +19,8 @@ use crate::support::{Server, client};
 /// Between two deliveries.
 const EVERY: Duration = Duration::from_millis(10);
 /// The same where all that came while there was no API server is then to be caught up with: a cluster on two
-/// processors ends some ten Jobs a second.
-const SPARSE: Duration = Duration::from_millis(40);
+/// processors ends some ten Jobs a second, beside other suites fewer.
+const SPARSE: [Duration; 2] = [Duration::from_millis(40), Duration::from_millis(200)];
 /// How long nothing may change before all has ended.
 const STANDSTILL: Duration = Duration::from_mins(2);
 
@@ -151,6 +151,7 @@ pub(super) async fn each_once(server: &Server, witness: &Witness, accepted: &BTr
     assert!(doubled.is_empty(), "made more than once: {doubled:?}");
     let made: BTreeSet<_> = made.into_keys().collect();
     assert!(made == wanted, "not as the runs: {:?}", made.symmetric_difference(&wanted).collect::<Vec<_>>());
+    server.verdicts_of(&runs, STANDSTILL).await;
     let firings = server.all("firings").await;
     assert_eq!(firings.len(), runs.len());
     assert!(firings.iter().all(|firing| firing["outcome"] == "Passed"));
@@ -187,15 +188,16 @@ async fn every_delivery_has_one_job_over_many_kills_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a machine of its own: tests/run --soak"]
 async fn every_delivery_has_one_job_over_an_api_server_that_comes_and_goes() {
     let cluster = Cluster::own(&["--fast"]);
-    let (kills, away) = if soak() { (10, Duration::from_mins(2)) } else { (1, Duration::from_secs(15)) };
+    let [soaking, short] = SPARSE;
+    let (kills, away, every) =
+        if soak() { (10, Duration::from_mins(2), soaking) } else { (1, Duration::from_secs(10), short) };
     // Longer than the cluster may take to begin all that waited for it.
     let site = site(&cluster, json!({"startTimeout": "1h", "timeout": "1h"}));
     let witness = Witness::of(&cluster.kubeconfig, &site.namespace.name).await;
     let server = site.serve();
-    let load = Load::at(&server, SPARSE);
+    let load = Load::at(&server, every);
     let answers = || {
         let mut get = cluster.kubectl(&["get", "--raw", "/readyz", "--request-timeout", "10s"]);
         get.stdin(std::process::Stdio::null()).output().unwrap().status.success()
