@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::cluster::{Cluster, Namespace, PATIENCE};
+use crate::support::cluster::{Cluster, Namespace, PATIENCE, cluster};
 use crate::support::door::Door;
 use crate::support::{Home, Server, Starting, client};
 
@@ -113,6 +113,19 @@ pub(super) async fn fire(server: &Server, name: &str) -> String {
     assert_eq!(sent.status(), 202);
     let receipt: Value = sent.json().await.unwrap();
     receipt["event"].as_str().unwrap().to_owned()
+}
+
+/// A pod that runs a script, and ends at once when it is told to.
+pub(super) fn pod(script: &str) -> Value {
+    json!({"containers": [{"name": "main", "image": cluster().busybox, "command": ["sh", "-c", script]}],
+        "terminationGracePeriodSeconds": 1})
+}
+
+/// Cancels a run.
+pub(super) async fn cancel(server: &Server, run: &Value) {
+    let url = format!("{}/api/v1/runs/{}/cancel", server.url, run["id"].as_str().unwrap());
+    let asked = client().post(url).header("idempotency-key", "one").send().await.unwrap();
+    assert_eq!(asked.status(), 202);
 }
 
 /// Waits until `wanted` holds of the only run of an event, and gives it.

@@ -12,14 +12,9 @@ use kickoff::runs::executor::{Created, Executor as _, ExecutorError, JobSpec};
 use kickoff::runs::kubernetes::{KubernetesExecutor, KubernetesOptions};
 use serde_json::{Value, json};
 
-use super::home::{Site, fire, run_of, settled};
+use super::home::{Site, fire, pod, run_of, settled};
 use crate::support::cluster::{Cluster, cluster, until};
 use crate::support::{Server, client};
-
-fn pod(script: &str) -> Value {
-    json!({"containers": [{"name": "main", "image": cluster().busybox, "command": ["sh", "-c", script]}],
-        "terminationGracePeriodSeconds": 1})
-}
 
 pub(super) async fn ready(server: &Server) -> (u16, String) {
     let answer = client().get(format!("{}/readyz", server.url)).send().await.unwrap();

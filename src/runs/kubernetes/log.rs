@@ -1,7 +1,7 @@
 //! A Job's log: of each container of each of its pods, as the spool has it.
 //!
-//! Afterwards it is read one container after the other, in the order of the spec, pod by pod; while it is
-//! followed, lines come as they are written. Where there are several containers each line has its
+//! It is read one container after the other, in the order of the spec, pod by pod; who follows gets lines as they are
+//! written. Where there are several containers each line has its
 //! container's name before it, and each further pod of a Job, and each further start of a container, begins
 //! with a line that says so. What can't be had any more ends the log with an error, so that what is kept says
 //! that it is not whole.
@@ -15,11 +15,11 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, stream};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Site;
 use super::board::Entry;
-use super::follow::{FollowError, complete};
+use super::follow::{FollowError, complete, sources};
 use super::spool::SourceId;
 use super::stamped::Bare;
 use crate::engine::machine::JobId;
@@ -28,6 +28,8 @@ use crate::runs::lines::Lines;
 
 /// Between two looks for more.
 const POLL: Duration = Duration::from_millis(50);
+/// How long is waited for the first of what a Job has said that was not followed.
+const SOON: Duration = Duration::from_secs(2);
 const CHUNK: usize = 64 * 1024;
 
 /// The log of a Job; `None` where nothing of it was ever started, or can be had.
@@ -41,13 +43,44 @@ pub(super) async fn read(
         site.synced().await?;
     }
     let entry = site.board.get(job).filter(has_uid);
-    if follow && entry.as_ref().is_some_and(|entry| !entry.is_over()) {
-        return Ok(Some(along(Arc::clone(site), job.clone())));
+    if let Some(entry) = entry.filter(|entry| !entry.is_over()) {
+        return if follow {
+            Ok(Some(along(Arc::clone(site), job.clone())))
+        } else {
+            so_far(site, job, &entry).await
+        };
     }
     let missing = complete(site, job).await.map_err(|failed| match failed {
         FollowError::Spool(error) => ExecutorError::Io(error),
         failed => ExecutorError::Transient(failed.to_string()),
     })?;
+    let files = files(site, job).await?;
+    if files.is_empty() {
+        tracing::debug!(%job, why = missing.map(|why| why.to_string()), "there is no log");
+        return Ok(None);
+    }
+    let rest = stream::iter(missing.map(|why| Err(io::Error::other(why))));
+    Ok(Some(stream::iter(files).flat_map(Tail::chunks).chain(rest).boxed()))
+}
+
+/// What a Job that goes on has said. It may not be followed yet, and then is soon.
+async fn so_far(site: &Site, job: &JobId, entry: &Entry) -> Result<Option<LogChunks>, ExecutorError> {
+    if sources(entry).is_empty() {
+        return Ok(None);
+    }
+    let end = Instant::now() + SOON;
+    site.spool.follow_from(job, 0);
+    loop {
+        let files = files(site, job).await?;
+        if !files.is_empty() || Instant::now() > end {
+            return Ok(Some(stream::iter(files).flat_map(Tail::chunks).boxed()));
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// What the spool has of a Job, container by container.
+async fn files(site: &Site, job: &JobId) -> io::Result<Vec<Tail>> {
     let mut files = Vec::new();
     let mut last = None;
     for (source, whole) in site.spool.list(job).await? {
@@ -57,12 +90,7 @@ pub(super) async fn read(
             last = Some(source);
         }
     }
-    if files.is_empty() {
-        tracing::debug!(%job, why = missing.map(|why| why.to_string()), "there is no log");
-        return Ok(None);
-    }
-    let rest = stream::iter(missing.map(|why| Err(io::Error::other(why))));
-    Ok(Some(stream::iter(files).flat_map(Tail::chunks).chain(rest).boxed()))
+    Ok(files)
 }
 
 /// One container's file, and how far it was read.
