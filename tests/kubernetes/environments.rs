@@ -172,34 +172,43 @@ async fn what_a_quota_has_no_room_for_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_environment_is_a_namespace_with_what_is_there_and_params() {
+async fn an_environment_is_a_namespace_with_what_is_there_an_account_and_params() {
     let (staging, production) = (cluster().namespace(), cluster().namespace());
     let fields = json!({
-        "params": [{"name": "users", "type": "integer", "default": 10}],
+        "params": [
+            {"name": "users", "type": "integer", "default": 10},
+            {"name": "account", "type": "string", "default": "tester"},
+        ],
         "environments": [
             {"name": "staging", "namespace": staging.name},
-            {"name": "production", "namespace": production.name, "params": {"users": 1}},
+            {"name": "production", "namespace": production.name,
+                "params": {"users": 1, "account": "tester-of-production"}},
         ],
+        "allow": {"serviceAccounts": ["tester*"]},
     });
     let further = json!({"env": [
         {"name": "NAMESPACE", "valueFrom": field("metadata.namespace")},
+        {"name": "ACCOUNT", "valueFrom": field("spec.serviceAccountName")},
         {"name": "URL", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "url"}}},
     ]});
-    let pod = json!({"serviceAccountName": "tester",
-        "containers": [container("main", "echo $KICKOFF_PARAM_USERS $NAMESPACE $URL", further)]});
+    let pod = json!({"serviceAccountName": "{{ params.account }}",
+        "containers": [container("main", "echo $KICKOFF_PARAM_USERS $NAMESPACE $ACCOUNT $URL", further)]});
     let site = Site::new(cluster(), &[("smoke", fields, pod)]);
-    for (namespace, url) in [(&staging, "http://staging"), (&production, "http://production")] {
-        namespace.run(&["create", "serviceaccount", "tester"]);
-        namespace.run(&["create", "configmap", "settings", &format!("--from-literal=url={url}")]);
+    let environments =
+        [("staging", &staging, "tester", 10), ("production", &production, "tester-of-production", 1)];
+    for (environment, namespace, account, _) in environments {
+        namespace.run(&["create", "serviceaccount", account]);
+        let url = format!("--from-literal=url=http://{environment}");
+        namespace.run(&["create", "configmap", "settings", &url]);
     }
     let server = site.serve();
-    for (environment, namespace, users) in [("staging", &staging, 10), ("production", &production, 1)] {
+    for (environment, namespace, account, users) in environments {
         let mut run = kickoff();
         run.args(["run", "template/smoke", "--env", environment, "--wait", "--server", &server.url]);
         let output = run.stdin(Stdio::null()).output().unwrap();
         let all = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert_eq!(output.status.code(), Some(0), "{environment}: {all}");
-        let said = format!("{users} {} http://{environment}\n", namespace.name);
+        let said = format!("{users} {} {account} http://{environment}\n", namespace.name);
         assert!(all.contains(&said), "{environment}: {all}");
     }
 }

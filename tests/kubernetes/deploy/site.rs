@@ -23,10 +23,10 @@ pub(super) struct Deployed {
 pub(super) fn deployed() -> &'static Deployed {
     static SHARED: OnceLock<Deployed> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let deployed = Deployed::files();
+        let mut deployed = Deployed::files();
         deployed.images();
         disk();
-        deployed.apply();
+        deployed.token = deployed.follow_readme();
         deployed
     })
 }
@@ -94,6 +94,24 @@ impl Deployed {
 
     pub(super) fn apply(&self) {
         cluster().run(&["apply", "-k", self.deploy().to_str().unwrap()]);
+    }
+
+    /// Types what the README says, as it stands; gives the token.
+    fn follow_readme(&self) -> String {
+        let readme =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+        let (_, section) = readme.split_once("### The same on a cluster").unwrap();
+        let (_, block) = section.split_once("```sh\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        assert!(block.contains("kubectl apply -k deploy\n"), "{block}");
+        let kubectl = "kubectl() { \"$KUBECTL\" \"$@\"; }";
+        let mut typed = Command::new("sh");
+        typed.args(["-e", "-c", &format!("{kubectl}\n{block}\necho \"token $KICKOFF_TOKEN\"")]);
+        typed.env("KUBECTL", cluster().kubectl(&[]).get_program()).env("KUBECONFIG", &cluster().kubeconfig);
+        let output = typed.current_dir(self.folder.path()).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said.lines().find_map(|line| line.strip_prefix("token ")).unwrap().to_owned()
     }
 
     /// A kustomization beside the copy.
