@@ -41,7 +41,7 @@ mod watch;
 pub use command::unreplayable;
 pub use debounce::Debounced;
 pub use gate::{Answer, Gate, Gated, Probe, Question};
-pub use job::FIRING_FINISHED;
+pub use job::{FIRING_FINISHED, MOST_PODS};
 pub use join::{Hold, VERDICTS_JOINED};
 pub use key::{Key, Write};
 pub use parked::Parked;

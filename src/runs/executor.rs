@@ -18,7 +18,7 @@ pub trait Executor: Send + Sync {
 
     /// What this very Job is now, which is looked for at its place: [`JobState::Gone`] where there is none,
     /// `None` where it has not started yet.
-    async fn look(&self, job: &JobRef, place: &Place) -> Result<Option<JobState>, ExecutorError>;
+    async fn look(&self, job: &JobRef, place: &Place) -> Result<Option<JobSeen>, ExecutorError>;
 
     /// What happens to all Jobs of this instance. Begins with everything that is there, then
     /// [`Seen::Listed`]; lists again from time to time.
@@ -73,6 +73,13 @@ pub struct JobRef {
     pub id: JobId,
     /// The executor's id, where it is known: no other is touched.
     pub uid: Option<String>,
+}
+
+impl JobRef {
+    /// That its state is this.
+    pub fn seen(self, state: JobState) -> JobSeen {
+        JobSeen::new(self.id, self.uid.unwrap_or_default(), state)
+    }
 }
 
 /// What `create` did.

@@ -41,7 +41,7 @@ pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions, lease_path};
 use self::nodes::Nodes;
 use self::spool::Spool;
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
-use crate::engine::machine::{JobId, JobState, Place};
+use crate::engine::machine::{JobId, JobSeen, Place};
 use crate::engine::pod::Job;
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, CallError, escape};
@@ -135,7 +135,7 @@ impl Executor for KubernetesExecutor {
         stop::stop(&self.site, job).await
     }
 
-    async fn look(&self, job: &JobRef, place: &Place) -> Result<Option<JobState>, ExecutorError> {
+    async fn look(&self, job: &JobRef, place: &Place) -> Result<Option<JobSeen>, ExecutorError> {
         pods::look(&self.site, job, place).await
     }
 
@@ -177,7 +177,7 @@ impl Site {
         format!("app.kubernetes.io/managed-by=kickoff,kickoff.dev/instance={}", self.instance)
     }
 
-    /// Whether a Job has the labels of this attempt: without them the watch does not see it.
+    /// Whether a Job has the labels of this attempt: without some of them the watch does not see it.
     fn has_labels(&self, job: &Job, id: &JobId) -> bool {
         let labels = &job.metadata.labels;
         labels.managed_by == "kickoff"

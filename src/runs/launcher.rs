@@ -21,10 +21,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use self::collect::{COLLECTING, WAITING};
 use super::executor::{self, Deleted, Executor, ExecutorError, JobRef, JobSpec};
 use super::ordered::{Fresh, Ordered};
 use crate::engine::event::Event;
-use crate::engine::machine::{Created, Input, JobId, JobSeen, JobState, Key, Order, Place, Probe, Record};
+use crate::engine::machine::{Created, Input, JobId, JobState, Key, Order, Place, Probe, Record};
 use crate::engine::render::Maker;
 use crate::store::blobs::Blobs;
 use crate::store::inbox::Inbox;
@@ -32,8 +33,6 @@ use crate::store::records::{Records, RecordsError};
 
 /// Calls of an executor under way at once, and manifests that are held for them.
 const IN_FLIGHT: usize = 32;
-/// Logs being kept at once, besides those that are slow: see `collect`.
-const COLLECTING: usize = 32;
 /// Runs with an order under way or waiting; beyond it no order is taken.
 const LANES: usize = 4096;
 /// How long a Job may fail to be created for reasons that may pass.
@@ -76,7 +75,11 @@ impl Launcher {
     pub async fn run(self, mut orders: mpsc::Receiver<Ordered>, cancel: CancellationToken) {
         // Thousands of orders may be under way, and each holds it.
         let this = Arc::new(self);
-        let limits = Arc::new(Limits { calls: Semaphore::new(IN_FLIGHT), logs: Semaphore::new(COLLECTING) });
+        let limits = Arc::new(Limits {
+            calls: Semaphore::new(IN_FLIGHT),
+            logs: Semaphore::new(COLLECTING),
+            slow: Semaphore::new(WAITING),
+        });
         let begin = |name: &str, order: (Order, Option<Box<Fresh>>), lane: &Lane| {
             Arc::clone(&this).carry_out(name.to_owned(), order, Arc::clone(&limits), lane.unwanted.clone())
         };
@@ -247,7 +250,7 @@ impl Launcher {
         });
         match stopped.await {
             Deleted::Stopping => None,
-            Deleted::Absent => Some(seen(job, JobState::Gone)),
+            Deleted::Absent => Some(Input::Seen(job.seen(JobState::Gone))),
         }
     }
 
@@ -265,7 +268,7 @@ impl Launcher {
             let looked = self.executor.look(&job, place).await;
             drop(turn);
             match looked {
-                Ok(state) => return Some(seen(job, state?)),
+                Ok(seen) => return Some(Input::Seen(seen?)),
                 Err(failed) => warn!(job = %job.id, error = %failed, "can't look at the Job, trying again"),
             }
             unwanted.run_until_cancelled(pause.wait()).await?;
@@ -301,10 +304,6 @@ impl Launcher {
     }
 }
 
-fn seen(job: JobRef, state: JobState) -> Input {
-    Input::Seen(JobSeen::new(job.id, job.uid.unwrap_or_default(), state))
-}
-
 /// Why a Job was not created.
 #[derive(Debug, thiserror::Error)]
 enum CreateError {
@@ -317,6 +316,7 @@ enum CreateError {
 struct Limits {
     calls: Semaphore,
     logs: Semaphore,
+    slow: Semaphore,
 }
 
 impl Limits {

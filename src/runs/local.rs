@@ -35,7 +35,7 @@ use futures::stream::BoxStream;
 
 use self::site::{Site, State};
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
-use crate::engine::machine::{JobId, JobState, Place};
+use crate::engine::machine::{JobId, JobSeen, Place};
 use crate::outside::clock::Clock;
 
 /// Says something in `shim.log`, where it can: a disk that is full must not end a run.
@@ -85,12 +85,13 @@ impl Executor for LocalExecutor {
         blocking(&self.site, move |site| Ok(site.delete(&job, &why)?)).await
     }
 
-    async fn look(&self, job: &JobRef, _: &Place) -> Result<Option<JobState>, ExecutorError> {
+    async fn look(&self, job: &JobRef, _: &Place) -> Result<Option<JobSeen>, ExecutorError> {
         let job = job.clone();
         blocking(&self.site, move |site| {
             let found = site.look(&job.id)?;
             let found = found.filter(|(uid, _)| job.uid.as_ref().is_none_or(|wanted| wanted == uid));
-            Ok(found.map_or(State::Gone, |(_, state)| state).reported())
+            let state = found.map_or(State::Gone, |(_, state)| state).reported();
+            Ok(state.map(|state| job.seen(state)))
         })
         .await
     }

@@ -66,7 +66,7 @@ impl Inbox for Nothing {
 
 /// An inbox that writes what comes to a file, syncs it, and knows nothing of it afterwards: the least that being
 /// durable costs, whatever the store. One thread writes all that waits, another one syncs it and answers meanwhile.
-/// The file has its size and its blocks before, and is written over from its beginning when its end is reached.
+/// Its file is allocated beforehand, and written over from its beginning when its end is reached.
 struct Log(mpsc::Sender<Waiting>);
 
 /// Bytes of its file.

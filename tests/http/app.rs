@@ -13,7 +13,7 @@ use kickoff::engine::definitions::model::Allowed;
 use kickoff::engine::definitions::{Snapshot, Webhook};
 use kickoff::engine::event::Event;
 use kickoff::engine::ids::{EventKey, ObjectName};
-use kickoff::engine::machine::{JobId, JobState, Place};
+use kickoff::engine::machine::{JobId, JobSeen, Place};
 use kickoff::engine::webhook::{Naming, Verifier};
 use kickoff::outside::clock::Clock;
 use kickoff::outside::metrics::Metrics;
@@ -89,7 +89,7 @@ impl Executor for NoJobs {
     async fn delete(&self, _: &JobRef, _: &str) -> Result<Deleted, ExecutorError> {
         Ok(Deleted::Absent)
     }
-    async fn look(&self, _: &JobRef, _: &Place) -> Result<Option<JobState>, ExecutorError> {
+    async fn look(&self, _: &JobRef, _: &Place) -> Result<Option<JobSeen>, ExecutorError> {
         Ok(None)
     }
     fn watch(&self) -> BoxStream<'static, Result<Seen, ExecutorError>> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::home::{Site, fire, run_of, settled};
+use super::home::{Site, cancel, fire, run_of, settled};
 use crate::support::client;
 use crate::support::cluster::cluster;
 
@@ -70,14 +70,14 @@ async fn what_was_seen_of_a_pod_that_is_gone_is_kept_though_the_server_was_kille
     site.namespace.run(&["create", "configmap", "kept", "--from-literal=second=yes"]);
     let pods = |run: &Value| run["attempts"][0]["pods"].as_array().map_or(0, Vec::len);
     let run = run_of(&server, &event, |run| pods(run) == 2).await;
+    assert_eq!(run["state"], "running", "the second fails, too: {run:#}");
     server.kill();
     let first = run["attempts"][0]["pods"][0]["name"].as_str().unwrap().to_owned();
     // Its controller holds it until the Job has counted it.
     site.namespace.run(&["delete", "pod", &first]);
 
     let server = site.serve();
-    let url = format!("{}/api/v1/runs/{}/cancel", server.url, run["id"].as_str().unwrap());
-    client().post(url).header("idempotency-key", "one").send().await.unwrap();
+    cancel(&server, &run).await;
     let run = run_of(&server, &event, settled).await;
     let kept = &run["attempts"][0]["pods"];
     assert_eq!((&kept[0]["name"], &kept[0]["exitCode"]), (&json!(first), &json!(5)), "{run:#}");

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::home::{Site, fire, run_of, settled};
+use super::home::{Site, cancel, fire, run_of, settled};
 use super::load::{site, soak};
 use super::rollouts::WATCHED;
 use super::troubles::{account, bind, ready};
+use crate::support::Server;
 use crate::support::cluster::{Cluster, PATIENCE, cluster, until};
-use crate::support::{Server, client};
 
 /// What a trigger does not see.
 async fn trouble(server: &Server, trigger: &str) -> Vec<String> {
@@ -190,9 +190,7 @@ async fn a_run_whose_namespace_went_with_its_role_while_nobody_served_can_be_can
     assert_eq!(run["state"], "running", "nothing says that it ended: {run:#}");
     let (_, told) = ready(&server).await;
     assert!(told.contains(&leaving.name), "{told}");
-    let url = format!("{}/api/v1/runs/{}/cancel", server.url, run["id"].as_str().unwrap());
-    let asked = client().post(url).header("idempotency-key", "one").send().await.unwrap();
-    assert_eq!(asked.status(), 202);
+    cancel(&server, &run).await;
     let run = run_of(&server, &event, |run| run["outcome"].is_string()).await;
     assert_eq!(run["outcome"], "Cancelled", "{run:#}");
     assert_eq!(server.stop(), Some(0));

@@ -136,11 +136,16 @@ async fn a_pod_that_makes_way_for_another_is_no_failed_test() {
     let nodes = cluster().get("/api/v1/nodes");
     let real = |node: &&Value| node["metadata"]["labels"]["type"] != "kwok";
     let node = nodes["items"].as_array().unwrap().iter().find(real).unwrap();
-    let cores: u32 = node["status"]["allocatable"]["cpu"].as_str().unwrap().parse().unwrap();
+    let cores = node["status"]["allocatable"]["cpu"].as_str().unwrap();
+    let cores = cores
+        .strip_suffix('m')
+        .map_or_else(|| cores.parse::<u32>().unwrap() * 1_000, |thousandths| thousandths.parse().unwrap());
     let most = |class: &Class, script: &str| {
         let mut pod = pod(cluster(), script);
         pod["priorityClassName"] = json!(class.0);
-        pod["containers"][0]["resources"] = json!({"requests": {"cpu": format!("{}m", cores * 600)}});
+        pod["nodeSelector"] =
+            json!({"kubernetes.io/hostname": node["metadata"]["labels"]["kubernetes.io/hostname"]});
+        pod["containers"][0]["resources"] = json!({"requests": {"cpu": format!("{}m", cores / 10 * 6)}});
         pod
     };
     let fields = json!({"job": {"spec": {"backoffLimit": 0, "podFailurePolicy": {"rules": [

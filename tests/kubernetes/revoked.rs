@@ -2,23 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::home::{Site, fire, log, run_of, settled};
+use super::home::{Site, fire, log, pod, run_of, settled};
 use super::troubles::{account, bind, ready};
 use crate::support::Server;
 use crate::support::cluster::{PATIENCE, cluster};
 use crate::support::door::Door;
 
-fn pod(script: &str) -> Value {
-    json!({"containers": [{"name": "main", "image": cluster().busybox, "command": ["sh", "-c", script]}],
-        "terminationGracePeriodSeconds": 1})
-}
-
 /// Waits until readiness tells, or does not tell, of trouble with the Jobs and the pods of a namespace.
-async fn told(server: &Server, namespace: &str, is: bool) {
+async fn told(server: &Server, door: &Door, namespace: &str, is: bool) {
     let end = Instant::now() + PATIENCE;
     loop {
+        // Watches that are open go on without the Role, and the API server may learn late that it is gone.
+        if is {
+            door.hang_up();
+        }
         let (status, told) = ready(server).await;
         assert_eq!(status, 200, "{told}");
         let of = |kind: &str| told.contains(&format!("{kind} of namespace {namespace}: {}", forbidden(kind)));
@@ -41,7 +40,7 @@ async fn a_role_that_is_taken_away_under_a_run_is_told_and_its_verdict_comes_whe
         cluster(),
         &[
             ("here", json!({}), pod("echo here")),
-            ("there", json!({"inNamespace": other.name}), pod("echo there; sleep 8; exit 3")),
+            ("there", json!({"inNamespace": other.name}), pod("echo there; sleep 30; exit 3")),
         ],
     );
     let account = account(&site, &[&other.name]);
@@ -56,9 +55,7 @@ async fn a_role_that_is_taken_away_under_a_run_is_told_and_its_verdict_comes_whe
     run_of(&server, &there, |run| run["state"] == "running").await;
 
     other.run(&["delete", "rolebinding", "here-kickoff"]);
-    // Watches that are open go on without it.
-    door.hang_up();
-    told(&server, &other.name, true).await;
+    told(&server, &door, &other.name, true).await;
     let here = fire(&server, "here").await;
     assert_eq!(run_of(&server, &here, settled).await["outcome"], "Passed");
     let name = format!("there-{}-1", run_of(&server, &there, |_| true).await["id"].as_str().unwrap());
@@ -70,5 +67,5 @@ async fn a_role_that_is_taken_away_under_a_run_is_told_and_its_verdict_comes_whe
     let run = run_of(&server, &there, settled).await;
     assert_eq!((&run["outcome"], &run["reason"]), (&json!("Failed"), &json!("exit code 3")), "{run:#}");
     assert_eq!(log(&server, &run).await, "there\n");
-    told(&server, &other.name, false).await;
+    told(&server, &door, &other.name, false).await;
 }

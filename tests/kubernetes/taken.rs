@@ -2,14 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::home::{Site, fire, log, run_of, settled};
+use super::home::{Site, cancel, fire, log, pod, run_of, settled};
 use crate::support::cluster::{cluster, until};
 use crate::support::door::{At, Door};
-
-fn pod(script: &str) -> Value {
-    json!({"containers": [{"name": "main", "image": cluster().busybox, "command": ["sh", "-c", script]}],
-        "terminationGracePeriodSeconds": 1})
-}
 
 /// How many Jobs of a run are there.
 fn jobs_of(site: &Site<'_>, run: &Value) -> usize {
@@ -19,17 +14,28 @@ fn jobs_of(site: &Site<'_>, run: &Value) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_labels_were_taken_off_has_its_verdict_and_goes_when_its_time_has_come() {
     let fields = json!({"retention": {"jobTTL": "1s"}});
-    let site = Site::new(cluster(), &[("fails", fields, pod("echo said; sleep 5; exit 3"))]);
+    let site = Site::new(cluster(), &[("fails", fields, pod("echo said; sleep 10; exit 3"))]);
     let server = site.serve();
-    let event = fire(&server, "fails").await;
-    run_of(&server, &event, |run| run["state"] == "running").await;
-    let name = site.jobs()[0]["metadata"]["name"].as_str().unwrap().to_owned();
-    let labels = ["app.kubernetes.io/managed-by-", "kickoff.dev/instance-"];
-    site.namespace.run(&[&["label", "job", &name][..], &labels].concat());
-    let run = run_of(&server, &event, settled).await;
-    assert_eq!((&run["outcome"], &run["reason"]), (&json!("Failed"), &json!("exit code 3")), "{run:#}");
-    assert_eq!(log(&server, &run).await, "said\n");
-    until("its deletion", || site.jobs().is_empty().then_some(()));
+    // Those that the watch selects by, and those that say which run's it is.
+    let pairs = [
+        ["app.kubernetes.io/managed-by-", "kickoff.dev/instance-"],
+        ["kickoff.dev/run-", "kickoff.dev/attempt-"],
+    ];
+    let mut events = Vec::new();
+    for labels in pairs {
+        let event = fire(&server, "fails").await;
+        let run = run_of(&server, &event, |run| run["state"] == "running").await;
+        let name = format!("fails-{}-1", run["id"].as_str().unwrap());
+        site.namespace.run(&[&["label", "job", &name][..], &labels].concat());
+        events.push((labels, event));
+    }
+    for (labels, event) in events {
+        let run = run_of(&server, &event, settled).await;
+        let told = (&run["outcome"], &run["reason"]);
+        assert_eq!(told, (&json!("Failed"), &json!("exit code 3")), "{labels:?}: {run:#}");
+        assert_eq!(log(&server, &run).await, "said\n", "{labels:?}");
+    }
+    until("their deletion", || site.jobs().is_empty().then_some(()));
 }
 
 /// At the very moment when it is to be deleted.
@@ -46,10 +52,7 @@ async fn a_job_that_somebody_put_in_the_place_of_ours_is_left_alone() {
         let event = fire(&server, template).await;
         if cancelled {
             let run = run_of(&server, &event, |run| run["state"] == "submitted").await;
-            let url = format!("{}/api/v1/runs/{}/cancel", server.url, run["id"].as_str().unwrap());
-            let asked =
-                crate::support::client().post(url).header("idempotency-key", "one").send().await.unwrap();
-            assert_eq!(asked.status(), 202);
+            cancel(&server, &run).await;
         }
         guard.came().await;
         let run = run_of(&server, &event, |_| true).await;
@@ -60,8 +63,7 @@ async fn a_job_that_somebody_put_in_the_place_of_ours_is_left_alone() {
         guard.open();
         let run = run_of(&server, &event, settled).await;
         assert_eq!(run["outcome"], if cancelled { "Cancelled" } else { "Passed" }, "{run:#}");
-        // What would be deleted still is, once another run's Job has gone the whole way.
-        drop(guard);
+        // Once another run's Job is deleted, ours would have been, too.
         let next = fire(&server, "passes").await;
         let next = run_of(&server, &next, settled).await;
         until("the deletion of the next", || (jobs_of(&site, &next) == 0).then_some(()));

@@ -113,7 +113,7 @@ impl Stage {
     pub(crate) async fn look(&self, job: &JobId, uid: Option<&str>) -> Option<JobState> {
         let job = JobRef { id: job.clone(), uid: uid.map(str::to_owned) };
         let place = Place { namespace: "default".to_owned(), name: job.id.to_string() };
-        self.executor.look(&job, &place).await.unwrap()
+        self.executor.look(&job, &place).await.unwrap().map(|seen| seen.state)
     }
 }
 

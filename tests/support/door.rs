@@ -1,5 +1,5 @@
-//! A door before a real API server: every call goes through as it is, and so does its answer, unless a test stands
-//! there and stops one at a known moment.
+//! A door before a real API server: every call goes through, and its answer comes back, unless a test stands there and
+//! stops one at a known moment. Of headers only those go along that say what a body is.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -20,7 +20,7 @@ pub const FIRING_FINISHED: &str = "dev.kickoff.firing.finished";
 /// As much as Kubernetes takes of a termination message.
 const MOST_OUTPUTS: usize = 4_096;
 /// As many pods of an attempt are recorded.
-const MOST_PODS: usize = 16;
+pub const MOST_PODS: usize = 16;
 
 /// Attempts that ended and whose log is not settled.
 pub(super) fn unsettled(run: &RunId, attempts: &[Attempt]) -> impl Iterator<Item = JobId> {

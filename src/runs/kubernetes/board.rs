@@ -11,10 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 pub(super) use self::entry::{Act, Entry, id_of};
-use self::entry::{Question, Told, is_named};
+use self::entry::{Question, Told, id_in};
 use crate::engine::event::Millis;
 use crate::engine::machine::{JobId, JobSeen, JobState};
-use crate::engine::pod::{Job, JobFacts, Pod, PodFacts};
+use crate::engine::pod::{Job, JobFacts, Meta, Pod, PodFacts};
 use crate::engine::verdict::Finished;
 
 /// How long it is remembered which pods a deleted Job had.
@@ -86,9 +86,18 @@ impl Board {
         self.lock().jobs.get(job).is_some_and(|entry| entry.foreign)
     }
 
+    /// Which attempt a Job is of, where it is one of ours: whoever copies our labels does not get our names. One that
+    /// has lost its labels is known by its name and its uid.
+    pub(super) fn id_of(&self, job: &Meta) -> Option<JobId> {
+        let named = id_in(&job.name)?;
+        let is_known = |id: &JobId| self.lock().jobs.get(id).is_some_and(|entry| entry.uid == job.uid);
+        let is_ours = id_of(&job.labels).as_ref() == Some(&named) || is_known(&named);
+        is_ours.then_some(named)
+    }
+
     /// A Job as it is now; its id where it is one of ours.
     pub(super) fn job(&self, job: &Job) -> Option<JobId> {
-        let id = id_of(&job.metadata.labels).filter(|id| is_named(&job.metadata, id))?;
+        let id = self.id_of(&job.metadata)?;
         self.job_of(&id, job).then_some(id)
     }
 

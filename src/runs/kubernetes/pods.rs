@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::board::{Act, Entry, id_of};
 use super::{AGAIN_MS, Site, job_path, path_of};
-use crate::engine::machine::{JobId, JobState, Place};
+use crate::engine::machine::{JobId, JobSeen, JobState, Place};
 use crate::engine::pod::{Job, Pod};
 use crate::outside::kubernetes::api::{CallError, Page, escape};
 use crate::runs::executor::{ExecutorError, JobRef};
@@ -22,18 +22,14 @@ struct Told {
 }
 
 /// What this very Job is now.
-pub(super) async fn look(
-    site: &Site,
-    job: &JobRef,
-    place: &Place,
-) -> Result<Option<JobState>, ExecutorError> {
+pub(super) async fn look(site: &Site, job: &JobRef, place: &Place) -> Result<Option<JobSeen>, ExecutorError> {
     let transient = |error: CallError| ExecutorError::Transient(error.to_string());
     if let Some(entry) = site.find(&job.id, job.uid.as_deref()).await? {
         if !site.is_there(&job.id, &entry.uid).await.map_err(transient)? {
-            return Ok(Some(JobState::Gone));
+            return Ok(Some(job.clone().seen(JobState::Gone)));
         }
     } else if !site.find_at(job, place).await.map_err(transient)? {
-        return Ok(Some(JobState::Gone));
+        return Ok(Some(job.clone().seen(JobState::Gone)));
     }
     loop {
         match site.board.assess(&job.id, site.clock.now()) {
@@ -42,18 +38,21 @@ pub(super) async fn look(
                 site.board.answered(&job.id);
                 asked.map_err(transient)?;
             }
-            Some(Act::Job) => {
-                let Some(entry) = site.board.get(&job.id) else { return Ok(None) };
-                if !site.is_there(&job.id, &entry.uid).await.map_err(transient)? {
-                    return Ok(Some(JobState::Gone));
-                }
-            }
-            Some(Act::Tell(seen)) => return Ok(Some(seen.state)),
+            Some(Act::Tell(seen)) => return Ok(Some(seen)),
             Some(Act::Ask { finished, .. }) => {
                 site.board.answered(&job.id);
-                return Ok(site.board.end(&job.id, finished).map(|seen| seen.state));
+                return Ok(site.board.end(&job.id, finished));
             }
-            Some(Act::Delete) | None => return Ok(None),
+            // The watch does these, and is told that their time has come.
+            Some(Act::Job) => {
+                site.board.ask_at(&job.id, site.clock.now());
+                return Ok(None);
+            }
+            Some(Act::Delete) => {
+                site.board.delete_at(&job.id, site.clock.now());
+                return Ok(None);
+            }
+            None => return Ok(None),
         }
     }
 }

@@ -183,7 +183,7 @@ impl Watch {
             }
             News::Gone(job) => {
                 let uid = &job.metadata.uid;
-                let known = super::board::id_of(&job.metadata.labels);
+                let known = self.site.board.id_of(&job.metadata);
                 match known.filter(|id| self.site.board.get(id).is_some_and(|entry| entry.uid == *uid)) {
                     Some(id) if self.site.board.is_told(&id) => {
                         self.out.extend(self.site.board.gone(&id, uid, self.site.clock.now()).map(Seen::Job));

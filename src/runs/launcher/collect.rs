@@ -3,14 +3,18 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tracing::{debug, error, warn};
 
 use super::{Launcher, Limits, Pause};
 use crate::engine::machine::{Input, JobId, Settled};
 use crate::runs::executor::ExecutorError;
 
-/// How long a log may hold one of the places: one that comes slowly, or not at all, would take it from others.
+/// Logs being kept at once.
+pub(super) const COLLECTING: usize = 32;
+/// Those that are slow and are waited for besides: each has a connection and a file.
+pub(super) const WAITING: usize = 256;
+/// How long a log may take to come before it makes way for others.
 const SLOW: Duration = Duration::from_secs(2);
 /// How often keeping a log is tried.
 const COLLECT_TRIES: u32 = 8;
@@ -42,21 +46,24 @@ impl Launcher {
         }
     }
 
-    /// Keeps a log in its turn. A place is not held over a pause, nor by what is slow: a log that can't be had delays no
-    /// other.
+    /// Keeps a log in its turn. A place is not held over a pause, nor while a log does not come: it delays no other.
     async fn keep_log(&self, job: &JobId, limits: &Limits) -> Result<Settled, ExecutorError> {
         let place = limits.logs.acquire().await;
-        let mut keeping = pin!(self.read_log(job));
-        let kept = timeout(SLOW, &mut keeping).await;
-        drop(place);
-        match kept {
-            Ok(kept) => kept,
-            Err(_) => keeping.await,
-        }
-    }
-
-    async fn read_log(&self, job: &JobId) -> Result<Settled, ExecutorError> {
-        match self.executor.log(job, false).await? {
+        let mut asking = pin!(self.executor.log(job, false));
+        let slow = async {
+            sleep(SLOW).await;
+            limits.slow.acquire().await
+        };
+        let (asked, _place) = tokio::select! {
+            asked = &mut asking => (asked, place),
+            slow = slow => {
+                drop(place);
+                let asked = asking.await;
+                drop(slow);
+                (asked, limits.logs.acquire().await)
+            }
+        };
+        match asked? {
             None if self.blobs.log(job).await?.is_some() => Ok(Settled::Stored),
             None => Ok(Settled::Unavailable),
             Some(chunks) => Ok(self.blobs.keep_log(job, chunks, self.log_cap).await?),

@@ -2,8 +2,8 @@
 
 use crate::engine::event::Millis;
 use crate::engine::ids::RunId;
-use crate::engine::machine::{JobId, JobSeen, JobState};
-use crate::engine::pod::{JobFacts, Labels, Meta, PodFacts, View, suffices, view};
+use crate::engine::machine::{JobId, JobSeen, JobState, MOST_PODS};
+use crate::engine::pod::{JobFacts, Labels, PodFacts, View, suffices, view};
 use crate::engine::verdict::Finished;
 
 /// One Job.
@@ -20,8 +20,8 @@ pub(in crate::runs::kubernetes) struct Entry {
     /// The server of another data folder made it.
     pub(super) foreign: bool,
     pub(super) told: Told,
-    /// How many pods it had then: with a further one is told what became of those before.
-    pub(super) told_pods: u16,
+    /// How many pods it had then. When another comes, it is told again, with what became of the earlier ones.
+    pub(super) told_pods: u8,
     pub(super) question: Question,
     /// Nobody asks for it any more.
     pub(super) released: bool,
@@ -75,14 +75,17 @@ pub(in crate::runs::kubernetes) fn id_of(labels: &Labels) -> Option<JobId> {
     Some(JobId { run: RunId::parse(&labels.run)?, attempt: labels.attempt.parse().ok()? })
 }
 
-/// Whether a Job is named as we name it: whoever copies our labels does not get our names.
-pub(super) fn is_named(meta: &Meta, job: &JobId) -> bool {
-    meta.name.ends_with(&format!("-{job}"))
+/// Which attempt a Job's name ends with.
+pub(super) fn id_in(name: &str) -> Option<JobId> {
+    let (rest, _) = name.rsplit_once('-')?;
+    let (trigger, _) = rest.rsplit_once('-')?;
+    let ending = &name[trigger.len() + 1..];
+    JobId::parse(ending).filter(|id| id.to_string() == ending)
 }
 
 impl Entry {
     pub(super) fn seen(&self, id: &JobId, state: JobState) -> JobSeen {
-        let pods = self.pods.iter().map(PodFacts::seen).collect();
+        let pods = self.pods.iter().take(MOST_PODS).map(PodFacts::seen).collect();
         JobSeen { job: id.clone(), uid: self.uid.clone(), state, pods, foreign: self.foreign }
     }
 
@@ -91,7 +94,12 @@ impl Entry {
         self.gone || self.told == Told::Finished || self.job.as_ref().is_some_and(JobFacts::has_ended)
     }
 
-    /// What follows now; `due` is then when to look again.
+    /// How many pods there are to tell of, and whether there are more.
+    fn count(&self) -> u8 {
+        u8::try_from(self.pods.len().min(MOST_PODS + 1)).unwrap_or(u8::MAX)
+    }
+
+    /// What follows now; `due` is then when to look again, where there is such a time.
     pub(super) fn assess(&mut self, id: &JobId, now: Millis) -> Option<Act> {
         let is_due = |at: &mut Option<Millis>| at.take_if(|at| *at <= now).is_some();
         if self.gone {
@@ -115,7 +123,7 @@ impl Entry {
             View::Waiting { until } => (None, until),
             View::Running { started_at, until } => {
                 let state = JobState::Running { started_at };
-                let is_news = self.told < Told::Running || self.pods.len() > usize::from(self.told_pods);
+                let is_news = self.told < Told::Running || self.count() > self.told_pods;
                 (is_news.then_some((state, Told::Running)), until)
             }
             View::Overdue { finished, about: Some(about) } => {
@@ -129,14 +137,117 @@ impl Entry {
         self.due = until.or(self.due);
         let (state, told) = state?;
         self.told = told;
-        self.told_pods = u16::try_from(self.pods.len()).unwrap_or(u16::MAX);
+        self.told_pods = self.count();
         Some(Act::Tell(self.seen(id, state)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    const NAME: &str = "smoke-0123456789abcdef0123-1";
+
+    fn job(status: &Value) -> JobFacts {
+        let job = json!({"metadata": {"name": NAME, "uid": "u"}, "spec": {}, "status": status});
+        JobFacts::of(&serde_json::from_value(job).unwrap())
+    }
+
+    fn running(name: &str) -> PodFacts {
+        let status = json!({"phase": "Running", "containerStatuses": [
+            {"name": "main", "state": {"running": {"startedAt": "1970-01-01T00:00:01Z"}}},
+        ]});
+        let pod = json!({"metadata": {"name": name, "uid": name}, "spec": {"containers": [{"name": "main"}]},
+            "status": status});
+        PodFacts::of(&serde_json::from_value(pod).unwrap())
+    }
+
+    fn ended() -> JobFacts {
+        job(&json!({"conditions": [{"type": "Complete", "status": "True"}]}))
+    }
+
+    fn entry(job: JobFacts, pods: Vec<PodFacts>) -> Entry {
+        Entry { name: NAME.to_owned(), uid: "u".to_owned(), job: Some(job), pods, ..Entry::default() }
+    }
+
+    /// What an entry has done about it, in a word.
+    fn act(entry: &mut Entry, now: Millis) -> String {
+        match entry.assess(&id_in(NAME).unwrap(), now) {
+            None => "nothing".to_owned(),
+            Some(Act::Tell(JobSeen { state: JobState::Running { .. }, pods, .. })) => {
+                format!("runs {}", pods.len())
+            }
+            Some(Act::Tell(seen)) => format!("ended {}", seen.pods.len()),
+            Some(Act::Pods) => "pods".to_owned(),
+            Some(Act::Job) => "job".to_owned(),
+            Some(Act::Ask { about, .. }) => format!("ask about {about}"),
+            Some(Act::Delete) => "delete".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_follows_of_a_job_at_some_moment() {
+        let waits = entry(job(&json!({})), Vec::new());
+        let runs = entry(job(&json!({})), vec![running("a")]);
+        let told = Entry { told: Told::Running, told_pods: 1, ..runs.clone() };
+        let over = entry(ended(), Vec::new());
+        let over_told = Entry { told: Told::Finished, ..over.clone() };
+        let at = Some(50);
+        for (what, mut entry, now, wanted) in [
+            ("nothing has started", waits.clone(), 60, "nothing"),
+            ("nothing starts", waits.clone(), 300_000, "ask about u"),
+            ("it runs", runs.clone(), 60, "runs 1"),
+            ("that is known", told.clone(), 60, "nothing"),
+            (
+                "another pod came",
+                Entry { pods: vec![running("a"), running("b")], ..told.clone() },
+                60,
+                "runs 2",
+            ),
+            ("it is hidden, and not asked for yet", Entry { ask_at: at, ..told.clone() }, 49, "nothing"),
+            ("it is hidden", Entry { ask_at: at, ..told.clone() }, 50, "job"),
+            ("it was hidden, and is over", Entry { ask_at: at, ..over_told.clone() }, 50, "nothing"),
+            ("its pods are not known", over.clone(), 60, "pods"),
+            ("they are being asked for", Entry { question: Question::Asked, ..over.clone() }, 60, "nothing"),
+            ("they are not there", Entry { question: Question::Answered, ..over.clone() }, 60, "ended 0"),
+            ("it is to be stopped", Entry { stop_by: at, ..told.clone() }, 50, "delete"),
+            ("it stopped", Entry { stop_by: at, ..over_told.clone() }, 50, "nothing"),
+            ("its time has come", Entry { delete_at: at, ..over_told.clone() }, 50, "delete"),
+            ("its time comes", Entry { delete_at: at, ..over_told.clone() }, 49, "nothing"),
+            ("it is gone", Entry { gone: true, delete_at: at, ..over_told.clone() }, 50, "nothing"),
+        ] {
+            assert_eq!(act(&mut entry, now), wanted, "{what}");
+            assert_eq!(act(&mut entry, now), "nothing", "{what}, and what follows was done");
+        }
+        let mut due = waits;
+        assert_eq!((act(&mut due, 60), due.due), ("nothing".to_owned(), Some(300_000)));
+    }
+
+    /// However many there are.
+    #[test]
+    fn only_so_many_pods_are_told() {
+        let mut entry = entry(job(&json!({})), Vec::new());
+        let told: Vec<_> = (0..40)
+            .map(|number| {
+                entry.pods.push(running(&number.to_string()));
+                act(&mut entry, 60)
+            })
+            .collect();
+        assert_eq!(told[..2], ["runs 1", "runs 2"]);
+        assert_eq!(told[MOST_PODS - 1..MOST_PODS + 2], ["runs 16", "runs 16", "nothing"]);
+        assert_eq!(told.iter().filter(|told| *told != "nothing").count(), MOST_PODS + 1);
+    }
+
+    #[test]
+    fn a_name_ends_with_its_attempt() {
+        let of = |name: &str| id_in(name).map(|id| id.to_string());
+        assert_eq!(of(NAME).as_deref(), Some("0123456789abcdef0123-1"));
+        for name in ["", "-", "smoke", "0123456789abcdef0123-1", "smoke-0123456789abcdef0123-01", "a-b-1"] {
+            assert_eq!(of(name), None, "{name}");
+        }
+    }
 
     /// There is one for each run with a Job.
     #[test]
