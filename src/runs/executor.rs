@@ -25,7 +25,7 @@ pub trait Executor: Send + Sync {
     fn watch(&self) -> BoxStream<'static, Result<Seen, ExecutorError>>;
 
     /// The log so far; with `follow` goes on until the Job ended. `None`: there is none.
-    async fn log(&self, job: &JobId, follow: bool) -> Result<Option<LogChunks>, ExecutorError>;
+    async fn log(&self, job: &JobId, reading: Reading) -> Result<Option<LogChunks>, ExecutorError>;
 
     /// Forgets what it keeps of an ended and settled Job. Idempotent.
     async fn clean(&self, job: &JobId) -> Result<(), ExecutorError>;
@@ -66,6 +66,17 @@ impl JobSpec {
     }
 }
 
+/// How much of a log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// What there is by now.
+    SoFar,
+    /// That, and all that comes until the Job ended.
+    Follow,
+    /// Everything, of a Job that ended; an error at its end where that can't be had.
+    Whole,
+}
+
 /// A Job that exists, or may.
 #[derive(Debug, Clone)]
 pub struct JobRef {
@@ -102,6 +113,7 @@ pub enum Deleted {
 
 /// What `watch` gives.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "almost all are Jobs")]
 pub enum Seen {
     /// A Job as it is now.
     Job(JobSeen),

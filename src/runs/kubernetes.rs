@@ -40,7 +40,7 @@ use self::board::{Board, Entry, id_of};
 pub use self::lease::{Lease, LeaseError, LeaseKeeper, LeaseOptions, lease_path};
 use self::nodes::Nodes;
 use self::spool::Spool;
-use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
+use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Reading, Seen};
 use crate::engine::machine::{JobId, JobSeen, Place};
 use crate::engine::pod::Job;
 use crate::outside::clock::Clock;
@@ -143,8 +143,8 @@ impl Executor for KubernetesExecutor {
         watch::watch(Arc::clone(&self.site))
     }
 
-    async fn log(&self, job: &JobId, follow: bool) -> Result<Option<LogChunks>, ExecutorError> {
-        log::read(&self.site, job, follow).await
+    async fn log(&self, job: &JobId, reading: Reading) -> Result<Option<LogChunks>, ExecutorError> {
+        log::read(&self.site, job, reading).await
     }
 
     async fn clean(&self, job: &JobId) -> Result<(), ExecutorError> {

@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use self::site::{Site, State};
-use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
+use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Reading, Seen};
 use crate::engine::machine::{JobId, JobSeen, Place};
 use crate::outside::clock::Clock;
 
@@ -100,8 +100,8 @@ impl Executor for LocalExecutor {
         watch::watch(Arc::clone(&self.site))
     }
 
-    async fn log(&self, job: &JobId, follow: bool) -> Result<Option<LogChunks>, ExecutorError> {
-        Ok(log::read(self.site.folder(job), follow).await?)
+    async fn log(&self, job: &JobId, reading: Reading) -> Result<Option<LogChunks>, ExecutorError> {
+        Ok(log::read(self.site.folder(job), reading == Reading::Follow).await?)
     }
 
     async fn clean(&self, job: &JobId) -> Result<(), ExecutorError> {

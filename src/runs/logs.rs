@@ -1,6 +1,6 @@
 //! A run's log, wherever it is: kept, or still with its executor.
 //!
-//! A log may be kept, and the executor's copy be removed, just while it is read. So what the executor
+//! A log may be kept, and the executor's copy be removed, just while it is followed. So what the executor
 //! gave is counted, and where more of it is kept by then, the rest is read from there. Both have the same
 //! mark where they are cut.
 
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::executor::{Executor, ExecutorError, LogChunks};
+use super::executor::{Executor, ExecutorError, LogChunks, Reading};
 use crate::engine::machine::JobId;
 use crate::store::blobs::Blobs;
 
@@ -28,8 +28,10 @@ impl Logs {
         if let Some(kept) = self.blobs.log(job).await? {
             return Ok(Some(kept));
         }
-        match self.executor.log(job, follow).await? {
-            Some(live) => Ok(Some(continued(live, self.blobs.clone(), job.clone()))),
+        let reading = if follow { Reading::Follow } else { Reading::SoFar };
+        match self.executor.log(job, reading).await? {
+            Some(live) if follow => Ok(Some(continued(live, self.blobs.clone(), job.clone()))),
+            Some(live) => Ok(Some(live)),
             // It may have been kept and removed in between.
             None => Ok(self.blobs.log(job).await?),
         }

@@ -18,7 +18,9 @@ use kickoff::engine::webhook::{Naming, Verifier};
 use kickoff::outside::clock::Clock;
 use kickoff::outside::metrics::Metrics;
 use kickoff::runs::decisions::Decisions;
-use kickoff::runs::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Seen};
+use kickoff::runs::executor::{
+    Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Reading, Seen,
+};
 use kickoff::runs::logs::Logs;
 use kickoff::store::blobs::Blobs;
 use kickoff::store::inbox::{Appended, Inbox, InboxError, Stored};
@@ -95,7 +97,7 @@ impl Executor for NoJobs {
     fn watch(&self) -> BoxStream<'static, Result<Seen, ExecutorError>> {
         stream::pending().boxed()
     }
-    async fn log(&self, _: &JobId, _: bool) -> Result<Option<LogChunks>, ExecutorError> {
+    async fn log(&self, _: &JobId, _: Reading) -> Result<Option<LogChunks>, ExecutorError> {
         Ok(None)
     }
     async fn clean(&self, _: &JobId) -> Result<(), ExecutorError> {

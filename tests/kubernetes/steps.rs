@@ -108,8 +108,8 @@ async fn a_server_that_is_killed_at_each_step_makes_one_job_and_one_verdict() {
         let run = run["id"].as_str().unwrap().to_owned();
         let is_gone = |witness: &Witness| {
             let seen = witness.seen();
-            let mut of_run = seen.jobs.values().filter(|job| job.run == run);
-            of_run.all(|job| job.deleted)
+            let of_run: Vec<_> = seen.jobs.values().filter(|job| job.run == run).collect();
+            !of_run.is_empty() && of_run.iter().all(|job| job.deleted)
         };
         until("the deletion of its Job", || is_gone(&witness).then_some(()));
         runs.insert(run.clone(), (step, event));

@@ -14,7 +14,7 @@ fn jobs_of(site: &Site<'_>, run: &Value) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_labels_were_taken_off_has_its_verdict_and_goes_when_its_time_has_come() {
     let fields = json!({"retention": {"jobTTL": "1s"}});
-    let site = Site::new(cluster(), &[("fails", fields, pod("echo said; sleep 10; exit 3"))]);
+    let site = Site::new(cluster(), &[("fails", fields, pod("echo said; sleep 30; exit 3"))]);
     let server = site.serve();
     // Those that the watch selects by, and those that say which run's it is.
     let pairs = [
@@ -71,4 +71,28 @@ async fn a_job_that_somebody_put_in_the_place_of_ours_is_left_alone() {
         assert_eq!(found["metadata"]["uid"], theirs);
         assert!(found["metadata"]["deletionTimestamp"].is_null(), "{found:#}");
     }
+}
+
+/// With the labels and the name of a Job that a quota keeps from being made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_elsewhere_that_looks_like_ours_has_no_say() {
+    let elsewhere = cluster().namespace();
+    let site = Site::new(cluster(), &[("fails", json!({}), pod("exit 3"))]);
+    site.namespace.run(&["create", "quota", "none", "--hard=count/jobs.batch=0"]);
+    let server = site.serve();
+    let event = fire(&server, "fails").await;
+    let run = run_of(&server, &event, |run| run["state"] == "launching").await;
+    let name = format!("fails-{}-1", run["id"].as_str().unwrap());
+    let labels = json!({"app.kubernetes.io/managed-by": "kickoff", "kickoff.dev/instance": site.instance,
+        "kickoff.dev/run": run["id"], "kickoff.dev/attempt": "1"});
+    let mut template = pod("true");
+    template["restartPolicy"] = json!("Never");
+    cluster().create(&json!({"apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": name, "namespace": elsewhere.name, "labels": labels},
+        "spec": {"template": {"metadata": {"labels": labels}, "spec": template}}}));
+    assert_eq!(elsewhere.ended(&name), "Complete");
+    site.namespace.run(&["delete", "quota", "none"]);
+    let run = run_of(&server, &event, settled).await;
+    assert_eq!((&run["outcome"], &run["reason"]), (&json!("Failed"), &json!("exit code 3")), "{run:#}");
+    assert_eq!(elsewhere.get_job(&name)["status"]["succeeded"], 1, "it was touched");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use kickoff::engine::machine::JobState;
 use kickoff::engine::verdict::Ended;
-use kickoff::runs::executor::{Created, Deleted, Executor, ExecutorError, Seen};
+use kickoff::runs::executor::{Created, Deleted, Executor, ExecutorError, Reading, Seen};
 use serde_json::json;
 
 use super::stage::{Stage, id, job, lives, script, shell, uid, until};
@@ -156,7 +156,7 @@ async fn an_ended_job_is_cleaned_and_a_running_one_is_not() {
     stage.executor.clean(&spec.id).await.unwrap();
     stage.executor.clean(&spec.id).await.unwrap();
     assert_eq!(std::fs::read_dir(stage.path("local")).unwrap().count(), 0);
-    assert!(stage.executor.log(&spec.id, false).await.unwrap().is_none());
+    assert!(stage.executor.log(&spec.id, Reading::SoFar).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -164,9 +164,9 @@ async fn a_log_is_followed_while_it_is_written() {
     let stage = Stage::new();
     let spec = script(1, "echo one; while [ ! -e go ]; do sleep 0.01; done; echo two");
     stage.executor.create(&spec).await.unwrap();
-    let mut log = stage.executor.log(&spec.id, true).await.unwrap().unwrap();
+    let mut log = stage.executor.log(&spec.id, Reading::Follow).await.unwrap().unwrap();
     assert_eq!(log.next().await.unwrap().unwrap(), "one\n");
-    let mut so_far = stage.executor.log(&spec.id, false).await.unwrap().unwrap();
+    let mut so_far = stage.executor.log(&spec.id, Reading::SoFar).await.unwrap().unwrap();
     assert_eq!(so_far.next().await.unwrap().unwrap(), "one\n");
     assert!(so_far.next().await.is_none());
     std::fs::write(stage.folder(&spec.id).join("work/go"), "").unwrap();

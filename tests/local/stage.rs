@@ -9,7 +9,7 @@ use kickoff::engine::machine::{JobId, JobSeen, JobState, Place};
 use kickoff::engine::render::Manifest;
 use kickoff::engine::verdict::{Ended, Finished};
 use kickoff::outside::clock::Clock;
-use kickoff::runs::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, Seen};
+use kickoff::runs::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, Reading, Seen};
 use kickoff::runs::local::{LocalExecutor, LocalOptions};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -100,7 +100,7 @@ impl Stage {
     }
 
     pub(crate) async fn log_bytes(&self, job: &JobId) -> Vec<u8> {
-        let chunks = self.executor.log(job, true).await.unwrap().unwrap();
+        let chunks = self.executor.log(job, Reading::Follow).await.unwrap().unwrap();
         let read = chunks.map(|chunk| chunk.unwrap().to_vec()).concat();
         timeout(DEADLINE, read).await.unwrap()
     }

@@ -153,7 +153,6 @@ async fn through(inside: Arc<Inside>, request: Request<Body>) -> Response {
             sent = sent.header(name, value);
         }
     }
-    let hung_up = inside.streams.lock().unwrap().clone();
     let answer = match inside.client.send(sent.body(kube::client::Body::from(body.to_vec())).unwrap()).await {
         Ok(answer) => answer,
         Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
@@ -161,6 +160,7 @@ async fn through(inside: Arc<Inside>, request: Request<Body>) -> Response {
     if let Fate::Ends(status) = inside.stop(At::Answer, &call).await {
         return refusal(status);
     }
+    let hung_up = inside.streams.lock().unwrap().clone();
     let (head, body) = answer.into_parts();
     let chunks = Body::new(body).into_data_stream().take_until(hung_up.cancelled_owned());
     let mut passed = Response::builder().status(head.status);

@@ -127,7 +127,9 @@ impl Turn<'_> {
             return self.leftover(seen, settled);
         }
         let known = run.attempts.last().and_then(|attempt| attempt.uid.as_ref());
-        if known.is_some_and(|uid| *uid != seen.uid) {
+        let is_elsewhere = |place: &Place| known.is_none() && *place != run.place(run.attempt);
+        // Names and labels can be copied; in its place there is one.
+        if known.is_some_and(|uid| *uid != seen.uid) || seen.place.as_deref().is_some_and(is_elsewhere) {
             return;
         }
         let last = run.attempts.last_mut();

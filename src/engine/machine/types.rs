@@ -135,12 +135,14 @@ pub struct JobSeen {
     pub pods: Vec<PodSeen>,
     /// Whether another server made it: one of another data folder.
     pub foreign: bool,
+    /// Where it is, where others can make Jobs, too.
+    pub place: Option<Box<Place>>,
 }
 
 impl JobSeen {
     /// A Job of whose pods nothing is known.
     pub fn new(job: JobId, uid: String, state: JobState) -> Self {
-        Self { job, uid, state, pods: Vec::new(), foreign: false }
+        Self { job, uid, state, pods: Vec::new(), foreign: false, place: None }
     }
 }
 

@@ -19,11 +19,11 @@ use tokio::time::{Instant, sleep};
 
 use super::Site;
 use super::board::Entry;
-use super::follow::{FollowError, complete, sources};
+use super::follow::{FollowError, complete};
 use super::spool::SourceId;
 use super::stamped::Bare;
 use crate::engine::machine::JobId;
-use crate::runs::executor::{ExecutorError, LogChunks};
+use crate::runs::executor::{ExecutorError, LogChunks, Reading};
 use crate::runs::lines::Lines;
 
 /// Between two looks for more.
@@ -36,19 +36,21 @@ const CHUNK: usize = 64 * 1024;
 pub(super) async fn read(
     site: &Arc<Site>,
     job: &JobId,
-    follow: bool,
+    reading: Reading,
 ) -> Result<Option<LogChunks>, ExecutorError> {
     let has_uid = |entry: &Entry| !entry.uid.is_empty();
     if site.board.get(job).as_ref().is_none_or(|entry| !has_uid(entry)) {
         site.synced().await?;
     }
-    let entry = site.board.get(job).filter(has_uid);
-    if let Some(entry) = entry.filter(|entry| !entry.is_over()) {
-        return if follow {
-            Ok(Some(along(Arc::clone(site), job.clone())))
-        } else {
-            so_far(site, job, &entry).await
-        };
+    let goes_on = site.board.get(job).is_some_and(|entry| has_uid(&entry) && !entry.is_over());
+    if goes_on && reading == Reading::Follow {
+        return Ok(Some(along(Arc::clone(site), job.clone())));
+    }
+    if goes_on
+        && reading == Reading::SoFar
+        && let Some(files) = so_far(site, job).await?
+    {
+        return Ok(Some(stream::iter(files).flat_map(Tail::chunks).boxed()));
     }
     let missing = complete(site, job).await.map_err(|failed| match failed {
         FollowError::Spool(error) => ExecutorError::Io(error),
@@ -63,17 +65,25 @@ pub(super) async fn read(
     Ok(Some(stream::iter(files).flat_map(Tail::chunks).chain(rest).boxed()))
 }
 
-/// What a Job that goes on has said. It may not be followed yet, and then is soon.
-async fn so_far(site: &Site, job: &JobId, entry: &Entry) -> Result<Option<LogChunks>, ExecutorError> {
-    if sources(entry).is_empty() {
-        return Ok(None);
-    }
+/// What a Job that goes on has said; `None` where nothing of it has begun, or it does not go on any more. What is not
+/// followed yet is soon, and waited for.
+async fn so_far(site: &Site, job: &JobId) -> io::Result<Option<Vec<Tail>>> {
     let end = Instant::now() + SOON;
     site.spool.follow_from(job, 0);
     loop {
-        let files = files(site, job).await?;
-        if !files.is_empty() || Instant::now() > end {
-            return Ok(Some(stream::iter(files).flat_map(Tail::chunks).boxed()));
+        let Some(entry) = site.board.get(job).filter(|entry| !entry.is_over()) else { return Ok(None) };
+        let containers = entry.pods.iter().flat_map(|pod| &pod.containers);
+        let begun = containers.filter(|container| container.started_at.is_some()).count();
+        if begun == 0 {
+            return Ok(None);
+        }
+        let files = match files(site, job).await {
+            // One was moved just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            files => files?,
+        };
+        if files.len() >= begun || Instant::now() > end {
+            return Ok(Some(files));
         }
         sleep(POLL).await;
     }

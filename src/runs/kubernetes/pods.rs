@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::board::{Act, Entry, id_of};
+use super::follow::AFTER_MS;
 use super::{AGAIN_MS, Site, job_path, path_of};
 use crate::engine::machine::{JobId, JobSeen, JobState, Place};
 use crate::engine::pod::{Job, Pod};
@@ -38,7 +39,10 @@ pub(super) async fn look(site: &Site, job: &JobRef, place: &Place) -> Result<Opt
                 site.board.answered(&job.id);
                 asked.map_err(transient)?;
             }
-            Some(Act::Tell(seen)) => return Ok(Some(seen)),
+            Some(Act::Tell(seen)) => {
+                site.follow_soon(&seen);
+                return Ok(Some(seen));
+            }
             Some(Act::Ask { finished, .. }) => {
                 site.board.answered(&job.id);
                 return Ok(site.board.end(&job.id, finished));
@@ -49,7 +53,12 @@ pub(super) async fn look(site: &Site, job: &JobRef, place: &Place) -> Result<Opt
                 return Ok(None);
             }
             Some(Act::Delete) => {
-                site.board.delete_at(&job.id, site.clock.now());
+                let now = site.clock.now();
+                if site.board.get(&job.id).is_some_and(|entry| entry.is_over()) {
+                    site.board.delete_at(&job.id, now);
+                } else {
+                    site.board.stop_by(&job.id, now);
+                }
                 return Ok(None);
             }
             None => return Ok(None),
@@ -58,6 +67,13 @@ pub(super) async fn look(site: &Site, job: &JobRef, place: &Place) -> Result<Opt
 }
 
 impl Site {
+    /// Has a Job followed that is told to run.
+    pub(super) fn follow_soon(&self, seen: &JobSeen) {
+        if matches!(seen.state, JobState::Running { .. }) && !seen.foreign {
+            self.spool.follow_from(&seen.job, self.clock.now().saturating_add(AFTER_MS));
+        }
+    }
+
     /// Whether the Job is there still; what it is now goes on the board.
     pub(super) async fn is_there(&self, job: &JobId, uid: &str) -> Result<bool, CallError> {
         let Some(entry) = self.board.get(job).filter(|entry| entry.uid == uid) else { return Ok(true) };

@@ -19,9 +19,8 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::board::Act;
-use super::follow;
 use super::{AGAIN_MS, Site};
-use crate::engine::machine::{JobId, JobState};
+use crate::engine::machine::JobId;
 use crate::engine::pod::{Job, Pod};
 use crate::engine::verdict::{Ended, Finished};
 use crate::outside::kubernetes::api::CallError;
@@ -309,9 +308,7 @@ impl Watch {
         let site = Arc::clone(&self.site);
         match act {
             Act::Tell(seen) => {
-                if matches!(seen.state, JobState::Running { .. }) && !seen.foreign {
-                    site.spool.follow_from(&job, site.clock.now().saturating_add(follow::AFTER_MS));
-                }
+                site.follow_soon(&seen);
                 self.out.push_back(Seen::Job(seen));
             }
             Act::Job => {

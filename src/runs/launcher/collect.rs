@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::{Launcher, Limits, Pause};
 use crate::engine::machine::{Input, JobId, Settled};
-use crate::runs::executor::ExecutorError;
+use crate::runs::executor::{ExecutorError, Reading};
 
 /// Logs being kept at once.
 pub(super) const COLLECTING: usize = 32;
@@ -49,7 +49,7 @@ impl Launcher {
     /// Keeps a log in its turn. A place is not held over a pause, nor while a log does not come: it delays no other.
     async fn keep_log(&self, job: &JobId, limits: &Limits) -> Result<Settled, ExecutorError> {
         let place = limits.logs.acquire().await;
-        let mut asking = pin!(self.executor.log(job, false));
+        let mut asking = pin!(self.executor.log(job, Reading::Whole));
         let slow = async {
             sleep(SLOW).await;
             limits.slow.acquire().await
@@ -58,9 +58,7 @@ impl Launcher {
             asked = &mut asking => (asked, place),
             slow = slow => {
                 drop(place);
-                let asked = asking.await;
-                drop(slow);
-                (asked, limits.logs.acquire().await)
+                (asking.await, slow)
             }
         };
         match asked? {

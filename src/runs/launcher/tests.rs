@@ -11,7 +11,7 @@ use super::*;
 use crate::engine::ids::RunId;
 use crate::engine::machine::{JobSeen, RunState, Write};
 use crate::engine::render::Maker;
-use crate::runs::executor::{LogChunks, Seen};
+use crate::runs::executor::{LogChunks, Reading, Seen};
 use crate::runs::ordered::Room;
 use crate::runs::ordered::tests::{manifest, run, written};
 use crate::store::sqlite::{Options, SqliteStore};
@@ -48,7 +48,7 @@ impl Executor for Slow {
         Box::pin(futures::stream::pending())
     }
 
-    async fn log(&self, job: &JobId, _: bool) -> Result<Option<LogChunks>, ExecutorError> {
+    async fn log(&self, job: &JobId, _: Reading) -> Result<Option<LogChunks>, ExecutorError> {
         if job.run >= number(STUCK) {
             std::future::pending::<()>().await;
         }

@@ -2,7 +2,7 @@
 
 use crate::engine::event::Millis;
 use crate::engine::ids::RunId;
-use crate::engine::machine::{JobId, JobSeen, JobState, MOST_PODS};
+use crate::engine::machine::{JobId, JobSeen, JobState, MOST_PODS, Place};
 use crate::engine::pod::{JobFacts, Labels, PodFacts, View, suffices, view};
 use crate::engine::verdict::Finished;
 
@@ -86,7 +86,15 @@ pub(super) fn id_in(name: &str) -> Option<JobId> {
 impl Entry {
     pub(super) fn seen(&self, id: &JobId, state: JobState) -> JobSeen {
         let pods = self.pods.iter().take(MOST_PODS).map(PodFacts::seen).collect();
-        JobSeen { job: id.clone(), uid: self.uid.clone(), state, pods, foreign: self.foreign }
+        let place = Place { namespace: self.namespace.clone(), name: self.name.clone() };
+        JobSeen {
+            job: id.clone(),
+            uid: self.uid.clone(),
+            state,
+            pods,
+            foreign: self.foreign,
+            place: Some(Box::new(place)),
+        }
     }
 
     /// Whether nothing of it runs any more.
