@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
+use kickoff::engine::machine::DecisionKind;
 use kickoff::outside::clock::Clock;
 use serde::Deserialize;
 use serde_json::Value;
@@ -46,7 +47,7 @@ struct List {
     #[arg(long, value_name = "NAME")]
     trigger: Option<String>,
     /// That some trigger, or the one of --trigger, decided so
-    #[arg(long, value_parser = PossibleValuesParser::new(["fired", "filtered", "skipped", "suspended", "invalid", "cancelled"]))]
+    #[arg(long, value_parser = PossibleValuesParser::new(DecisionKind::ALL.map(DecisionKind::as_str)))]
     decision: Option<String>,
     /// From this source, for instance the address of a repository
     #[arg(long, value_name = "SOURCE")]
