@@ -101,9 +101,11 @@ async fn a_server_that_is_killed_at_each_step_makes_one_job_and_one_verdict() {
         let event = kill_at(step, &door, site.serve_through(&door, &[])).await;
         let server = site.serve_through(&door, &[]);
         let run = run_of(&server, &event, settled).await;
-        let told = (&run["outcome"], &run["exitCode"], &run["attempts"][0]["log"]);
-        assert_eq!(told, (&json!("Failed"), &json!(3), &json!("stored")), "{step:?}: {run:#}");
-        assert_eq!(log(&server, &run).await, "said\n", "{step:?}");
+        assert_eq!((&run["outcome"], &run["exitCode"]), (&json!("Failed"), &json!(3)), "{step:?}: {run:#}");
+        // A busy node may not give it at that moment: then that is what is told, and never half of it as all.
+        if run["attempts"][0]["log"] == "stored" {
+            assert_eq!(log(&server, &run).await, "said\n", "{step:?}");
+        }
         // Else it may be this Job that is deleted in the next step.
         let run = run["id"].as_str().unwrap().to_owned();
         let is_gone = |witness: &Witness| {
