@@ -244,6 +244,30 @@ async fn a_log_that_does_not_come_delays_no_other_run() {
     assert_eq!(run_of(&server, &dead, settled).await["outcome"], "Cancelled");
 }
 
+/// After a restart Jobs may be known before their pods are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_kept_though_pods_are_listed_late() {
+    let site = Site::new(cluster(), &[("says", json!({}), pod("echo said; exit 3"))]);
+    let door = Door::before(&cluster().kubeconfig).await;
+    let server = site.serve_through(&door, &[]);
+    let guard = door.guard(At::Call, |call| call.contains("/log?"));
+    let event = fire(&server, "says").await;
+    run_of(&server, &event, |run| run["outcome"].is_string()).await;
+    guard.came().await;
+    server.kill();
+    guard.refuse(http::StatusCode::BAD_GATEWAY);
+    drop(guard);
+
+    let pods = door.guard(At::Call, |call| call.starts_with("GET /api/v1/pods?"));
+    let server = site.serve_through(&door, &[]);
+    pods.came().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    pods.open();
+    let run = run_of(&server, &event, settled).await;
+    assert_eq!(run["attempts"][0]["log"], "stored", "{run:#}");
+    assert_eq!(log(&server, &run).await, "said\n");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_can_give_is_said_to_be_unavailable() {
     let site = Site::new(cluster(), &[("says", json!({}), pod("echo said; exit 3"))]);

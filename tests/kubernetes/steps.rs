@@ -102,7 +102,7 @@ async fn a_server_that_is_killed_at_each_step_makes_one_job_and_one_verdict() {
         let server = site.serve_through(&door, &[]);
         let run = run_of(&server, &event, settled).await;
         assert_eq!((&run["outcome"], &run["exitCode"]), (&json!("Failed"), &json!(3)), "{step:?}: {run:#}");
-        // A busy node may not give it at that moment: then that is what is told, and never half of it as all.
+        // Where it can't be had at that moment that is told, and never half of it as all.
         if run["attempts"][0]["log"] == "stored" {
             assert_eq!(log(&server, &run).await, "said\n", "{step:?}");
         }

@@ -38,11 +38,9 @@ pub(super) async fn read(
     job: &JobId,
     reading: Reading,
 ) -> Result<Option<LogChunks>, ExecutorError> {
-    let has_uid = |entry: &Entry| !entry.uid.is_empty();
-    if site.board.get(job).as_ref().is_none_or(|entry| !has_uid(entry)) {
-        site.synced().await?;
-    }
-    let goes_on = site.board.get(job).is_some_and(|entry| has_uid(&entry) && !entry.is_over());
+    // Jobs may be listed before their pods: one of which no pod is known yet seems to have no log.
+    site.synced().await?;
+    let goes_on = site.board.get(job).is_some_and(|entry| !entry.uid.is_empty() && !entry.is_over());
     if goes_on && reading == Reading::Follow {
         return Ok(Some(along(Arc::clone(site), job.clone())));
     }
