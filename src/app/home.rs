@@ -44,7 +44,7 @@ pub enum HomeError {
     #[error(transparent)]
     Cluster(#[from] ConnectError),
     /// This machine.
-    #[error("can't {what}: {source}")]
+    #[error("can't {what}")]
     Io {
         /// What was being done.
         what: &'static str,

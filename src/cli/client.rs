@@ -201,6 +201,10 @@ impl Client {
         }
         let said = response.bytes().await.unwrap_or_default();
         let detail = match serde_json::from_slice::<Problem>(&said) {
+            // The server's words are for who speaks HTTP.
+            Ok(_) if status == StatusCode::UNAUTHORIZED && self.authorization.is_none() => {
+                "the server wants a token: set KICKOFF_TOKEN, or give --token-file".to_owned()
+            }
             Ok(problem) => super::output::printable(&problem.detail),
             Err(_) => format!("{} answered {status}, which is not how a Kickoff answers", self.server),
         };
@@ -216,11 +220,11 @@ fn is_loopback(server: &Url) -> bool {
 }
 
 fn server_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() {
-        return Ok(url);
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        Err(error) if text.contains("://") => Err(error.to_string()),
+        _ => Err("must begin with http:// or https://, as http://127.0.0.1:8080 does".to_owned()),
     }
-    Err("must begin with http:// or https://".to_owned())
 }
 
 fn token(args: &ServerArgs) -> anyhow::Result<Option<String>> {

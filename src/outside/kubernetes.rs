@@ -41,7 +41,7 @@ pub struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// A kubeconfig.
-    #[error("the kubeconfig {}can't be used: {source}", file.as_ref().map(|file| format!("{} ", file.display())).unwrap_or_default())]
+    #[error("the kubeconfig {}can't be used", file.as_ref().map(|file| format!("{} ", file.display())).unwrap_or_default())]
     Kubeconfig {
         /// Which.
         file: Option<PathBuf>,

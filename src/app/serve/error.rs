@@ -27,7 +27,7 @@ pub enum ServeError {
     #[error("the file of grants can't be used: {0}")]
     Grants(String),
     /// The address.
-    #[error("can't listen on {address}: {source}")]
+    #[error("can't listen on {address}, which --listen or its default says")]
     Listen {
         /// Which.
         address: SocketAddr,
@@ -52,7 +52,7 @@ pub enum ServeError {
     #[error(transparent)]
     Traces(#[from] TracesError),
     /// Files or threads.
-    #[error("can't {what}: {source}")]
+    #[error("can't {what}")]
     Io {
         /// What was being done.
         what: &'static str,
