@@ -48,8 +48,6 @@ use crate::outside::kubernetes::api::{Api, CallError, escape};
 
 /// How long is waited for the first list, where a Job's place must be known.
 const SYNC: Duration = Duration::from_secs(30);
-/// Before a call that failed is made again.
-const AGAIN_MS: i64 = 5_000;
 
 /// What the executor needs to know.
 #[derive(Clone)]
@@ -154,7 +152,7 @@ impl Executor for KubernetesExecutor {
             return Ok(());
         }
         self.site.remove(job).await.inspect_err(|_| {
-            self.site.board.delete_at(job, self.site.clock.now().saturating_add(AGAIN_MS));
+            self.site.board.delete_again(job, self.site.clock.now());
         })
     }
 }

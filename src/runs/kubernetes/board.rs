@@ -10,13 +10,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-pub(super) use self::entry::{Act, Entry, id_of};
+pub(super) use self::entry::{Act, Entry, Step, id_of};
 use self::entry::{Question, Told, id_in};
 use crate::engine::event::Millis;
 use crate::engine::machine::{JobId, JobSeen, JobState};
 use crate::engine::pod::{Job, JobFacts, Meta, Pod, PodFacts};
 use crate::engine::verdict::Finished;
 
+/// Before a call that failed is made again.
+const AGAIN_MS: i64 = 5_000;
 /// How long it is remembered which pods a deleted Job had.
 const REMEMBER_MS: i64 = 10 * 60_000;
 
@@ -39,6 +41,14 @@ struct Inner {
     timers: BTreeSet<(Millis, JobId)>,
     /// Whether it was told that there are Jobs of another data folder's server.
     told_foreign: bool,
+}
+
+impl Inner {
+    /// Sets a Job's timer for when it is to be looked at again.
+    fn look_again(&mut self, id: &JobId, now: Millis) {
+        let due = self.jobs.get(id).and_then(|entry| entry.due).filter(|due| *due > now);
+        self.timers.extend(due.map(|due| (due, id.clone())));
+    }
 }
 
 impl Board {
@@ -170,18 +180,25 @@ impl Board {
         Some(id)
     }
 
-    /// What follows from what is known of a Job now.
+    /// What is to be done about a Job now; one that is gone is forgotten when its time has come.
     pub(super) fn assess(&self, id: &JobId, now: Millis) -> Option<Act> {
         let mut inner = self.lock();
-        let inner = &mut *inner;
         let entry = inner.jobs.get_mut(id)?;
         if entry.gone && entry.due.is_some_and(|due| due <= now) {
             inner.jobs.remove(id);
             return None;
         }
         let act = entry.assess(id, now);
-        inner.timers.extend(entry.due.filter(|due| *due > now).map(|due| (due, id.clone())));
+        inner.look_again(id, now);
         act
+    }
+
+    /// What follows from what is known of a Job now. What is to be done at some time is left for [`Board::assess`].
+    pub(super) fn judge(&self, id: &JobId, now: Millis) -> Option<Step> {
+        let mut inner = self.lock();
+        let step = inner.jobs.get_mut(id)?.judge(id, now);
+        inner.look_again(id, now);
+        step
     }
 
     /// What was asked for is known, or can't be had.
@@ -239,8 +256,13 @@ impl Board {
     }
 
     /// The Job is to be deleted then, unless it is gone before.
-    pub(super) fn delete_at(&self, id: &JobId, at: Millis) {
+    fn delete_at(&self, id: &JobId, at: Millis) {
         self.set_timer(id, at, |entry| &mut entry.delete_at);
+    }
+
+    /// Its deletion failed, and is to be tried again soon.
+    pub(super) fn delete_again(&self, id: &JobId, now: Millis) {
+        self.delete_at(id, now.saturating_add(AGAIN_MS));
     }
 
     /// The Job is to have ended by then, or is deleted.
@@ -248,9 +270,9 @@ impl Board {
         self.set_timer(id, at, |entry| &mut entry.stop_by);
     }
 
-    /// The API server is to be asked for the Job then, unless it has ended.
-    pub(super) fn ask_at(&self, id: &JobId, at: Millis) {
-        self.set_timer(id, at, |entry| &mut entry.ask_at);
+    /// The API server is to be asked for the Job soon, unless it has ended.
+    pub(super) fn ask_again(&self, id: &JobId, now: Millis) {
+        self.set_timer(id, now.saturating_add(AGAIN_MS), |entry| &mut entry.ask_at);
     }
 
     fn set_timer(&self, id: &JobId, at: Millis, timer: fn(&mut Entry) -> &mut Option<Millis>) {

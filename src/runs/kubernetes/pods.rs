@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::board::{Act, Entry, id_of};
+use super::board::{Entry, Step, id_of};
 use super::follow::AFTER_MS;
-use super::{AGAIN_MS, Site, job_path, path_of};
+use super::{Site, job_path, path_of};
 use crate::engine::machine::{JobId, JobSeen, JobState, Place};
 use crate::engine::pod::{Job, Pod};
 use crate::outside::kubernetes::api::{CallError, Page, escape};
@@ -33,33 +33,19 @@ pub(super) async fn look(site: &Site, job: &JobRef, place: &Place) -> Result<Opt
         return Ok(Some(job.clone().seen(JobState::Gone)));
     }
     loop {
-        match site.board.assess(&job.id, site.clock.now()) {
-            Some(Act::Pods) => {
+        match site.board.judge(&job.id, site.clock.now()) {
+            Some(Step::Pods) => {
                 let asked = site.fetch_pods(&job.id).await;
                 site.board.answered(&job.id);
                 asked.map_err(transient)?;
             }
-            Some(Act::Tell(seen)) => {
+            Some(Step::Tell(seen)) => {
                 site.follow_soon(&seen);
                 return Ok(Some(seen));
             }
-            Some(Act::Ask { finished, .. }) => {
+            Some(Step::Ask { finished, .. }) => {
                 site.board.answered(&job.id);
                 return Ok(site.board.end(&job.id, finished));
-            }
-            // The watch does these, and is told that their time has come.
-            Some(Act::Job) => {
-                site.board.ask_at(&job.id, site.clock.now());
-                return Ok(None);
-            }
-            Some(Act::Delete) => {
-                let now = site.clock.now();
-                if site.board.get(&job.id).is_some_and(|entry| entry.is_over()) {
-                    site.board.delete_at(&job.id, now);
-                } else {
-                    site.board.stop_by(&job.id, now);
-                }
-                return Ok(None);
             }
             None => return Ok(None),
         }
@@ -107,7 +93,7 @@ impl Site {
     fn take(&self, id: &JobId, found: &Job) -> bool {
         let is_known = self.board.job_of(id, found);
         if is_known && !self.has_labels(found, id) {
-            self.board.ask_at(id, self.clock.now().saturating_add(AGAIN_MS));
+            self.board.ask_again(id, self.clock.now());
         }
         is_known
     }

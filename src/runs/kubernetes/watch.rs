@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::board::Act;
-use super::{AGAIN_MS, Site};
+use super::Site;
+use super::board::{Act, Step};
 use crate::engine::machine::JobId;
 use crate::engine::pod::{Job, Pod};
 use crate::engine::verdict::{Ended, Finished};
@@ -307,7 +307,7 @@ impl Watch {
     fn act(&mut self, job: JobId, act: Act) {
         let site = Arc::clone(&self.site);
         match act {
-            Act::Tell(seen) => {
+            Act::Step(Step::Tell(seen)) => {
                 site.follow_soon(&seen);
                 self.out.push_back(Seen::Job(seen));
             }
@@ -316,11 +316,11 @@ impl Watch {
                     self.verify(job, entry.uid);
                 }
             }
-            Act::Pods => self.work(async move {
+            Act::Step(Step::Pods) => self.work(async move {
                 let asked = site.fetch_pods(&job).await;
                 Done::Pods(job, asked)
             }),
-            Act::Ask { finished, about } => self.work(async move {
+            Act::Step(Step::Ask { finished, about }) => self.work(async move {
                 let words = site.words_about(&job, &about).await;
                 Done::Words { finished: with_words(finished, words), job }
             }),
@@ -360,14 +360,14 @@ impl Watch {
             }
             Done::Verified { job, there: Err(error), .. } => {
                 tracing::debug!(%job, %error, "can't look whether the Job is there");
-                self.site.board.ask_at(&job, now.saturating_add(AGAIN_MS));
+                self.site.board.ask_again(&job, now);
             }
             Done::Words { job, finished } => {
                 self.out.extend(self.site.board.end(&job, finished).map(Seen::Job));
             }
             Done::Deleted(job, Err(error)) => {
                 warn!(%job, %error, "can't delete the Job, trying again");
-                self.site.board.delete_at(&job, now.saturating_add(AGAIN_MS));
+                self.site.board.delete_again(&job, now);
             }
         }
     }

@@ -57,17 +57,25 @@ pub(super) enum Question {
 
 /// What is to be done about a Job.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and for a moment")]
 pub(in crate::runs::kubernetes) enum Act {
+    /// Ask for the Job itself.
+    Job,
+    /// Delete it.
+    Delete,
+    /// What is known of it says more than was told.
+    Step(Step),
+}
+
+/// What follows from what is known of a Job.
+#[derive(Debug)]
+pub(in crate::runs::kubernetes) enum Step {
     /// Tell it.
     Tell(JobSeen),
     /// Ask for its pods, then look again.
     Pods,
-    /// Ask for the Job itself.
-    Job,
     /// Ask what the cluster's Events say about an object, and tell it with the end.
     Ask { finished: Finished, about: String },
-    /// Delete it.
-    Delete,
 }
 
 /// Which attempt an object belongs to, where it is one of ours.
@@ -107,7 +115,7 @@ impl Entry {
         u8::try_from(self.pods.len().min(MOST_PODS + 1)).unwrap_or(u8::MAX)
     }
 
-    /// What follows now; `due` is then when to look again, where there is such a time.
+    /// What is to be done now: first that whose time has come.
     pub(super) fn assess(&mut self, id: &JobId, now: Millis) -> Option<Act> {
         let is_due = |at: &mut Option<Millis>| at.take_if(|at| *at <= now).is_some();
         if self.gone {
@@ -119,13 +127,18 @@ impl Entry {
         if !self.is_over() && is_due(&mut self.ask_at) {
             return Some(Act::Job);
         }
-        let job = self.job.as_ref()?;
+        self.judge(id, now).map(Act::Step)
+    }
+
+    /// What follows from what is known now; `due` is then when to look again, where there is such a time.
+    pub(super) fn judge(&mut self, id: &JobId, now: Millis) -> Option<Step> {
+        let job = self.job.as_ref().filter(|_| !self.gone)?;
         if self.told == Told::Finished || self.question == Question::Asked {
             return None;
         }
         if self.question == Question::Unasked && !suffices(job, &self.pods) {
             self.question = Question::Asked;
-            return Some(Act::Pods);
+            return Some(Step::Pods);
         }
         let (state, until) = match view(&self.uid, job, &self.pods, now) {
             View::Waiting { until } => (None, until),
@@ -136,7 +149,7 @@ impl Entry {
             }
             View::Overdue { finished, about: Some(about) } => {
                 self.question = Question::Asked;
-                return Some(Act::Ask { finished, about });
+                return Some(Step::Ask { finished, about });
             }
             View::Finished(finished) | View::Overdue { finished, about: None } => {
                 (Some((JobState::Finished(finished), Told::Finished)), None)
@@ -146,7 +159,7 @@ impl Entry {
         let (state, told) = state?;
         self.told = told;
         self.told_pods = self.count();
-        Some(Act::Tell(self.seen(id, state)))
+        Some(Step::Tell(self.seen(id, state)))
     }
 }
 
@@ -184,14 +197,20 @@ mod tests {
     fn act(entry: &mut Entry, now: Millis) -> String {
         match entry.assess(&id_in(NAME).unwrap(), now) {
             None => "nothing".to_owned(),
-            Some(Act::Tell(JobSeen { state: JobState::Running { .. }, pods, .. })) => {
+            Some(Act::Job) => "job".to_owned(),
+            Some(Act::Delete) => "delete".to_owned(),
+            Some(Act::Step(step)) => word(step),
+        }
+    }
+
+    fn word(step: Step) -> String {
+        match step {
+            Step::Tell(JobSeen { state: JobState::Running { .. }, pods, .. }) => {
                 format!("runs {}", pods.len())
             }
-            Some(Act::Tell(seen)) => format!("ended {}", seen.pods.len()),
-            Some(Act::Pods) => "pods".to_owned(),
-            Some(Act::Job) => "job".to_owned(),
-            Some(Act::Ask { about, .. }) => format!("ask about {about}"),
-            Some(Act::Delete) => "delete".to_owned(),
+            Step::Tell(seen) => format!("ended {}", seen.pods.len()),
+            Step::Pods => "pods".to_owned(),
+            Step::Ask { about, .. } => format!("ask about {about}"),
         }
     }
 
@@ -229,6 +248,12 @@ mod tests {
             assert_eq!(act(&mut entry, now), wanted, "{what}");
             assert_eq!(act(&mut entry, now), "nothing", "{what}, and what follows was done");
         }
+        // Who looks at a Job by itself takes nothing from the watch.
+        let timers = Entry { delete_at: at, stop_by: at, ask_at: at, ..runs };
+        let mut looked = timers.clone();
+        assert_eq!(looked.judge(&id_in(NAME).unwrap(), 60).map(word).as_deref(), Some("runs 1"));
+        let of = |entry: &Entry| (entry.delete_at, entry.stop_by, entry.ask_at);
+        assert_eq!(of(&looked), of(&timers));
         let mut due = waits;
         assert_eq!((act(&mut due, 60), due.due), ("nothing".to_owned(), Some(300_000)));
     }
