@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::home::{Site, cancel, fire, log, pod, run_of, settled};
-use crate::support::client;
 use crate::support::cluster::{Cluster, PATIENCE, cluster, until};
 use crate::support::door::{At, Door};
+use crate::support::{Server, client};
 
 fn running(run: &Value) -> bool {
     run["state"] == "running"
@@ -21,6 +22,11 @@ fn numbers(upto: usize, width: usize) -> String {
         writeln!(text, "{number:<0$}", width - 1).unwrap();
     }
     text
+}
+
+/// Where what the run says can be read along.
+fn followed(server: &Server, run: &Value) -> String {
+    format!("{}/api/v1/runs/{}/log?follow=true", server.url, run["id"].as_str().unwrap())
 }
 
 /// Waits until some of what the run says is in the server's folder.
@@ -126,8 +132,7 @@ async fn who_reads_along_gets_every_line_once_though_the_api_server_fails() {
     let server = site.serve();
     let event = fire(&server, "counts").await;
     let run = run_of(&server, &event, running).await;
-    let url = format!("{}/api/v1/runs/{}/log?follow=true", server.url, run["id"].as_str().unwrap());
-    let mut along = client().get(url).send().await.unwrap();
+    let mut along = client().get(followed(&server, &run)).send().await.unwrap();
     let mut read = along.chunk().await.unwrap().unwrap().to_vec();
     for _ in 0..2 {
         cluster.tell("kill kube-apiserver");
@@ -187,7 +192,7 @@ async fn who_reads_along_hears_each_container_while_it_runs() {
     let server = site.serve();
     let event = fire(&server, "talks").await;
     let run = run_of(&server, &event, running).await;
-    let url = format!("{}/api/v1/runs/{}/log?follow=true", server.url, run["id"].as_str().unwrap());
+    let url = followed(&server, &run);
     let begun =
         |text: &str| ["one", "two"].iter().all(|name| text.contains(&format!("[{name}] {name} begins")));
     let mut streams = Vec::new();
@@ -237,35 +242,64 @@ async fn a_log_that_does_not_come_delays_no_other_run() {
     let run = run_of(&server, &dead, running).await;
     assert_eq!(log(&server, &run).await, "", "it came all the same");
     guard.open();
-    let url = format!("{}/api/v1/runs/{}/log?follow=true", server.url, run["id"].as_str().unwrap());
-    let mut along = client().get(url).send().await.unwrap();
+    let mut along = client().get(followed(&server, &run)).send().await.unwrap();
     assert_eq!(along.chunk().await.unwrap().unwrap(), "late\n");
     cancel(&server, &run).await;
     assert_eq!(run_of(&server, &dead, settled).await["outcome"], "Cancelled");
 }
 
-/// After a restart Jobs may be known before their pods are.
+/// After a restart Jobs may be known before their pods are, or while no pods can be listed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_is_kept_though_pods_are_listed_late() {
+async fn a_log_is_kept_though_pods_are_listed_late_or_not_at_all() {
+    let site = Site::new(cluster(), &[("says", json!({}), pod("echo said; exit 3"))]);
+    let door = Door::before(&cluster().kubeconfig).await;
+    for late in [true, false] {
+        let server = site.serve_through(&door, &[]);
+        let guard = door.guard(At::Call, |call| call.contains("/log?"));
+        let event = fire(&server, "says").await;
+        run_of(&server, &event, |run| run["outcome"].is_string()).await;
+        guard.came().await;
+        server.kill();
+        guard.refuse(StatusCode::BAD_GATEWAY);
+        drop(guard);
+
+        let pods = door.guard(At::Call, |call| call.starts_with("GET /api/v1/pods?"));
+        let asked = door.guard(At::Call, |call| call.contains("/pods?labelSelector="));
+        let server = site.serve_through(&door, &[]);
+        pods.came().await;
+        if !late {
+            pods.refuse(StatusCode::SERVICE_UNAVAILABLE);
+            asked.refuse(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        if late {
+            pods.open();
+        }
+        drop(asked);
+        let run = run_of(&server, &event, settled).await;
+        assert_eq!(run["attempts"][0]["log"], "stored", "{run:#}");
+        assert_eq!(log(&server, &run).await, "said\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_refused_for_a_while_at_its_end_is_kept() {
     let site = Site::new(cluster(), &[("says", json!({}), pod("echo said; exit 3"))]);
     let door = Door::before(&cluster().kubeconfig).await;
     let server = site.serve_through(&door, &[]);
-    let guard = door.guard(At::Call, |call| call.contains("/log?"));
-    let event = fire(&server, "says").await;
-    run_of(&server, &event, |run| run["outcome"].is_string()).await;
-    guard.came().await;
-    server.kill();
-    guard.refuse(http::StatusCode::BAD_GATEWAY);
-    drop(guard);
-
-    let pods = door.guard(At::Call, |call| call.starts_with("GET /api/v1/pods?"));
-    let server = site.serve_through(&door, &[]);
-    pods.came().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    pods.open();
-    let run = run_of(&server, &event, settled).await;
-    assert_eq!(run["attempts"][0]["log"], "stored", "{run:#}");
-    assert_eq!(log(&server, &run).await, "said\n");
+    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_GATEWAY]
+    {
+        let guard = door.guard(At::Call, |call| call.contains("/log?") && call.contains("follow=false"));
+        guard.refuse(status);
+        let event = fire(&server, "says").await;
+        run_of(&server, &event, |run| run["outcome"].is_string()).await;
+        guard.came().await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        drop(guard);
+        let run = run_of(&server, &event, settled).await;
+        assert_eq!(run["attempts"][0]["log"], "stored", "{status}: {run:#}");
+        assert_eq!(log(&server, &run).await, "said\n", "{status}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,15 +307,17 @@ async fn a_log_that_nobody_can_give_is_said_to_be_unavailable() {
     let site = Site::new(cluster(), &[("says", json!({}), pod("echo said; exit 3"))]);
     let door = Door::before(&cluster().kubeconfig).await;
     let server = site.serve_through(&door, &[]);
-    let guard = door.guard(At::Call, |call| call.contains("/log?"));
-    guard.refuse(http::StatusCode::NOT_FOUND);
-    let event = fire(&server, "says").await;
-    let run = run_of(&server, &event, settled).await;
-    assert_eq!((&run["outcome"], &run["exitCode"]), (&json!("Failed"), &json!(3)), "{run:#}");
-    assert_eq!(run["attempts"][0]["log"], "unavailable", "{run:#}");
-    let url = format!("{}/api/v1/runs/{}/log", server.url, run["id"].as_str().unwrap());
-    let answer = client().get(url).send().await.unwrap();
-    assert_eq!(answer.status(), 404);
-    let told = answer.text().await.unwrap();
-    assert!(told.contains("there is no log of attempt 1 of run "), "{told}");
+    for status in [StatusCode::NOT_FOUND, StatusCode::INTERNAL_SERVER_ERROR] {
+        let guard = door.guard(At::Call, |call| call.contains("/log?"));
+        guard.refuse(status);
+        let event = fire(&server, "says").await;
+        let run = run_of(&server, &event, settled).await;
+        assert_eq!((&run["outcome"], &run["exitCode"]), (&json!("Failed"), &json!(3)), "{run:#}");
+        assert_eq!(run["attempts"][0]["log"], "unavailable", "{run:#}");
+        let url = format!("{}/api/v1/runs/{}/log", server.url, run["id"].as_str().unwrap());
+        let answer = client().get(url).send().await.unwrap();
+        assert_eq!(answer.status(), 404);
+        let told = answer.text().await.unwrap();
+        assert!(told.contains("there is no log of attempt 1 of run "), "{told}");
+    }
 }

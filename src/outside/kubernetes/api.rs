@@ -71,6 +71,15 @@ impl CallError {
             _ => None,
         }
     }
+
+    /// Whether the same call may succeed later: nobody was reached, or nobody had the time or the means for it.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Said(status) => status.code == 429 || status.code >= 500,
+            Self::Unreachable(_) | Self::TimedOut => true,
+            Self::Unreadable(_) => false,
+        }
+    }
 }
 
 /// The API server's own words.

@@ -32,9 +32,10 @@ pub(super) const AFTER_MS: i64 = 1_000;
 const LOOK: Duration = Duration::from_secs(5);
 /// A log whose container has ended, and that says nothing for so many looks, has broken off.
 const LOOKS: u32 = 4;
-/// Pauses between tries, and how often it is tried once the container has ended.
+/// Pauses between tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-const TRIES_AFTER_END: u32 = 2;
+/// How long what a Job has said may fail to come, all of it together, for reasons that may pass.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// What is left of Jobs that are gone is looked for this often.
 const SWEEP: Duration = Duration::from_hours(1);
 
@@ -45,8 +46,26 @@ pub(super) enum FollowError {
     Call(#[from] CallError),
     #[error("the log broke off: {0}")]
     Broken(String),
+    #[error("the node does not give the log of this start any more")]
+    Past,
     #[error("the log can't be kept: {0}")]
     Spool(#[source] std::io::Error),
+}
+
+impl FollowError {
+    /// Nobody could be asked.
+    pub(super) fn is_unasked(&self) -> bool {
+        matches!(self, Self::Call(error) if error.code().is_none())
+    }
+
+    /// Whether it may come yet. Of an earlier start a 400 says that the node has it no more.
+    fn may_pass(&self, is_earlier: bool) -> bool {
+        match self {
+            Self::Call(error) => error.may_pass() || error.code() == Some(400) && !is_earlier,
+            Self::Broken(_) => true,
+            Self::Past | Self::Spool(_) => false,
+        }
+    }
 }
 
 impl SourceId {
@@ -130,7 +149,7 @@ pub(super) async fn run(site: Arc<Site>, cancel: CancellationToken) {
 
 /// Has everything of a Job that ended in the spool, as far as it can be had; says what can't.
 ///
-/// A [`FollowError::Call`] without a code means that nobody could be asked.
+/// A [`FollowError::Call`] means that nobody could be asked.
 pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<FollowError>, FollowError> {
     let mut changes = site.spool.changes();
     while site.spool.is_writing(job) {
@@ -149,10 +168,10 @@ pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<Fol
             changes.changed().await.map_err(|closed| FollowError::Broken(closed.to_string()))?;
         }
         let held = Held { site, job, source: &source };
-        match keep(site, job, &source).await {
+        match held.keep(false).await {
             Ok(()) => {}
-            Err(FollowError::Call(error)) if error.code().is_none() => return Err(error.into()),
             Err(failed @ FollowError::Spool(_)) => return Err(failed),
+            Err(failed) if failed.is_unasked() => return Err(failed),
             // An earlier start's log may be there or not.
             Err(failed) if held.is_earlier() => debug!(%job, %source, error = %failed, "no earlier log"),
             Err(failed) => missing = Some(failed),
@@ -178,6 +197,48 @@ impl Held<'_> {
         let Some(entry) = self.site.board.get(self.job) else { return false };
         find(&entry, self.source).is_some_and(|(_, container)| container.restarts > self.source.restart)
     }
+
+    /// Whether it is not tried again after this failure at its end: by nobody, or by who can wait longer.
+    fn is_last(&self, failed: &FollowError) -> bool {
+        let may_pass = failed.may_pass(self.is_earlier()) && !failed.is_unasked();
+        !may_pass || self.site.spool.failed(self.job) > PATIENCE
+    }
+
+    /// Writes a container's log to its end, as long as its node answers. Who does that while the Job goes on leaves
+    /// what does not come at the end to whoever keeps it.
+    async fn keep(&self, along: bool) -> Result<(), FollowError> {
+        let Self { site, job, source } = *self;
+        let Some(mut part) = site.spool.write(job, source).await.map_err(FollowError::Spool)? else {
+            return Ok(());
+        };
+        let node = node(site, job, source);
+        let mut pause = PAUSES.0;
+        loop {
+            // What comes after its end is known is all there is.
+            let ended = !runs(site, job, source);
+            match pass(site, job, source, &node, &mut part).await {
+                Ok(()) if ended || part.is_full() => return part.finish().await.map_err(FollowError::Spool),
+                Ok(()) => {}
+                Err(FollowError::Spool(error)) => return Err(FollowError::Spool(error)),
+                // Others have more of the place that this takes.
+                Err(failed) if !ended && site.nodes.rests(&node) => return Err(failed),
+                Err(failed) if ended && (along || self.is_last(&failed)) => {
+                    part.give_up().await.map_err(FollowError::Spool)?;
+                    return Err(failed);
+                }
+                Err(failed) => {
+                    debug!(%job, %source, error = %failed, "a log broke off, and is asked for again");
+                }
+            }
+            // The end of a stream says that its container ended, which the board learns soon.
+            if ended {
+                sleep(pause).await;
+            } else if timeout(pause, end(site, job, source)).await.is_ok() {
+                continue;
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
 }
 
 impl Drop for Held<'_> {
@@ -187,46 +248,10 @@ impl Drop for Held<'_> {
 }
 
 async fn write(site: Arc<Site>, job: JobId, source: SourceId) {
-    let _held = Held { site: &site, job: &job, source: &source };
-    if let Err(error) = keep(&site, &job, &source).await {
+    let held = Held { site: &site, job: &job, source: &source };
+    if let Err(error) = held.keep(true).await {
         debug!(%job, %source, %error, "the log is not followed to its end");
         site.spool.rest(&job, &source, site.clock.now());
-    }
-}
-
-/// Writes a container's log to its end, as long as its node answers.
-async fn keep(site: &Site, job: &JobId, source: &SourceId) -> Result<(), FollowError> {
-    let Some(mut part) = site.spool.write(job, source).await.map_err(FollowError::Spool)? else {
-        return Ok(());
-    };
-    let node = node(site, job, source);
-    let (mut pause, mut left) = (PAUSES.0, TRIES_AFTER_END);
-    loop {
-        // What comes after its end is known is all there is.
-        let ended = !runs(site, job, source);
-        let rested = site.nodes.rests(&node);
-        match pass(site, job, source, &node, &mut part).await {
-            Ok(()) if ended || part.is_full() => return part.finish().await.map_err(FollowError::Spool),
-            Ok(()) => {}
-            Err(FollowError::Spool(error)) => return Err(FollowError::Spool(error)),
-            Err(failed) if ended => {
-                left -= 1;
-                let for_good = matches!(&failed, FollowError::Call(error) if error.code() == Some(404));
-                if left == 0 || for_good || rested {
-                    part.give_up().await.map_err(FollowError::Spool)?;
-                    return Err(failed);
-                }
-            }
-            // Others have more of the place that this takes.
-            Err(failed) if site.nodes.rests(&node) => return Err(failed),
-            Err(failed) => debug!(%job, %source, error = %failed, "a log broke off, and is taken up again"),
-        }
-        // The end of a stream says that its container ended, which the board learns soon.
-        if ended {
-            sleep(pause).await;
-        } else if timeout(pause, end(site, job, source)).await.is_err() {
-            pause = (pause * 2).min(PAUSES.1);
-        }
     }
 }
 
@@ -241,8 +266,7 @@ async fn pass(
     let position = part.go_on().await.map_err(FollowError::Spool)?;
     let broken = |error: std::io::Error| FollowError::Broken(error.to_string());
     let since = position.since().map(|since| format!("&sinceTime={}", escape(&since))).unwrap_or_default();
-    let over = || FollowError::Broken("the node has a later start's".to_owned());
-    let path = path(site, job, source).ok_or_else(over)?;
+    let path = path(site, job, source)?;
     let path = format!("{path}&follow={}{since}", runs(site, job, source));
     let opened = site.api.stream(&path).await.map_err(FollowError::from);
     match &opened {
@@ -282,15 +306,15 @@ async fn pass(
 }
 
 /// Where a container's log is; the node has that of its last two starts.
-fn path(site: &Site, job: &JobId, source: &SourceId) -> Option<String> {
+fn path(site: &Site, job: &JobId, source: &SourceId) -> Result<String, FollowError> {
     let entry = site.board.get(job).unwrap_or_default();
     let container = find(&entry, source).map(|(_, container)| container);
     let earlier = container.map_or(0, |container| container.restarts.saturating_sub(source.restart));
     // The one before is that of the last start, while the next has not begun.
     if earlier > 1 || earlier == 1 && container.is_some_and(ContainerFacts::is_waiting) {
-        return None;
+        return Err(FollowError::Past);
     }
-    Some(format!(
+    Ok(format!(
         "/api/v1/namespaces/{}/pods/{}/log?container={}&timestamps=true&previous={}",
         escape(&entry.namespace),
         escape(&source.pod),

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Site;
 use super::board::Entry;
-use super::follow::{FollowError, complete};
+use super::follow::{FollowError, PATIENCE, complete};
 use super::spool::SourceId;
 use super::stamped::Bare;
 use crate::engine::machine::JobId;
@@ -28,6 +28,8 @@ use crate::runs::lines::Lines;
 
 /// Between two looks for more.
 const POLL: Duration = Duration::from_millis(50);
+/// Before who reads along asks for the end again.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How long is waited for the first of what a Job has said that was not followed.
 const SOON: Duration = Duration::from_secs(2);
 const CHUNK: usize = 64 * 1024;
@@ -49,6 +51,9 @@ pub(super) async fn read(
         && let Some(files) = so_far(site, job).await?
     {
         return Ok(Some(stream::iter(files).flat_map(Tail::chunks).boxed()));
+    }
+    if reading == Reading::Whole {
+        site.know_pods(job).await?;
     }
     let missing = complete(site, job).await.map_err(|failed| match failed {
         FollowError::Spool(error) => ExecutorError::Io(error),
@@ -168,13 +173,17 @@ struct Along {
     tails: BTreeMap<SourceId, Tail>,
     last: Option<SourceId>,
     out: VecDeque<Bytes>,
+    /// All that can be had is there.
+    complete: bool,
+    /// Since when nobody could be asked for the end.
+    unasked: Option<Instant>,
     ended: bool,
 }
 
 /// Everything that is written, as it is, until the Job ended.
 fn along(site: Arc<Site>, job: JobId) -> LogChunks {
     let (tails, out) = (BTreeMap::new(), VecDeque::new());
-    let along = Along { site, job, tails, last: None, out, ended: false };
+    let along = Along { site, job, tails, last: None, out, complete: false, unasked: None, ended: false };
     stream::try_unfold(along, |mut along| async move { Ok(along.next().await?.map(|chunk| (chunk, along))) })
         .boxed()
 }
@@ -190,12 +199,10 @@ impl Along {
             }
             // Before it is read: what comes after that can't be of it.
             let over = self.site.board.get(&self.job).as_ref().is_none_or(Entry::is_over);
-            if over {
-                if let Ok(Some(why)) | Err(why) = complete(&self.site, &self.job).await {
-                    tracing::debug!(job = %self.job, %why, "who reads along does not get the end");
-                }
-            } else {
+            if !over {
                 self.site.spool.follow_from(&self.job, 0);
+            } else if !self.complete {
+                self.complete().await;
             }
             self.open().await?;
             for tail in self.tails.values_mut() {
@@ -211,6 +218,23 @@ impl Along {
                 (true, false) => sleep(POLL).await,
                 (false, _) => {}
             }
+        }
+    }
+
+    /// Has the end in the spool, unless nobody can be asked for it for a while.
+    async fn complete(&mut self) {
+        loop {
+            let missing = complete(&self.site, &self.job).await;
+            let since = *self.unasked.get_or_insert_with(Instant::now);
+            if missing.as_ref().is_err_and(FollowError::is_unasked) && since.elapsed() < PATIENCE {
+                sleep(PAUSE).await;
+                continue;
+            }
+            if let Ok(Some(why)) | Err(why) = missing {
+                tracing::debug!(job = %self.job, %why, "who reads along does not get the end");
+            }
+            self.complete = true;
+            return;
         }
     }
 

@@ -3,8 +3,8 @@
 //! The API server passes a request for a log on to the pod's node. Where a node does not answer, each of its
 //! containers would be asked for again and again, and the API server would do little else. So one failure
 //! speaks for the node: until its pause is over nobody follows there, and then one request finds out whether
-//! it answers again. What a Job said is asked for at its end all the same, once. All of it is memory: after a
-//! restart each node is thought well of again.
+//! it answers again. What a Job said is asked for at its end all the same. All of it is memory: after a restart each
+//! node is thought well of again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -76,7 +76,7 @@ fn speaks_for_its_node(failure: &FollowError) -> bool {
             500 => OWN_WORDS.iter().any(|words| status.message.starts_with(words)),
             _ => false,
         },
-        FollowError::Call(_) | FollowError::Broken(_) | FollowError::Spool(_) => false,
+        FollowError::Call(_) | FollowError::Broken(_) | FollowError::Past | FollowError::Spool(_) => false,
     }
 }
 

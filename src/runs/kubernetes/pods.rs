@@ -98,6 +98,21 @@ impl Site {
         is_known
     }
 
+    /// Asks for the pods of a Job of which none is known: the watch may not be able to see any.
+    pub(super) async fn know_pods(&self, job: &JobId) -> Result<(), ExecutorError> {
+        if self.board.get(job).is_none_or(|entry| entry.gone || !entry.pods.is_empty()) {
+            return Ok(());
+        }
+        match self.fetch_pods(job).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.may_pass() => Err(ExecutorError::Transient(error.to_string())),
+            Err(error) => {
+                tracing::warn!(%job, %error, "can't ask for the Job's pods: what they said is not known");
+                Ok(())
+            }
+        }
+    }
+
     /// Asks for all pods of a Job; what they are now goes on the board.
     pub(super) async fn fetch_pods(&self, job: &JobId) -> Result<(), CallError> {
         let Some(Entry { namespace, .. }) = self.board.get(job) else { return Ok(()) };

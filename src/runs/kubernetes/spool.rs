@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::fs::File;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub(super) use self::part::Part;
 pub(super) use self::source::SourceId;
@@ -45,6 +46,8 @@ struct Inner {
     writing: HashMap<JobId, HashSet<SourceId>>,
     /// What is not asked for again for now.
     resting: HashMap<JobId, HashMap<SourceId, Rest>>,
+    /// Since when something that a Job has said does not come.
+    failing: HashMap<JobId, Instant>,
 }
 
 impl Spool {
@@ -110,6 +113,11 @@ impl Spool {
     pub(super) fn rest(&self, job: &JobId, source: &SourceId, now: Millis) {
         let mut inner = self.lock();
         inner.resting.entry(job.clone()).or_default().entry(source.clone()).or_default().again(now);
+    }
+
+    /// Something of a Job that has ended does not come: for how long that is so.
+    pub(super) fn failed(&self, job: &JobId) -> Duration {
+        self.lock().failing.entry(job.clone()).or_insert_with(Instant::now).elapsed()
     }
 
     pub(super) fn let_go(&self, job: &JobId, source: &SourceId) {
@@ -183,6 +191,7 @@ impl Spool {
         {
             let mut inner = self.lock();
             inner.resting.remove(job);
+            inner.failing.remove(job);
             if let Some(at) = inner.due.remove(job) {
                 inner.queue.remove(&(at, job.clone()));
             }
@@ -192,7 +201,11 @@ impl Spool {
 
     /// Removes what is left of Jobs that are not there, and that nobody came back for.
     pub(super) async fn sweep(&self, now: Millis, known: impl Fn(&str) -> bool) -> io::Result<()> {
-        self.lock().resting.retain(|job, _| known(&job.to_string()));
+        {
+            let mut inner = self.lock();
+            inner.resting.retain(|job, _| known(&job.to_string()));
+            inner.failing.retain(|job, _| known(&job.to_string()));
+        }
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
         let mut entries = tokio::fs::read_dir(&self.folder).await?;
         while let Some(entry) = entries.next_entry().await? {
