@@ -2,6 +2,7 @@
 //! two files of secrets are made as the README says.
 
 mod account;
+mod image;
 mod site;
 
 use std::os::unix::fs::MetadataExt as _;

@@ -84,7 +84,9 @@ impl Deployed {
         let objects = objects(&self.deploy());
         let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
         let image = deployment.pointer("/spec/template/spec/containers/0/image").unwrap().as_str().unwrap();
-        cluster().image(image, &[("/kickoff", Path::new(env!("CARGO_BIN_EXE_kickoff")))]);
+        let files = super::image::files(self.folder.path());
+        let files: Vec<_> = files.iter().map(|(to, from)| (to.as_str(), from.as_path())).collect();
+        cluster().image(image, &files);
         let path = std::env::var_os("PATH").unwrap();
         let busybox = std::env::split_paths(&path).map(|folder| folder.join("busybox"));
         let busybox =
