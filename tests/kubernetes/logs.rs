@@ -248,12 +248,12 @@ async fn a_log_that_does_not_come_delays_no_other_run() {
     assert_eq!(run_of(&server, &dead, settled).await["outcome"], "Cancelled");
 }
 
-/// After a restart Jobs may be known before their pods are, or while no pods can be listed.
+/// After a restart Jobs may be known before their pods are, or while no pods can be listed; or neither of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_is_kept_though_pods_are_listed_late_or_not_at_all() {
+async fn a_log_is_kept_though_pods_and_jobs_are_listed_late_or_not_at_all() {
     let site = Site::new(cluster(), &[("says", json!({}), pod("echo said; exit 3"))]);
     let door = Door::before(&cluster().kubeconfig).await;
-    for late in [true, false] {
+    for case in ["late", "no pods", "neither for a while"] {
         let server = site.serve_through(&door, &[]);
         let guard = door.guard(At::Call, |call| call.contains("/log?"));
         let event = fire(&server, "says").await;
@@ -263,17 +263,20 @@ async fn a_log_is_kept_though_pods_are_listed_late_or_not_at_all() {
         guard.refuse(StatusCode::BAD_GATEWAY);
         drop(guard);
 
-        let pods = door.guard(At::Call, |call| call.starts_with("GET /api/v1/pods?"));
+        let lists = door.guard(At::Call, move |call| {
+            call.starts_with("GET /api/v1/pods?")
+                || case == "neither for a while" && call.starts_with("GET /apis/batch/v1/jobs?")
+        });
         let asked = door.guard(At::Call, |call| call.contains("/pods?labelSelector="));
         let server = site.serve_through(&door, &[]);
-        pods.came().await;
-        if !late {
-            pods.refuse(StatusCode::SERVICE_UNAVAILABLE);
+        lists.came().await;
+        if case != "late" {
+            lists.refuse(StatusCode::SERVICE_UNAVAILABLE);
             asked.refuse(StatusCode::SERVICE_UNAVAILABLE);
         }
         tokio::time::sleep(Duration::from_secs(3)).await;
-        if late {
-            pods.open();
+        if case != "no pods" {
+            drop(lists);
         }
         drop(asked);
         let run = run_of(&server, &event, settled).await;

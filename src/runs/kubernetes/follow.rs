@@ -34,8 +34,6 @@ const LOOK: Duration = Duration::from_secs(5);
 const LOOKS: u32 = 4;
 /// Pauses between tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// How long what a Job has said may fail to come, all of it together, for reasons that may pass.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// What is left of Jobs that are gone is looked for this often.
 const SWEEP: Duration = Duration::from_hours(1);
 
@@ -46,6 +44,8 @@ pub(super) enum FollowError {
     Call(#[from] CallError),
     #[error("the log broke off: {0}")]
     Broken(String),
+    #[error("the node has no more of the log: {0}")]
+    Word(String),
     #[error("the node does not give the log of this start any more")]
     Past,
     #[error("the log can't be kept: {0}")]
@@ -58,10 +58,13 @@ impl FollowError {
         matches!(self, Self::Call(error) if error.code().is_none())
     }
 
-    /// Whether it may come yet. Of an earlier start a 400 says that the node has it no more.
+    /// Whether it may come yet. Of an earlier start most answers say that the node has it no more.
     fn may_pass(&self, is_earlier: bool) -> bool {
         match self {
-            Self::Call(error) => error.may_pass() || error.code() == Some(400) && !is_earlier,
+            Self::Call(error) if is_earlier => matches!(error.code(), Some(429 | 502..=504)),
+            // Rights, too, may be unknown for a moment to an API server that has begun just now.
+            Self::Call(error) => !matches!(error.code(), None | Some(404)),
+            Self::Word(_) => !is_earlier,
             Self::Broken(_) => true,
             Self::Past | Self::Spool(_) => false,
         }
@@ -157,10 +160,12 @@ pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<Fol
             break;
         }
     }
-    let mut missing = None;
+    let (mut missing, mut unasked) = (None, None);
     let there = site.spool.list(job).await.map_err(FollowError::Spool)?;
     for source in site.board.get(job).map(|entry| sources(&entry)).unwrap_or_default() {
-        if there.get(&source) == Some(&true) {
+        // Of a node that did not answer just now the others need not wait.
+        let is_silent = unasked.is_some() && site.nodes.rests(&node(site, job, &source));
+        if there.get(&source) == Some(&true) || is_silent {
             continue;
         }
         // Who reads along may be at it just as well as who keeps the log: half of it is not all of it.
@@ -171,11 +176,15 @@ pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<Fol
         match held.keep(false).await {
             Ok(()) => {}
             Err(failed @ FollowError::Spool(_)) => return Err(failed),
+            Err(failed @ FollowError::Call(CallError::TimedOut)) => unasked = Some(failed),
             Err(failed) if failed.is_unasked() => return Err(failed),
             // An earlier start's log may be there or not.
             Err(failed) if held.is_earlier() => debug!(%job, %source, error = %failed, "no earlier log"),
             Err(failed) => missing = Some(failed),
         }
+    }
+    if let Some(unasked) = unasked {
+        return Err(unasked);
     }
     let there = site.spool.list(job).await.map_err(FollowError::Spool)?;
     let part = there.into_iter().find(|(_, whole)| !whole);
@@ -198,12 +207,6 @@ impl Held<'_> {
         find(&entry, self.source).is_some_and(|(_, container)| container.restarts > self.source.restart)
     }
 
-    /// Whether it is not tried again after this failure at its end: by nobody, or by who can wait longer.
-    fn is_last(&self, failed: &FollowError) -> bool {
-        let may_pass = failed.may_pass(self.is_earlier()) && !failed.is_unasked();
-        !may_pass || self.site.spool.failed(self.job) > PATIENCE
-    }
-
     /// Writes a container's log to its end, as long as its node answers. Who does that while the Job goes on leaves
     /// what does not come at the end to whoever keeps it.
     async fn keep(&self, along: bool) -> Result<(), FollowError> {
@@ -216,17 +219,25 @@ impl Held<'_> {
         loop {
             // What comes after its end is known is all there is.
             let ended = !runs(site, job, source);
+            let began = Instant::now();
             match pass(site, job, source, &node, &mut part).await {
                 Ok(()) if ended || part.is_full() => return part.finish().await.map_err(FollowError::Spool),
                 Ok(()) => {}
                 Err(FollowError::Spool(error)) => return Err(FollowError::Spool(error)),
-                // Others have more of the place that this takes.
-                Err(failed) if !ended && site.nodes.rests(&node) => return Err(failed),
-                Err(failed) if ended && (along || self.is_last(&failed)) => {
-                    part.give_up().await.map_err(FollowError::Spool)?;
-                    return Err(failed);
-                }
                 Err(failed) => {
+                    let goes_on = if ended {
+                        // A stream that broke may have gone on for long before.
+                        let is_refused = matches!(failed, FollowError::Call(_));
+                        let wait = if is_refused { began.elapsed() + pause } else { pause };
+                        !along && failed.may_pass(self.is_earlier()) && site.spool.wait(job, wait)
+                    } else {
+                        // Others have more of the place that this takes.
+                        !site.nodes.rests(&node)
+                    };
+                    if !goes_on {
+                        part.give_up().await.map_err(FollowError::Spool)?;
+                        return Err(failed);
+                    }
                     debug!(%job, %source, error = %failed, "a log broke off, and is asked for again");
                 }
             }
@@ -302,7 +313,7 @@ async fn pass(
             return Ok(());
         }
     }
-    beyond.word().map_or(Ok(()), |word| Err(FollowError::Broken(word.trim_end().to_owned())))
+    beyond.word().map_or(Ok(()), |word| Err(FollowError::Word(word.trim_end().to_owned())))
 }
 
 /// Where a container's log is; the node has that of its last two starts.

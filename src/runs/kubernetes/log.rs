@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Site;
 use super::board::Entry;
-use super::follow::{FollowError, PATIENCE, complete};
-use super::spool::SourceId;
+use super::follow::{FollowError, complete};
+use super::spool::{PATIENCE, SourceId};
 use super::stamped::Bare;
 use crate::engine::machine::JobId;
 use crate::runs::executor::{ExecutorError, LogChunks, Reading};
@@ -201,8 +201,7 @@ impl Along {
             let over = self.site.board.get(&self.job).as_ref().is_none_or(Entry::is_over);
             if !over {
                 self.site.spool.follow_from(&self.job, 0);
-            } else if !self.complete {
-                self.complete().await;
+                (self.complete, self.unasked) = (false, None);
             }
             self.open().await?;
             for tail in self.tails.values_mut() {
@@ -210,6 +209,7 @@ impl Along {
                 self.out.extend((!bytes.is_empty()).then_some(bytes));
             }
             match (self.out.is_empty(), over) {
+                (true, true) if !self.complete => self.complete().await,
                 (true, true) => {
                     let rests = self.tails.values_mut().map(Tail::rest);
                     self.out.extend(rests.filter(|rest| !rest.is_empty()));

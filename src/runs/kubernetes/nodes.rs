@@ -76,7 +76,11 @@ fn speaks_for_its_node(failure: &FollowError) -> bool {
             500 => OWN_WORDS.iter().any(|words| status.message.starts_with(words)),
             _ => false,
         },
-        FollowError::Call(_) | FollowError::Broken(_) | FollowError::Past | FollowError::Spool(_) => false,
+        FollowError::Call(_)
+        | FollowError::Broken(_)
+        | FollowError::Word(_)
+        | FollowError::Past
+        | FollowError::Spool(_) => false,
     }
 }
 

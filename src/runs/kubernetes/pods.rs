@@ -1,10 +1,11 @@
 //! What is asked about one Job: whether it is there, which pods it has, what the cluster says of it.
 
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use super::board::{Entry, Step, id_of};
 use super::follow::AFTER_MS;
-use super::{Site, job_path, path_of};
+use super::{SYNC, Site, job_path, path_of};
 use crate::engine::machine::{JobId, JobSeen, JobState, Place};
 use crate::engine::pod::{Job, Pod};
 use crate::outside::kubernetes::api::{CallError, Page, escape};
@@ -98,8 +99,13 @@ impl Site {
         is_known
     }
 
-    /// Asks for the pods of a Job of which none is known: the watch may not be able to see any.
+    /// Asks for the pods of a Job of which none is known: the watch may not be able to see any. Where it does not know
+    /// the Job, since it can't see all of them, that may pass.
     pub(super) async fn know_pods(&self, job: &JobId) -> Result<(), ExecutorError> {
+        if self.board.get(job).is_none() {
+            // Whatever comes of it.
+            drop(timeout(SYNC, self.trouble.subscribe().wait_for(Vec::is_empty)).await);
+        }
         if self.board.get(job).is_none_or(|entry| entry.gone || !entry.pods.is_empty()) {
             return Ok(());
         }

@@ -17,7 +17,6 @@ use std::time::{Duration, SystemTime};
 
 use tokio::fs::File;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 pub(super) use self::part::Part;
 pub(super) use self::source::SourceId;
@@ -25,6 +24,8 @@ use super::rest::Rest;
 use crate::engine::event::Millis;
 use crate::engine::machine::JobId;
 
+/// How long what a Job has said may fail to come once it has ended, all of it together, for reasons that may pass.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// What nobody knows any more is removed once it is this old.
 const STALE: Duration = Duration::from_hours(24);
 
@@ -46,8 +47,8 @@ struct Inner {
     writing: HashMap<JobId, HashSet<SourceId>>,
     /// What is not asked for again for now.
     resting: HashMap<JobId, HashMap<SourceId, Rest>>,
-    /// Since when something that a Job has said does not come.
-    failing: HashMap<JobId, Instant>,
+    /// How long what a Job has said has been waited for in vain.
+    waited: HashMap<JobId, Duration>,
 }
 
 impl Spool {
@@ -115,9 +116,16 @@ impl Spool {
         inner.resting.entry(job.clone()).or_default().entry(source.clone()).or_default().again(now);
     }
 
-    /// Something of a Job that has ended does not come: for how long that is so.
-    pub(super) fn failed(&self, job: &JobId) -> Duration {
-        self.lock().failing.entry(job.clone()).or_insert_with(Instant::now).elapsed()
+    /// What a Job that has ended has said does not come, and is waited for so much longer; `false` where that would be
+    /// too long.
+    pub(super) fn wait(&self, job: &JobId, longer: Duration) -> bool {
+        let mut inner = self.lock();
+        let waited = inner.waited.entry(job.clone()).or_default();
+        if *waited + longer > PATIENCE {
+            return false;
+        }
+        *waited += longer;
+        true
     }
 
     pub(super) fn let_go(&self, job: &JobId, source: &SourceId) {
@@ -191,7 +199,7 @@ impl Spool {
         {
             let mut inner = self.lock();
             inner.resting.remove(job);
-            inner.failing.remove(job);
+            inner.waited.remove(job);
             if let Some(at) = inner.due.remove(job) {
                 inner.queue.remove(&(at, job.clone()));
             }
@@ -204,7 +212,7 @@ impl Spool {
         {
             let mut inner = self.lock();
             inner.resting.retain(|job, _| known(&job.to_string()));
-            inner.failing.retain(|job, _| known(&job.to_string()));
+            inner.waited.retain(|job, _| known(&job.to_string()));
         }
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
         let mut entries = tokio::fs::read_dir(&self.folder).await?;
@@ -300,6 +308,8 @@ mod tests {
         }
         assert!(spool.claim(&job(), &source), "who needs it at the end does not wait");
         spool.let_go(&job(), &source);
+        let waits = [12, 7, 2, 1, 1].map(|seconds| spool.wait(&job(), Duration::from_secs(seconds)));
+        assert_eq!(waits, [true, true, false, true, false], "20 seconds in all");
         spool.follow_from(&job(), 50);
         spool.follow_from(&job(), 20);
         spool.follow_from(&job(), 30);
