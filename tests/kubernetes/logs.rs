@@ -248,6 +248,27 @@ async fn a_log_that_does_not_come_delays_no_other_run() {
     assert_eq!(run_of(&server, &dead, settled).await["outcome"], "Cancelled");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_along_gets_a_log_that_was_refused_at_first() {
+    let site = Site::new(cluster(), &[("waits", json!({}), pod("echo begun; sleep 600"))]);
+    let door = Door::before(&cluster().kubeconfig).await;
+    let server = site.serve_through(&door, &[]);
+    let guard = door.guard(At::Call, |call| call.contains("/log?"));
+    let event = fire(&server, "waits").await;
+    let run = run_of(&server, &event, running).await;
+    let mut along = client().get(followed(&server, &run)).send().await.unwrap();
+    guard.came().await;
+    // Whoever reads along has found the empty file by then.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    guard.refuse(StatusCode::BAD_GATEWAY);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(guard);
+    let said = tokio::time::timeout(PATIENCE, along.chunk()).await.expect("it reads a file that is gone");
+    assert_eq!(said.unwrap().unwrap(), "begun\n");
+    cancel(&server, &run).await;
+    assert_eq!(run_of(&server, &event, settled).await["outcome"], "Cancelled");
+}
+
 /// After a restart Jobs may be known before their pods are, or while no pods can be listed; or neither of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_is_kept_though_pods_and_jobs_are_listed_late_or_not_at_all() {

@@ -5,6 +5,8 @@
 //! that came. If we die, the file is there, and goes on where it ended. One stream that is slow or dead has
 //! its own time-outs and delays no other.
 
+mod error;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+pub(super) use self::error::FollowError;
 use super::Site;
 use super::board::Entry;
 use super::spool::{Part, SourceId};
@@ -36,40 +39,6 @@ const LOOKS: u32 = 4;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// What is left of Jobs that are gone is looked for this often.
 const SWEEP: Duration = Duration::from_hours(1);
-
-/// Why a container's log is not whole.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FollowError {
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error("the log broke off: {0}")]
-    Broken(String),
-    #[error("the node has no more of the log: {0}")]
-    Word(String),
-    #[error("the node does not give the log of this start any more")]
-    Past,
-    #[error("the log can't be kept: {0}")]
-    Spool(#[source] std::io::Error),
-}
-
-impl FollowError {
-    /// Nobody could be asked.
-    pub(super) fn is_unasked(&self) -> bool {
-        matches!(self, Self::Call(error) if error.code().is_none())
-    }
-
-    /// Whether it may come yet. Of an earlier start most answers say that the node has it no more.
-    fn may_pass(&self, is_earlier: bool) -> bool {
-        match self {
-            Self::Call(error) if is_earlier => matches!(error.code(), Some(429 | 502..=504)),
-            // Rights, too, may be unknown for a moment to an API server that has begun just now.
-            Self::Call(error) => !matches!(error.code(), None | Some(404)),
-            Self::Word(_) => !is_earlier,
-            Self::Broken(_) => true,
-            Self::Past | Self::Spool(_) => false,
-        }
-    }
-}
 
 impl SourceId {
     fn of(pod: &PodFacts, index: usize, container: &ContainerFacts, restart: u32) -> Self {
@@ -226,16 +195,21 @@ impl Held<'_> {
                 Err(FollowError::Spool(error)) => return Err(FollowError::Spool(error)),
                 Err(failed) => {
                     let goes_on = if ended {
-                        // A stream that broke may have gone on for long before.
-                        let is_refused = matches!(failed, FollowError::Call(_));
-                        let wait = if is_refused { began.elapsed() + pause } else { pause };
-                        !along && failed.may_pass(self.is_earlier()) && site.spool.wait(job, wait)
+                        let in_vain = match failed {
+                            FollowError::Call(_) => began.elapsed(),
+                            FollowError::Quiet => LOOK * LOOKS,
+                            // What came until it broke is there.
+                            _ => Duration::ZERO,
+                        };
+                        !along && failed.may_pass(self.is_earlier()) && site.spool.wait(job, in_vain + pause)
                     } else {
                         // Others have more of the place that this takes.
                         !site.nodes.rests(&node)
                     };
                     if !goes_on {
-                        part.give_up().await.map_err(FollowError::Spool)?;
+                        if ended {
+                            part.give_up().await.map_err(FollowError::Spool)?;
+                        }
                         return Err(failed);
                     }
                     debug!(%job, %source, error = %failed, "a log broke off, and is asked for again");
@@ -292,7 +266,7 @@ async fn pass(
         let Ok(read) = timeout(LOOK, reader.fill_buf()).await else {
             quiet = if runs(site, job, source) { 0 } else { quiet + 1 };
             if quiet >= LOOKS {
-                return Err(FollowError::Broken("nothing comes any more".to_owned()));
+                return Err(FollowError::Quiet);
             }
             continue;
         };

@@ -239,11 +239,13 @@ impl Along {
     }
 
     async fn open(&mut self) -> io::Result<()> {
-        for source in self.site.spool.list(&self.job).await?.into_keys() {
+        for (source, whole) in self.site.spool.list(&self.job).await? {
             if self.tails.contains_key(&source) {
                 continue;
             }
             match Tail::open(&self.site, &self.job, &source, self.last.as_ref()).await {
+                // It may be removed, and begun anew.
+                Ok(tail) if !whole && tail.file.metadata().await?.len() == 0 => {}
                 Ok(tail) => {
                     self.tails.insert(source.clone(), tail);
                     self.last = Some(source);

@@ -12,12 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::follow::FollowError;
 use super::rest::Rest;
 use crate::engine::event::Millis;
-use crate::outside::kubernetes::api::CallError;
 
 /// A node of which nobody wanted to know for so long is forgotten: it may be gone.
 const FORGOTTEN_MS: Millis = 3_600_000;
-/// How the API server begins to say that it did not reach a node.
-const OWN_WORDS: [&str; 2] = ["Get \"https://", "no preferred addresses found"];
 
 /// Which nodes rest.
 #[derive(Debug, Default)]
@@ -50,7 +47,7 @@ impl Nodes {
     /// It did not, where the failure is one that speaks for all of the node. Those that were asked together
     /// count once.
     pub(super) fn failed(&self, node: &str, failure: &FollowError, now: Millis) {
-        if !speaks_for_its_node(failure) {
+        if !failure.speaks_for_its_node() {
             return;
         }
         let mut nodes = self.lock();
@@ -65,30 +62,12 @@ impl Nodes {
     }
 }
 
-/// The API server did not get through to the node, or has too much to do. Where it can't be reached itself, that says
-/// nothing of nodes, and neither does what a node says of one container, as a 500 too.
-fn speaks_for_its_node(failure: &FollowError) -> bool {
-    match failure {
-        FollowError::Call(CallError::TimedOut) => true,
-        FollowError::Call(CallError::Said(status)) => match status.code {
-            429 | 502..=504 => true,
-            // The API server's own words: `Get "https://10.0.0.1:10250/containerLogs/..": dial tcp ..`.
-            500 => OWN_WORDS.iter().any(|words| status.message.starts_with(words)),
-            _ => false,
-        },
-        FollowError::Call(_)
-        | FollowError::Broken(_)
-        | FollowError::Word(_)
-        | FollowError::Past
-        | FollowError::Spool(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
 
     use super::*;
+    use crate::outside::kubernetes::api::CallError;
 
     fn said(code: u16) -> FollowError {
         words(code, "")
@@ -127,7 +106,7 @@ mod tests {
             said(400),
             said(404),
             words(500, "failed to get container status: rpc error: code = NotFound"),
-            FollowError::Broken("nothing comes any more".to_owned()),
+            FollowError::Quiet,
             FollowError::Call(CallError::Unreachable("connection refused".to_owned())),
         ];
         let nodes = Nodes::default();

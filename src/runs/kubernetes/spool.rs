@@ -116,12 +116,12 @@ impl Spool {
         inner.resting.entry(job.clone()).or_default().entry(source.clone()).or_default().again(now);
     }
 
-    /// What a Job that has ended has said does not come, and is waited for so much longer; `false` where that would be
-    /// too long.
+    /// What a Job that has ended has said does not come, and is waited for so much longer; `false` where it was waited
+    /// for long enough.
     pub(super) fn wait(&self, job: &JobId, longer: Duration) -> bool {
         let mut inner = self.lock();
         let waited = inner.waited.entry(job.clone()).or_default();
-        if *waited + longer > PATIENCE {
+        if *waited >= PATIENCE {
             return false;
         }
         *waited += longer;
@@ -308,8 +308,8 @@ mod tests {
         }
         assert!(spool.claim(&job(), &source), "who needs it at the end does not wait");
         spool.let_go(&job(), &source);
-        let waits = [12, 7, 2, 1, 1].map(|seconds| spool.wait(&job(), Duration::from_secs(seconds)));
-        assert_eq!(waits, [true, true, false, true, false], "20 seconds in all");
+        let waits = [12, 7, 30, 1].map(|seconds| spool.wait(&job(), Duration::from_secs(seconds)));
+        assert_eq!(waits, [true, true, true, false], "20 seconds in all, and what goes beyond");
         spool.follow_from(&job(), 50);
         spool.follow_from(&job(), 20);
         spool.follow_from(&job(), 30);

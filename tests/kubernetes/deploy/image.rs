@@ -49,6 +49,8 @@ pub(super) fn files(folder: &Path) -> Vec<(String, PathBuf)> {
     let mut run = Command::new("sh");
     run.args(["-e", "-c", &last("RUN")]).current_dir(&build).env_remove("CARGO_TARGET_DIR");
     assert!(run.status().unwrap().success(), "{run:?}");
+    // What it took is a gigabyte.
+    std::fs::remove_dir_all(build.join("target")).unwrap();
     let placed = instructions().into_iter().filter(|(word, _)| word == "COPY");
     let placed = placed.filter_map(|(_, rest)| {
         let (from, to) = rest.strip_prefix("--from=build ")?.split_once(' ')?;
