@@ -4,15 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::site::{Deployed, objects};
+use super::site::Deployed;
 use crate::kubernetes::load::soak;
-
-const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+use crate::shipped::{project, read};
 
 /// The instructions of the Dockerfile, each with what follows it on one line.
 fn instructions() -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(Path::new(PROJECT).join("deploy/Dockerfile")).unwrap();
-    let text = text.replace("\\\n", "");
+    let text = read("deploy/Dockerfile").replace("\\\n", "");
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| line.split_once(' ').unwrap()).map(|(word, rest)| (word.into(), rest.into())).collect()
 }
@@ -24,7 +22,7 @@ fn last(kind: &str) -> String {
 
 /// What may be copied into the build.
 fn copied() -> Vec<String> {
-    let ignored = std::fs::read_to_string(Path::new(PROJECT).join("deploy/Dockerfile.dockerignore")).unwrap();
+    let ignored = read("deploy/Dockerfile.dockerignore");
     ignored.lines().filter_map(|line| line.strip_prefix('!')).map(str::to_owned).collect()
 }
 
@@ -36,16 +34,8 @@ pub(super) fn files(folder: &Path) -> Vec<(String, PathBuf)> {
     let build = folder.join("build");
     std::fs::create_dir(&build).unwrap();
     let mut copy = Command::new("cp");
-    assert!(
-        copy.arg("-r")
-            .arg("--parents")
-            .args(copied())
-            .arg(&build)
-            .current_dir(PROJECT)
-            .status()
-            .unwrap()
-            .success()
-    );
+    copy.args(["-r", "--parents"]).args(copied()).arg(&build).current_dir(project(""));
+    assert!(copy.status().unwrap().success(), "{copy:?}");
     let mut run = Command::new("sh");
     run.args(["-e", "-c", &last("RUN")]).current_dir(&build).env_remove("CARGO_TARGET_DIR");
     assert!(run.status().unwrap().success(), "{run:?}");
@@ -65,8 +55,7 @@ pub(super) fn files(folder: &Path) -> Vec<(String, PathBuf)> {
 
 #[test]
 fn the_image_is_the_one_that_the_manifests_run() {
-    let objects = objects(&Deployed::files().deploy());
-    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let deployment = Deployed::files().deployment();
     let pod = &deployment["spec"]["template"]["spec"];
     let (context, container) = (&pod["securityContext"], &pod["containers"][0]);
     assert_eq!(last("USER"), format!("{}:{}", context["runAsUser"], context["runAsGroup"]));
@@ -74,11 +63,10 @@ fn the_image_is_the_one_that_the_manifests_run() {
     assert_eq!(container["args"][0], "serve", "arguments of its entrypoint");
     assert_eq!((last("ENTRYPOINT").as_str(), last("FROM").as_str()), ("[\"/kickoff\"]", "scratch"));
 
-    let manifest = std::fs::read_to_string(Path::new(PROJECT).join("Cargo.toml")).unwrap();
+    let manifest = read("Cargo.toml");
     let (_, version) = manifest.split_once("rust-version = \"").unwrap();
     let (version, _) = version.split_once('"').unwrap();
     assert_eq!(instructions()[0], ("FROM".to_owned(), format!("rust:{version}-slim AS build")));
-    let missing: Vec<_> =
-        copied().into_iter().filter(|path| !Path::new(PROJECT).join(path).exists()).collect();
+    let missing: Vec<_> = copied().into_iter().filter(|path| !project(path).exists()).collect();
     assert_eq!(missing, Vec::<String>::new(), "the build may copy it, and it is not there");
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::shipped::{project, read};
 use crate::support::cluster::{NODE, PATIENCE, cluster};
 use crate::support::{client, kickoff, sign};
 
@@ -53,9 +54,8 @@ impl Deployed {
     /// Only the files.
     pub(super) fn files() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut copy = Command::new("cp");
-        copy.arg("-r").arg(project.join("deploy")).arg(folder.path());
+        copy.arg("-r").arg(project("deploy")).arg(folder.path());
         assert!(copy.status().unwrap().success());
         let deployed = Self { folder, token: format!("{:032x}", fastrand::u128(..)) };
         let secrets = deployed.deploy().join("secrets");
@@ -79,10 +79,15 @@ impl Deployed {
         std::fs::read_to_string(self.deploy().join("secrets/github")).unwrap().trim().to_owned()
     }
 
+    /// The server's.
+    pub(super) fn deployment(&self) -> Value {
+        let mut objects = objects(&self.deploy()).into_iter();
+        objects.find(|object| object["kind"] == "Deployment").unwrap()
+    }
+
     /// Images with the names of the manifests: no registry has them.
     fn images(&self) {
-        let objects = objects(&self.deploy());
-        let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+        let deployment = self.deployment();
         let image = deployment.pointer("/spec/template/spec/containers/0/image").unwrap().as_str().unwrap();
         let files = super::image::files(self.folder.path());
         let files: Vec<_> = files.iter().map(|(to, from)| (to.as_str(), from.as_path())).collect();
@@ -100,8 +105,7 @@ impl Deployed {
 
     /// Types what the README says, as it stands; gives the token.
     fn follow_readme(&self) -> String {
-        let readme =
-            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+        let readme = read("README.md");
         let (_, section) = readme.split_once("### The same on a cluster").unwrap();
         let (_, block) = section.split_once("```sh\n").unwrap();
         let (block, _) = block.split_once("```").unwrap();
