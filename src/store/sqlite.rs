@@ -14,6 +14,7 @@ mod inbox;
 mod keys;
 mod lock;
 mod open;
+mod patience;
 pub(in crate::store) mod pending;
 pub(in crate::store) mod readers;
 mod records;
@@ -105,6 +106,8 @@ struct Inner {
     folder: String,
     origin: String,
     page_size: u32,
+    #[cfg(test)]
+    syncs: Arc<std::sync::atomic::AtomicU64>,
     // Dropped last: the folder is free only once the writer has ended.
     _lock: Lock,
 }
@@ -134,6 +137,8 @@ impl SqliteStore {
         let readers = Readers::new(path, Arc::clone(&database));
         let (revision, recent) = (news.revision(), news.recent());
         let syncer = Syncer::start(opened.log, news).map_err(no_thread)?;
+        #[cfg(test)]
+        let syncs = syncer.syncs();
         let arrivals = Arrivals::after(state.arrived);
         let arriving = arrivals.reader();
         let writer = Writer::new(
@@ -161,6 +166,8 @@ impl SqliteStore {
             folder: opened.folder,
             origin: opened.origin,
             page_size,
+            #[cfg(test)]
+            syncs,
             _lock: opened.lock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -331,8 +338,13 @@ pub(in crate::store) fn number(unsigned: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
+    use futures::{FutureExt as _, StreamExt as _};
+
     use super::work::{Failure, Rest};
     use super::*;
+    use crate::engine::event::{Attributes, Ingress};
 
     /// Work that kills who carries it out.
     struct Deadly;
@@ -358,6 +370,53 @@ mod tests {
         store.inner.thread.queue.send(Box::new(Deadly)).await.unwrap();
         assert!(trouble.changed().await.is_err());
         assert!(store.lead("me").await.is_err());
+    }
+
+    fn event(number: u64) -> Event {
+        let id = number.to_string();
+        let attributes = Attributes::new(Ingress::Verdict, "test".to_owned(), id, "a".to_owned(), 0);
+        Event { attributes, body: bytes::Bytes::new() }
+    }
+
+    /// Appends an event to a quiet store whose reader commits once it has it; gives how many syncs that took.
+    async fn syncs(store: &SqliteStore, fence: &Fence, number: u64) -> u64 {
+        let before = store.inner.syncs.load(Ordering::Relaxed);
+        let mut events = store.read(number - 1);
+        assert!(events.next().now_or_never().is_none(), "it waits");
+        let decide = async {
+            let stored = events.next().await.unwrap().unwrap();
+            store.commit(fence, Arc::new([Write::put(Key::Cursor, Record::Cursor(stored.position))])).await
+        };
+        let (appended, committed) = tokio::join!(store.append(vec![event(number)]), decide);
+        assert_eq!((appended.unwrap(), committed.unwrap()), (vec![Appended::New], number));
+        store.inner.syncs.load(Ordering::Relaxed) - before
+    }
+
+    #[tokio::test]
+    async fn an_event_and_what_is_soon_decided_of_it_take_one_sync() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+        let fence = store.lead("me").await.unwrap();
+        for number in 1..100 {
+            if syncs(&store, &fence, number).await == 1 {
+                return;
+            }
+            // On a machine that has other things to do, it came too late, and is not waited for for a while.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        panic!("each took another sync");
+    }
+
+    #[tokio::test]
+    async fn an_event_of_which_nothing_is_decided_is_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), Options::default()).unwrap();
+        let mut events = store.read(0);
+        for number in 1..4 {
+            assert!(events.next().now_or_never().is_none(), "it waits");
+            assert_eq!(store.append(vec![event(number)]).await.unwrap(), [Appended::New]);
+            assert_eq!(events.next().await.unwrap().unwrap().position, number);
+        }
     }
 
     #[tokio::test]

@@ -27,6 +27,8 @@ struct Ring {
     /// All after this one are here.
     since: u64,
     newest: u64,
+    /// How many wait for more.
+    waiting: usize,
 }
 
 /// What a reader finds.
@@ -64,6 +66,11 @@ impl Arrivals {
         Arriving { ring: Arc::clone(&self.ring), written: self.written.subscribe() }
     }
 
+    /// Whether somebody waits for more.
+    pub(super) fn are_awaited(&self) -> bool {
+        lock(&self.ring).waiting > 0
+    }
+
     /// These were written, in this order.
     pub(super) fn learn(&self, events: Vec<Stored>) {
         if events.is_empty() {
@@ -93,7 +100,7 @@ impl Arrivals {
         if ring.newest == arrived {
             return;
         }
-        *ring = Ring { since: arrived, newest: arrived, ..Ring::default() };
+        ring.begin_after(arrived);
         drop(ring);
         self.written.send_replace(());
     }
@@ -109,7 +116,24 @@ impl Arriving {
 
     /// Until there may be more; `None` once nothing is written any more.
     pub(super) async fn more(&mut self) -> Option<()> {
+        let _waits = Waits::begin(&self.ring);
         self.written.changed().await.ok()
+    }
+}
+
+/// That somebody waits for more, until it is dropped.
+struct Waits<'a>(&'a Mutex<Ring>);
+
+impl<'a> Waits<'a> {
+    fn begin(ring: &'a Mutex<Ring>) -> Self {
+        lock(ring).waiting += 1;
+        Self(ring)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        lock(self.0).waiting -= 1;
     }
 }
 
@@ -117,7 +141,7 @@ impl Ring {
     fn push(&mut self, stored: Stored) {
         // A commit may be found whose outcome was not known.
         if stored.position != self.newest + 1 {
-            *self = Self { since: stored.position.saturating_sub(1), ..Self::default() };
+            self.begin_after(stored.position.saturating_sub(1));
         }
         self.newest = stored.position;
         self.bytes += weight(&stored);
@@ -127,6 +151,11 @@ impl Ring {
             self.bytes -= weight(&oldest);
             self.since = oldest.position;
         }
+    }
+
+    /// Forgets all; the newest event is at `position`.
+    fn begin_after(&mut self, position: u64) {
+        *self = Self { since: position, newest: position, waiting: self.waiting, ..Self::default() };
     }
 
     fn after(&self, position: u64) -> Found {
@@ -182,6 +211,22 @@ mod tests {
         assert!(reader.more().now_or_never().is_none(), "all is known");
         drop(arrivals);
         assert_eq!(reader.more().now_or_never(), Some(None));
+    }
+
+    #[test]
+    fn it_is_known_whether_somebody_waits() {
+        let arrivals = Arrivals::after(0);
+        let (mut one, mut other) = (arrivals.reader(), arrivals.reader());
+        assert!(!arrivals.are_awaited());
+        let mut waits = Box::pin(one.more());
+        assert!(waits.as_mut().now_or_never().is_none() && arrivals.are_awaited());
+        arrivals.forget(3);
+        assert!(arrivals.are_awaited(), "it was not asked yet");
+        assert_eq!(waits.now_or_never(), Some(Some(())));
+        assert!(!arrivals.are_awaited());
+        assert_eq!(other.more().now_or_never(), Some(Some(())));
+        assert!(other.more().now_or_never().is_none());
+        assert!(!arrivals.are_awaited(), "who does not wait any more is not awaited");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Brings what the writer wrote to disk, and only then tells anybody.
 //!
 //! Owns a thread that syncs the log of writes, publishes what is durable, and answers: one batch after the
-//! other, while the writer writes the next one, and no more than that. For that `SQLite` itself does not sync commits
+//! other, while the writer writes the next one, and no more than that; batches that nobody waits behind are brought
+//! to disk by the writer itself. For that `SQLite` itself does not sync commits
 //! (`synchronous = NORMAL`); it does sync the log before it copies it, and the database before it starts
 //! the log anew, so it stays whole whenever the power fails.
 //!
@@ -19,6 +20,8 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use futures::executor::block_on;
@@ -56,6 +59,11 @@ impl Written {
     /// Whether the log may have more than before.
     fn in_log(&self) -> bool {
         !matches!(self, Self::Failed { found: None, .. })
+    }
+
+    /// Whether it is written, and no records are.
+    pub(super) fn is_without_records(&self) -> bool {
+        matches!(self, Self::Logged { changes, .. } if changes.is_empty())
     }
 
     /// Answers that nobody knows whether it is on disk.
@@ -113,8 +121,8 @@ impl News {
         self.recent.clone()
     }
 
-    /// Tells of a batch that is on disk, or failed, and then answers it.
-    fn tell(&self, written: Written) {
+    /// Tells of a batch that is on disk, or failed, and gives how it is to be answered.
+    fn tell(&self, written: Written) -> Vec<Waiting> {
         match written {
             Written::Logged { state, changes, waiting, wrote } => {
                 self.recent.learn(changes, state.revision);
@@ -123,7 +131,7 @@ impl News {
                 if wrote || failure.is_some() {
                     self.note(failure);
                 }
-                Rest::answer(waiting.into_iter());
+                waiting
             }
             Written::Failed { failure, found, batch } => {
                 if let Some(state) = found {
@@ -131,7 +139,7 @@ impl News {
                     self.publish(state);
                 }
                 self.note(Some(&failure));
-                Rest::answer(batch.into_iter().map(|work| (work, Err(failure.clone()))));
+                batch.into_iter().map(|work| (work, Err(failure.clone()))).collect()
             }
         }
     }
@@ -157,7 +165,20 @@ impl News {
 /// The thread, as the writer has it.
 pub(super) struct Syncer {
     batches: Option<mpsc::Sender<Written>>,
+    handed: u64,
+    disk: Arc<Disk>,
     handle: Option<JoinHandle<()>>,
+}
+
+/// The log on its disk, and who is told of it.
+struct Disk {
+    log: File,
+    /// `None` once the thread has ended: whoever watches learns of that at once.
+    news: Mutex<Option<News>>,
+    /// How many batches of those that were handed over are answered.
+    answered: AtomicU64,
+    /// How many syncs there were.
+    syncs: Arc<AtomicU64>,
 }
 
 impl Syncer {
@@ -167,8 +188,22 @@ impl Syncer {
         // the other needs.
         let (batches, mut written) = mpsc::channel(1);
         let thread = std::thread::Builder::new().name("store-syncer".to_owned());
-        let handle = thread.spawn(move || run(&log, &news, &mut written))?;
-        Ok(Self { batches: Some(batches), handle: Some(handle) })
+        let (answered, syncs) = (AtomicU64::new(0), Arc::default());
+        let disk = Arc::new(Disk { log, news: Mutex::new(Some(news)), answered, syncs });
+        let shared = Arc::clone(&disk);
+        let handle = thread.spawn(move || shared.follow(&mut written))?;
+        Ok(Self { batches: Some(batches), handed: 0, disk, handle: Some(handle) })
+    }
+
+    /// Whether all that was handed over is answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.disk.answered.load(Ordering::Acquire) == self.handed
+    }
+
+    /// How many syncs there were.
+    #[cfg(test)]
+    pub(super) fn syncs(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.disk.syncs)
     }
 
     /// Waits until no batch waits any more: what comes meanwhile makes the next one larger.
@@ -179,9 +214,16 @@ impl Syncer {
         }
     }
 
+    /// Brings batches to disk in one sync, here: [`Self::is_idle`] must hold, or they would come before others. False: the
+    /// log can't be synced any more, and they are answered.
+    pub(super) fn bring(&self, written: Vec<Written>) -> bool {
+        self.disk.bring(written)
+    }
+
     /// Hands a batch over, at once after [`Self::wait`]. False: the thread has ended, and the batch is answered.
-    pub(super) fn hand(&self, written: Written) -> bool {
+    pub(super) fn hand(&mut self, written: Written) -> bool {
         let Some(batches) = &self.batches else { return false };
+        self.handed += 1;
         let Err(SendError(written)) = batches.blocking_send(written) else { return true };
         written.lose("the log of writes can't be synced any more");
         false
@@ -198,21 +240,78 @@ impl Drop for Syncer {
     }
 }
 
-fn run(log: &File, news: &News, batches: &mut mpsc::Receiver<Written>) {
-    while let Some(written) = batches.blocking_recv() {
-        if written.in_log()
-            && let Err(error) = log.sync_data()
-        {
-            tracing::error!(%error, "the log of writes can't be synced: the store ends");
-            let why = format!("the log of writes can't be synced: {error}");
-            batches.close();
-            written.lose(&why);
-            while let Some(written) = batches.blocking_recv() {
-                written.lose(&why);
+/// Tells nobody anything any more, also after a panic.
+struct Ends<'a>(&'a Disk);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
+    }
+}
+
+impl Disk {
+    fn lock(&self) -> MutexGuard<'_, Option<News>> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow(&self, batches: &mut mpsc::Receiver<Written>) {
+        let _ends = Ends(self);
+        while let Some(written) = batches.blocking_recv() {
+            let written = vec![written];
+            if let Err(why) = self.sync(&written) {
+                batches.close();
+                lose(written, &why);
+                while let Some(written) = batches.blocking_recv() {
+                    written.lose(&why);
+                }
+                return;
             }
-            return;
+            self.tell(written);
+            self.answered.fetch_add(1, Ordering::Release);
         }
-        news.tell(written);
+    }
+
+    fn bring(&self, written: Vec<Written>) -> bool {
+        match self.sync(&written) {
+            Ok(()) => self.tell(written),
+            Err(why) => {
+                lose(written, &why);
+                false
+            }
+        }
+    }
+
+    /// Why it can't be, and never will be.
+    fn sync(&self, written: &[Written]) -> Result<(), String> {
+        if !written.iter().any(Written::in_log) {
+            return Ok(());
+        }
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.log.sync_data().map_err(|error| {
+            tracing::error!(%error, "the log of writes can't be synced: the store ends");
+            format!("the log of writes can't be synced: {error}")
+        })
+    }
+
+    /// False: it has ended, and they are answered.
+    fn tell(&self, written: Vec<Written>) -> bool {
+        let news = self.lock();
+        let Some(news) = &*news else {
+            lose(written, "the log of writes can't be synced any more");
+            return false;
+        };
+        let answers: Vec<_> = written.into_iter().map(|written| news.tell(written)).collect();
+        // The last was decided about those before it, and whoever waits for that goes on to Jobs.
+        for waiting in answers.into_iter().rev() {
+            Rest::answer(waiting.into_iter());
+        }
+        true
+    }
+}
+
+fn lose(written: Vec<Written>, why: &str) {
+    for written in written {
+        written.lose(why);
     }
 }
 
@@ -264,7 +363,7 @@ mod tests {
     fn what_is_on_disk_is_told_and_answered() {
         let news = News::from(State { term: 0, revision: 0, at_once: false, arrived: 6 });
         let (arrived, trouble) = (news.arrived(), news.trouble());
-        let syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
+        let mut syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
         let (told, answers) = channel();
         assert!(syncer.hand(logged(7, vec![Ok(()), refused(), Ok(())], &told)));
         let answers: Vec<_> = answers.iter().take(3).map(|answer| answer.is_ok()).collect();
@@ -273,19 +372,43 @@ mod tests {
     }
 
     #[test]
+    fn batches_of_one_sync_are_told_in_order_and_the_last_is_answered_first() {
+        let news = News::from(State { term: 0, revision: 0, at_once: false, arrived: 6 });
+        let arrived = news.arrived();
+        let mut syncer = Syncer::start(tempfile::tempfile().unwrap(), news).unwrap();
+        let (told, answers) = channel();
+        assert!(syncer.is_idle());
+        assert!(syncer.bring(vec![logged(7, vec![Ok(())], &told), logged(8, vec![refused()], &told)]));
+        assert!(matches!(answers.recv().unwrap(), Err(Failure::NotWritten(_))));
+        assert!(answers.recv().unwrap().is_ok());
+        assert_eq!((*arrived.borrow(), syncer.syncs().load(Ordering::Relaxed)), (8, 1));
+        assert!(syncer.hand(logged(9, vec![Ok(())], &told)));
+        assert!(answers.recv().unwrap().is_ok());
+        while !syncer.is_idle() {
+            std::thread::yield_now();
+        }
+        assert_eq!((*arrived.borrow(), syncer.syncs().load(Ordering::Relaxed)), (9, 2));
+    }
+
+    #[test]
     fn what_can_not_be_synced_is_told_to_nobody_and_is_the_end() {
         let news = News::from(State { term: 0, revision: 0, at_once: false, arrived: 6 });
         let (arrived, trouble) = (news.arrived(), news.trouble());
         // Nothing that can be synced.
-        let syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();
+        let mut syncer = Syncer::start(File::open("/dev/null").unwrap(), news).unwrap();
         let (told, answers) = channel();
         assert!(syncer.hand(logged(7, vec![Ok(()), refused()], &told)));
         assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
         assert!(matches!(answers.recv().unwrap(), Err(Failure::NotWritten(_))));
         assert!(!syncer.hand(logged(8, vec![Ok(())], &told)), "it goes on");
         assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
-        drop(syncer);
+        while trouble.has_changed().is_ok() {
+            // Who watches must learn that it has ended.
+            std::thread::yield_now();
+        }
         assert_eq!(*arrived.borrow(), 6);
-        assert!(trouble.has_changed().is_err(), "who watches must learn that it has ended");
+        assert!(!syncer.bring(vec![logged(9, vec![Ok(())], &told)]));
+        assert!(matches!(answers.recv().unwrap(), Err(Failure::Unknown(_))));
+        assert_eq!(*arrived.borrow(), 6);
     }
 }

@@ -1,5 +1,6 @@
 //! The one thread that writes: takes everything that waits, writes it in one transaction, then hands it to
-//! the `syncer`, which answers all.
+//! the `syncer`, which answers all; or, where it is quiet, waits for what is decided of it, and syncs both: see
+//! `patience`.
 //!
 //! Commits of records are folded into their tables later, many at once: see `pending`.
 //!
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use super::arrivals::Arrivals;
 use super::checkpointer::{Checkpointer, RoomError};
 use super::keys::Keys;
+use super::patience::Patience;
 use super::pending::Pending;
 use super::syncer::{Syncer, Written};
 use super::transaction::{self, Transaction};
@@ -29,6 +31,8 @@ use crate::store::inbox::Stored;
 
 const BATCH_WORKS: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
+/// So much is written in less time than a sync takes.
+const QUICK_BYTES: usize = 64 << 10;
 /// How soon what could not be folded is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,14 @@ pub(super) struct Memory {
     pub(super) pending: Pending,
     /// The newest events of the inbox.
     pub(super) arrivals: Arrivals,
+}
+
+impl Memory {
+    /// Tells who reads on what changed in the inbox.
+    fn tell(&self, inbox: Inbox) {
+        self.arrivals.learn(inbox.arrived);
+        self.arrivals.remove(&inbox.removed);
+    }
 }
 
 /// What a batch changed in the inbox.
@@ -58,6 +70,7 @@ pub(super) struct Writer {
     connection: Connection,
     state: State,
     memory: Memory,
+    patience: Patience,
     /// A write failed, and what was written could not be read since.
     stale: bool,
     /// When what is pending could not be folded the last time.
@@ -82,6 +95,7 @@ impl Writer {
             connection,
             state,
             memory,
+            patience: Patience::default(),
             stale: false,
             failed: None,
             _database: database,
@@ -91,12 +105,7 @@ impl Writer {
     /// Writes what comes until nobody can send any more, or nothing can be brought to disk any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Work>>) {
         while let Some(first) = queue.blocking_recv() {
-            let (written, inbox) = self.write(take_waiting(first, &mut queue));
-            // Whoever is told of events runs at once, often on this very processor: the disk should be at work by then.
-            let goes_on = self.syncer.hand(written);
-            self.memory.arrivals.learn(inbox.arrived);
-            self.memory.arrivals.remove(&inbox.removed);
-            if !goes_on {
+            if !self.bring(first, &mut queue) {
                 return;
             }
             if self.memory.pending.are_many() {
@@ -108,6 +117,48 @@ impl Writer {
         // The last chance before the next start, however lately it failed.
         self.failed = None;
         self.fold();
+    }
+
+    /// Writes what waits, and hands it to the syncer, or brings it to disk here with what is soon decided of it. False:
+    /// nothing can be brought there any more.
+    fn bring(&mut self, first: Box<dyn Work>, queue: &mut mpsc::Receiver<Box<dyn Work>>) -> bool {
+        let (written, inbox) = self.write(take_waiting(first, queue));
+        if self.is_decided_soon(&written, &inbox) && queue.is_empty() {
+            self.memory.tell(inbox);
+            let Some(next) = self.patience.next(queue) else { return self.syncer.hand(written) };
+            let next = take_waiting(next, queue);
+            let commits = is_quick_commit(&next);
+            self.patience.learn(commits);
+            if !commits {
+                return self.syncer.hand(written) && self.pass_on(next);
+            }
+            let (decided, inbox) = self.write(next);
+            let goes_on = self.syncer.bring(vec![written, decided]);
+            self.memory.tell(inbox);
+            return goes_on;
+        }
+        self.hand(written, inbox)
+    }
+
+    fn pass_on(&mut self, batch: Vec<Box<dyn Work>>) -> bool {
+        let (written, inbox) = self.write(batch);
+        self.hand(written, inbox)
+    }
+
+    fn hand(&mut self, written: Written, inbox: Inbox) -> bool {
+        // Whoever is told of events runs at once, often on this very processor: the disk should be at work by then.
+        let goes_on = self.syncer.hand(written);
+        self.memory.tell(inbox);
+        goes_on
+    }
+
+    /// Whether somebody waits for these events who commits soon, and for nothing else.
+    fn is_decided_soon(&self, written: &Written, inbox: &Inbox) -> bool {
+        !inbox.arrived.is_empty()
+            && written.is_without_records()
+            && self.syncer.is_idle()
+            && self.memory.arrivals.are_awaited()
+            && self.patience.is_on()
     }
 
     fn write(&mut self, mut batch: Vec<Box<dyn Work>>) -> (Written, Inbox) {
@@ -268,6 +319,13 @@ impl Writer {
         self.stale = false;
         Ok((state, refused))
     }
+}
+
+/// Whether records are committed, and nobody who waits for what was written before waits long for that.
+fn is_quick_commit(batch: &[Box<dyn Work>]) -> bool {
+    batch.iter().any(|work| work.writes() > 0)
+        && !batch.iter().any(|work| work.settles())
+        && batch.iter().map(|work| work.bytes()).sum::<usize>() <= QUICK_BYTES
 }
 
 fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Failure> {
