@@ -1,5 +1,6 @@
 //! What lies outside: the clock, receipts, metrics, traces, the clients of servers. The only constructors of these.
 
+pub mod clearance;
 pub mod clock;
 pub mod http;
 pub mod kubernetes;

@@ -84,16 +84,16 @@ async fn on_cluster(
     let connection = kubernetes::connect(cluster).await?;
     tracing::info!(server = connection.server, "runs become Jobs of a cluster");
     let (lease, keeper) = Lease::new(LeaseOptions {
-        client: connection.client.clone(),
+        api: connection.api(),
         namespace: connection.namespace.clone(),
         instance: config.instance.clone(),
         me: holder(store.folder(), clock),
         clock: clock.clone(),
     });
     let unheld = lease.trouble();
-    let api = Api::new(connection.client.clone());
+    let api = connection.api();
     let executor = KubernetesExecutor::open(KubernetesOptions {
-        client: connection.client,
+        api: api.clone(),
         instance: config.instance.clone(),
         data_folder: store.origin().to_owned(),
         namespaces: namespaces.to_vec(),

@@ -5,17 +5,15 @@
 
 pub mod api;
 pub mod feed;
+mod held;
 #[cfg(test)]
 pub(crate) mod scripted;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
+use self::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-
-/// Until a connection stands.
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// Which cluster.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +33,13 @@ pub struct Connection {
     pub namespace: String,
     /// Where the API server is.
     pub server: String,
+}
+
+impl Connection {
+    /// Asks the API server.
+    pub fn api(&self) -> Api {
+        Api::holding(self.client.clone())
+    }
 }
 
 /// Why there is no client.
@@ -67,12 +72,9 @@ impl std::fmt::Debug for Connection {
 
 /// Makes a client. Nothing is asked of the API server yet, so it may be away.
 pub async fn connect(cluster: &Cluster) -> Result<Connection, ConnectError> {
-    let mut config = config(cluster).await?;
-    config.connect_timeout = Some(CONNECT);
-    // What may be repeated is decided where it is known.
-    config.default_retry = false;
-    let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
-    let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
+    let config = config(cluster).await?;
+    let client = held::client(&config).map_err(|error| ConnectError::Client(Box::new(error)))?;
+    let (namespace, server) = (config.default_namespace, config.cluster_url.to_string());
     Ok(Connection { client, namespace, server })
 }
 

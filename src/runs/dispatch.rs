@@ -5,6 +5,9 @@
 //! few orders are held back, so it can't deadlock with the launcher, which sends facts. Where it commits
 //! often, facts that follow closely are gathered: each commit costs the disk and two cores as much as many.
 //!
+//! A Job that is ordered alone is prepared while its commit goes to disk: its order is handed on at once, with a
+//! clearance that is given when the commit is durable, and before which nothing may come of it.
+//!
 //! If we die before the commit, the inbox is read again from the cursor. If we die after it, the orders
 //! are given again at start-up. A commit that failed, or may have: the memory is dropped and folded
 //! anew, the facts of that batch are taken again, events come again from the inbox.
@@ -23,11 +26,11 @@ use tracing::{error, info, warn};
 
 use super::commands;
 use super::observe::Observer;
-use super::ordered::{Ordered, Room};
+use super::ordered::{Ahead, Ordered, Room};
 use super::pace::Pace;
 use crate::engine::definitions::Snapshot;
 use crate::engine::ids::EventKey;
-use crate::engine::machine::{Input, Key, Machine, MachineConfig, Order, Record, Step, Write};
+use crate::engine::machine::{Created, Input, Key, Machine, MachineConfig, Order, Record, Step, Write};
 use crate::engine::render::Maker;
 use crate::outside::clock::Clock;
 use crate::store::inbox::{Inbox, InboxError};
@@ -35,8 +38,13 @@ use crate::store::records::{CommitError, Fence, Records, RecordsError};
 
 /// No more inputs are taken into a batch that has this many writes.
 const BATCH_WRITES: usize = 900;
+/// How long it may take until it is recorded that a Job is there. Nobody waits for that, and more is known by then.
+const UNHURRIED: Duration = Duration::from_millis(3);
 /// No events are taken while this many orders wait for the launcher.
 const HELD_ORDERS: usize = 256;
+/// Jobs are prepared before their commit is durable where it orders no more than these: many wait for the API server
+/// anyway, and not for the disk.
+const EARLY: usize = 4;
 /// A clock that jumps is noticed within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -161,9 +169,9 @@ impl Dispatch {
         let room = Room::default();
         loop {
             if inputs.is_empty() {
-                match self.wait(&machine, &mut events, &mut held, resting, cancel).await? {
-                    Some(input) => inputs.push_back(input),
-                    None => return Ok(End::Stopped),
+                inputs = self.wait(&machine, &mut events, &mut held, resting, cancel).await?;
+                if inputs.is_empty() {
+                    return Ok(End::Stopped);
                 }
             }
             let snapshot = self.snapshots.borrow().clone();
@@ -180,7 +188,7 @@ impl Dispatch {
                     inputs.extend(self.at_once(&mut events, room));
                 }
             }
-            match self.commit(fence, &mut batch, &room).await {
+            match self.commit(fence, &mut batch, &room, held.is_empty()).await {
                 Ok((written, orders)) => {
                     held.extend(orders);
                     // Who waits for a Job does not wait for what is told of it.
@@ -231,42 +239,66 @@ impl Dispatch {
         }
     }
 
-    /// The next input, and no fact before `resting` is over; orders go out meanwhile. `None`: stop.
+    /// What comes next, and no fact before `resting` is over; orders go out meanwhile. Nothing: stop.
     async fn wait(
         &mut self,
         machine: &Machine,
         events: &mut BoxStream<'static, Result<Input, InboxError>>,
         held: &mut VecDeque<Ordered>,
-        resting: tokio::time::Instant,
+        mut resting: tokio::time::Instant,
         cancel: &CancellationToken,
-    ) -> Result<Option<Input>, DispatchError> {
+    ) -> Result<VecDeque<Input>, DispatchError> {
         let mut rests = resting > tokio::time::Instant::now();
+        let mut next = VecDeque::new();
         loop {
             let sleep = self.until(machine.wake_at());
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Ok(None),
+                () = cancel.cancelled() => return Ok(VecDeque::new()),
                 place = self.orders.reserve(), if !held.is_empty() => {
                     // It only tells that there is one: whoever hands on takes as many as there are.
                     drop(place);
                     self.hand_on(held)?;
                 }
-                () = tokio::time::sleep_until(resting), if rests => rests = false,
-                fact = self.facts.recv(), if !rests => return fact.map(Some).ok_or(DispatchError::Abandoned),
+                () = tokio::time::sleep_until(resting), if rests => {
+                    rests = false;
+                    if !next.is_empty() {
+                        return Ok(next);
+                    }
+                }
+                fact = self.facts.recv(), if !rests || !next.is_empty() => {
+                    let fact = fact.ok_or(DispatchError::Abandoned)?;
+                    rests = is_unhurried(&fact) && next.is_empty() && self.facts.is_empty();
+                    next.push_back(fact);
+                    if !rests {
+                        return Ok(next);
+                    }
+                    resting = tokio::time::Instant::now() + UNHURRIED;
+                }
                 changed = self.snapshots.changed() => {
                     changed.map_err(|_| DispatchError::Abandoned)?;
-                    return Ok(Some(Input::Definitions));
+                    next.push_back(Input::Definitions);
+                    return Ok(next);
                 }
                 event = events.next(), if held.len() < HELD_ORDERS => match event {
-                    Some(Ok(input)) => return Ok(Some(input)),
+                    Some(Ok(input)) => {
+                        next.push_back(input);
+                        return Ok(next);
+                    }
                     Some(Err(failed)) => {
                         warn!(error = %failed, "can't read the inbox, trying again");
                         tokio::time::sleep(Duration::from_millis(500)).await;
                         *events = self.events(machine);
+                        if !next.is_empty() {
+                            return Ok(next);
+                        }
                     }
                     None => *events = self.events(machine),
                 },
-                () = tokio::time::sleep(sleep) => return Ok(Some(Input::Due)),
+                () = tokio::time::sleep(sleep) => {
+                    next.push_back(Input::Due);
+                    return Ok(next);
+                }
             }
         }
     }
@@ -315,12 +347,13 @@ impl Dispatch {
         Ok(())
     }
 
-    /// Gives what was written, and what was ordered with it.
+    /// Gives what was written, and what was ordered with it but for what went ahead, if anything may: see [`EARLY`].
     async fn commit(
         &mut self,
         fence: &Fence,
         batch: &mut Batch,
         room: &Room,
+        ahead: bool,
     ) -> Result<(Arc<[Write]>, Vec<Ordered>), CommitError> {
         let orders = std::mem::take(&mut batch.orders).into_iter();
         if batch.writes.is_empty() {
@@ -335,10 +368,11 @@ impl Dispatch {
         };
         // While the disk is at work: the commit is asked for first.
         let maker = &self.maker;
+        let mut ahead = Ahead::new(ahead && orders.len() <= EARLY);
         let prepare = async {
             let mut prepared = Vec::with_capacity(orders.len());
             for order in orders {
-                prepared.push(Ordered::new(order, &writes, room, maker));
+                prepared.extend(ahead.hand(Ordered::new(order, &writes, room, maker), &self.orders));
                 // The commit is looked after meanwhile: with its answer come those of others.
                 tokio::task::yield_now().await;
             }
@@ -347,6 +381,7 @@ impl Dispatch {
         let (committed, orders) = futures::join!(commit, prepare);
         match committed {
             Ok(took) => {
+                ahead.clear();
                 self.observer.metrics().committed(took);
                 Ok((writes, orders))
             }
@@ -372,6 +407,14 @@ impl Panicked {
     }
 }
 
+/// Whether it may wait for [`UNHURRIED`].
+fn is_unhurried(fact: &Input) -> bool {
+    matches!(fact, Input::Created { result: Created::Submitted { .. }, .. })
+}
+
 fn is_event(input: &Input) -> bool {
     matches!(input, Input::Event { .. })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use futures::stream::BoxStream;
 
 use crate::engine::machine::{JobId, JobSeen, JobState, Place, Run};
 use crate::engine::render::{Maker, Manifest, stamp};
+use crate::outside::clearance::Clearance;
 pub use crate::store::blobs::LogChunks;
 
 /// Where Jobs run.
@@ -12,6 +13,15 @@ pub use crate::store::blobs::LogChunks;
 pub trait Executor: Send + Sync {
     /// Creates the Job, or adopts the one that has this very name and is ours. Idempotent.
     async fn create(&self, job: &JobSpec) -> Result<Created, ExecutorError>;
+
+    /// The same, as soon as `clearance` is given: what can be prepared before that may be. An error where it never is.
+    async fn create_once(&self, job: &JobSpec, clearance: Clearance) -> Result<Created, ExecutorError> {
+        if clearance.is_given().await {
+            self.create(job).await
+        } else {
+            Err(ExecutorError::Transient("it was withdrawn".to_owned()))
+        }
+    }
 
     /// Stops the Job; one that is not there, or has another uid, is left alone: [`Deleted::Absent`].
     async fn delete(&self, job: &JobRef, why: &str) -> Result<Deleted, ExecutorError>;

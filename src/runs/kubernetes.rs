@@ -31,7 +31,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use kube::Client;
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +42,7 @@ use self::spool::Spool;
 use super::executor::{Created, Deleted, Executor, ExecutorError, JobRef, JobSpec, LogChunks, Reading, Seen};
 use crate::engine::machine::{JobId, JobSeen, Place};
 use crate::engine::pod::Job;
+use crate::outside::clearance::{self, Clearance};
 use crate::outside::clock::Clock;
 use crate::outside::kubernetes::api::{Api, CallError, escape};
 
@@ -52,8 +52,8 @@ const SYNC: Duration = Duration::from_secs(30);
 /// What the executor needs to know.
 #[derive(Clone)]
 pub struct KubernetesOptions {
-    /// Talks to the API server.
-    pub client: Client,
+    /// Asks the API server.
+    pub api: Api,
     /// Name of this Kickoff: Jobs of another are not seen.
     pub instance: String,
     /// What tells the data folder from every other: a Job that another's server made is left alone, unless its run
@@ -100,10 +100,10 @@ impl fmt::Debug for KubernetesExecutor {
 impl KubernetesExecutor {
     /// Uses the cluster; asks nothing of it yet.
     pub fn open(options: KubernetesOptions) -> io::Result<Self> {
-        let KubernetesOptions { client, instance, data_folder, namespaces, folder, log_cap, clock, lease } =
+        let KubernetesOptions { api, instance, data_folder, namespaces, folder, log_cap, clock, lease } =
             options;
         let (trouble, _) = tokio::sync::watch::channel(Vec::new());
-        let (api, board, spool) = (Api::new(client), Board::new(data_folder), Spool::open(folder, log_cap)?);
+        let (board, spool) = (Board::new(data_folder), Spool::open(folder, log_cap)?);
         let nodes = Nodes::default();
         let site = Site { api, instance, namespaces, clock, lease, board, spool, nodes, trouble };
         Ok(Self { site: Arc::new(site) })
@@ -124,7 +124,19 @@ impl KubernetesExecutor {
 impl Executor for KubernetesExecutor {
     async fn create(&self, job: &JobSpec) -> Result<Created, ExecutorError> {
         self.site.ours().await?;
-        create::create(&self.site, job).await
+        create::create(&self.site, job, None).await
+    }
+
+    async fn create_once(&self, job: &JobSpec, clearance: Clearance) -> Result<Created, ExecutorError> {
+        self.site.ours().await?;
+        let (giver, ours) = clearance::clearance();
+        // Another may have taken over since, where the commit took long.
+        let cleared = async move {
+            if clearance.is_given().await && self.site.is_held().is_ok() {
+                giver.give();
+            }
+        };
+        futures::join!(create::create(&self.site, job, Some(&ours)), cleared).0
     }
 
     async fn delete(&self, job: &JobRef, why: &str) -> Result<Deleted, ExecutorError> {
@@ -191,6 +203,11 @@ impl Site {
         }
     }
 
+    /// Whether it is ours to change at this moment.
+    fn is_held(&self) -> Result<(), ExecutorError> {
+        self.lease.as_ref().map_or(Ok(()), Lease::is_held)
+    }
+
     /// Waits until everything was listed once.
     async fn synced(&self) -> Result<(), ExecutorError> {
         let mut synced = self.board.synced();
@@ -232,7 +249,7 @@ impl Site {
     async fn remove(&self, job: &JobId) -> Result<(), ExecutorError> {
         let Some(entry) = self.board.get(job).filter(|entry| !entry.gone) else { return Ok(()) };
         // It is tried again soon, and what else the watch has to do must not wait for it.
-        self.lease.as_ref().map_or(Ok(()), Lease::is_held)?;
+        self.is_held()?;
         match self.delete_job(&entry, "Background").await {
             Ok(true) => Ok(()),
             Ok(false) => {

@@ -27,6 +27,7 @@ use super::ordered::{Fresh, Ordered};
 use crate::engine::event::Event;
 use crate::engine::machine::{Created, Input, JobId, JobState, Key, Order, Place, Probe, Record};
 use crate::engine::render::Maker;
+use crate::outside::clearance::Clearance;
 use crate::store::blobs::Blobs;
 use crate::store::inbox::Inbox;
 use crate::store::records::{Records, RecordsError};
@@ -64,7 +65,7 @@ pub struct Launcher {
 
 /// Orders of one run that wait for the one under way.
 struct Lane {
-    waiting: VecDeque<Order>,
+    waiting: VecDeque<Ordered>,
     /// Ends a creation or a look that goes on failing, once the Job is not wanted any more.
     unwanted: CancellationToken,
 }
@@ -80,7 +81,7 @@ impl Launcher {
             logs: Semaphore::new(COLLECTING),
             slow: Semaphore::new(WAITING),
         });
-        let begin = |name: &str, order: (Order, Option<Box<Fresh>>), lane: &Lane| {
+        let begin = |name: &str, order: Ordered, lane: &Lane| {
             Arc::clone(&this).carry_out(name.to_owned(), order, Arc::clone(&limits), lane.unwanted.clone())
         };
         let mut lanes: HashMap<String, Lane> = HashMap::new();
@@ -90,18 +91,18 @@ impl Launcher {
                 () = cancel.cancelled() => return,
                 order = orders.recv(), if lanes.len() < LANES => {
                     let Some(order) = order else { return };
-                    let (order, fresh) = order.into_parts();
-                    let Some(order) = this.hand_on(order).await else { continue };
-                    let name = order.lane();
+                    let Some(mut order) = this.hand_on(order).await else { continue };
+                    let name = order.order.lane();
                     if let Some(lane) = lanes.get_mut(&name) {
-                        if matches!(order, Order::Delete { .. }) {
+                        if matches!(order.order, Order::Delete { .. }) {
                             lane.unwanted.cancel();
-                            lane.waiting.retain(|waiting| !matches!(waiting, Order::Look { .. }));
+                            lane.waiting.retain(|waiting| !matches!(waiting.order, Order::Look { .. }));
                         }
+                        order.fresh = None;
                         lane.waiting.push_back(order);
                     } else {
                         let lane = Lane { waiting: VecDeque::new(), unwanted: CancellationToken::new() };
-                        under_way.spawn(begin(&name, (order, fresh), &lane));
+                        under_way.spawn(begin(&name, order, &lane));
                         lanes.insert(name, lane);
                     }
                 }
@@ -113,7 +114,7 @@ impl Launcher {
                     let Some(lane) = lanes.get_mut(&name) else { continue };
                     if let Some(order) = lane.waiting.pop_front() {
                         lane.unwanted = CancellationToken::new();
-                        under_way.spawn(begin(&name, (order, None), lane));
+                        under_way.spawn(begin(&name, order, lane));
                     } else {
                         lanes.remove(&name);
                     }
@@ -123,8 +124,8 @@ impl Launcher {
     }
 
     /// Gives an order to who carries it out; `Some` where that is here.
-    async fn hand_on(&self, order: Order) -> Option<Order> {
-        match order {
+    async fn hand_on(&self, ordered: Ordered) -> Option<Ordered> {
+        match ordered.order {
             Order::Report(number) => {
                 if self.reports.send(number).await.is_err() {
                     debug!(number, "nobody publishes results");
@@ -137,7 +138,7 @@ impl Launcher {
                 }
                 None
             }
-            order => Some(order),
+            _ => Some(ordered),
         }
     }
 
@@ -146,12 +147,17 @@ impl Launcher {
     async fn carry_out(
         self: Arc<Self>,
         lane: String,
-        (order, fresh): (Order, Option<Box<Fresh>>),
+        Ordered { order, fresh, clearance }: Ordered,
         limits: Arc<Limits>,
         unwanted: CancellationToken,
     ) -> String {
         let fact = match order {
-            Order::Create(job) => self.create(job, fresh, &limits, &unwanted).await,
+            Order::Create(job) => match clearance {
+                None => self.create(job, fresh, None, &limits, &unwanted).await,
+                Some(clearance) => {
+                    Box::pin(self.create_once(job, fresh, clearance, &limits, &unwanted)).await
+                }
+            },
             order => Box::pin(self.obey(order, &limits, &unwanted)).await,
         };
         // Dispatch is gone only when the process ends; the order is then given again.
@@ -178,10 +184,27 @@ impl Launcher {
         }
     }
 
+    /// Creates it as soon as it is cleared; where it never is, whatever it is at is given up at once.
+    async fn create_once(
+        &self,
+        job: JobId,
+        fresh: Option<Box<Fresh>>,
+        clearance: Clearance,
+        limits: &Limits,
+        unwanted: &CancellationToken,
+    ) -> Option<Input> {
+        tokio::select! {
+            biased;
+            () = clearance.clone().is_withdrawn() => None,
+            created = self.create(job, fresh, Some(&clearance), limits, unwanted) => created,
+        }
+    }
+
     async fn create(
         &self,
         job: JobId,
         mut fresh: Option<Box<Fresh>>,
+        clearance: Option<&Clearance>,
         limits: &Limits,
         unwanted: &CancellationToken,
     ) -> Option<Input> {
@@ -192,7 +215,7 @@ impl Launcher {
         loop {
             let turn = limits.call().await;
             // Thousands may wait for their turn, so what it takes is made only now; the manifest is read now, too.
-            let tried = Box::pin(self.try_create(&job, fresh.take(), unwanted)).await;
+            let tried = Box::pin(self.try_create(&job, fresh.take(), clearance, unwanted)).await;
             drop(turn);
             let failure = match tried {
                 Ok(None) => return None,
@@ -221,15 +244,32 @@ impl Launcher {
         &self,
         job: &JobId,
         fresh: Option<Box<Fresh>>,
+        clearance: Option<&Clearance>,
         unwanted: &CancellationToken,
     ) -> Result<Option<executor::Created>, CreateError> {
         // Where it was cancelled meanwhile, the records say so.
-        let fresh = fresh.filter(|_| !unwanted.is_cancelled());
-        let read = if fresh.is_none() { self.read_spec(job).await? } else { None };
-        match fresh.as_ref().map(|fresh| &fresh.spec).or(read.as_ref()) {
-            Some(spec) => Ok(Some(self.executor.create(spec).await?)),
-            None => Ok(None),
-        }
+        let created = match (fresh.filter(|_| !unwanted.is_cancelled()), clearance) {
+            (Some(fresh), None) => self.executor.create(&fresh.spec).await,
+            (Some(fresh), Some(clearance)) => {
+                let created = self.executor.create_once(&fresh.spec, clearance.clone()).await;
+                // Whatever it says, nothing may come of it before.
+                if !clearance.clone().is_given().await {
+                    return Ok(None);
+                }
+                created
+            }
+            (None, clearance) => {
+                // The records show what is written, and it may not be durable yet.
+                if let Some(clearance) = clearance
+                    && !clearance.clone().is_given().await
+                {
+                    return Ok(None);
+                }
+                let Some(spec) = self.read_spec(job).await? else { return Ok(None) };
+                self.executor.create(&spec).await
+            }
+        };
+        Ok(Some(created?))
     }
 
     async fn read_spec(&self, job: &JobId) -> Result<Option<JobSpec>, CreateError> {

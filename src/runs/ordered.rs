@@ -1,4 +1,5 @@
-//! An order on its way to the launcher, with what it needs of the commit that gave it.
+//! An order on its way to the launcher, with what it needs of the commit that gave it. Where it is alone it comes
+//! before that is durable, to be prepared, with a clearance that is given then.
 //!
 //! Only the first try to create a Job may go by that: nobody can have made the Job before it, so nobody can have
 //! seen it and deleted it. Each later try, and each order that a start gives again, reads the records. What orders
@@ -6,20 +7,23 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::executor::JobSpec;
 use crate::engine::machine::{JobId, Key, Order, Record, Write};
 use crate::engine::render::Maker;
+use crate::outside::clearance::{Clearance, Giver, clearance};
 
 /// What manifests may have of memory that are on their way, KiB.
 const ROOM: usize = 2_048;
 
 /// See above.
 pub struct Ordered {
-    order: Order,
+    pub(super) order: Order,
     // Thousands of orders may wait, and most have none of it.
-    fresh: Option<Box<Fresh>>,
+    pub(super) fresh: Option<Box<Fresh>>,
+    /// Given once its commit is durable; `None` where it is.
+    pub(super) clearance: Option<Clearance>,
 }
 
 /// The Job that is to be created, by what was just written.
@@ -39,7 +43,7 @@ impl Default for Room {
 
 impl From<Order> for Ordered {
     fn from(order: Order) -> Self {
-        Self { order, fresh: None }
+        Self { order, fresh: None, clearance: None }
     }
 }
 
@@ -50,11 +54,48 @@ impl Ordered {
             Order::Create(job) => room.fresh(written, job, maker).map(Box::new),
             _ => None,
         };
-        Self { order, fresh }
+        Self { order, fresh, clearance: None }
     }
 
-    pub(super) fn into_parts(self) -> (Order, Option<Box<Fresh>>) {
-        (self.order, self.fresh)
+    /// For an order that is handed on before its commit is durable, where it may be: whoever has this tells when it is.
+    fn await_clearance(&mut self) -> Option<Giver> {
+        self.fresh.as_ref()?;
+        let (giver, clearance) = clearance();
+        self.clearance = Some(clearance);
+        Some(giver)
+    }
+}
+
+/// Orders of one commit that are handed on before it is durable: only the first ones, so that those of a run stay in
+/// order. Where it is dropped, they are withdrawn.
+pub(super) struct Ahead {
+    goes_on: bool,
+    given: Vec<Giver>,
+}
+
+impl Ahead {
+    /// None yet, or ever.
+    pub(super) fn new(may_go: bool) -> Self {
+        Self { goes_on: may_go, given: Vec::new() }
+    }
+
+    /// Hands it on; `Some` where it has to wait for its commit.
+    pub(super) fn hand(&mut self, mut order: Ordered, orders: &mpsc::Sender<Ordered>) -> Option<Ordered> {
+        if self.goes_on
+            && let Ok(place) = orders.try_reserve()
+            && let Some(giver) = order.await_clearance()
+        {
+            self.given.push(giver);
+            place.send(order);
+            return None;
+        }
+        self.goes_on = false;
+        Some(order)
+    }
+
+    /// The commit is durable.
+    pub(super) fn clear(self) {
+        self.given.into_iter().for_each(Giver::give);
     }
 }
 
@@ -128,13 +169,12 @@ pub(super) mod tests {
         let own = id('a');
         let (written, room) = (written([run(&own), manifest(&own)]), Room::default());
         let job = JobId { run: own, attempt: 1 };
-        let has = |order: Order| Ordered::new(order, &written, &room, &maker()).into_parts().1.is_some();
+        let has = |order: Order| Ordered::new(order, &written, &room, &maker()).fresh.is_some();
         assert!(has(Order::Create(job.clone())));
         for order in [Order::Collect(job.clone()), Order::Clean(job.clone()), Order::Report(1)] {
             assert!(!has(order));
         }
-        let (order, fresh) = Ordered::from(Order::Create(job)).into_parts();
-        assert!(matches!(order, Order::Create(_)) && fresh.is_none(), "a start reads the records");
+        assert!(Ordered::from(Order::Create(job)).fresh.is_none(), "a start reads the records");
     }
 
     #[test]

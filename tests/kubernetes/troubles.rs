@@ -31,7 +31,7 @@ async fn a_job_is_made_once_and_taken_up_by_its_name_and_labels() {
     let folder = tempfile::tempdir().unwrap();
     let executor = |instance: &str| {
         let opened = KubernetesExecutor::open(KubernetesOptions {
-            client: connection.client.clone(),
+            api: connection.api(),
             instance: instance.to_owned(),
             data_folder: "0123456789abcdef".to_owned(),
             namespaces: Vec::new(),

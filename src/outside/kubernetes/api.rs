@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::outside::chain;
+use crate::outside::clearance::Clearance;
 
 /// All but what RFC 3986 calls unreserved.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -23,6 +24,8 @@ const CALL: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Api {
     client: Client,
+    /// Whether the client begins requests that are not cleared yet, and does not end them.
+    holds: bool,
 }
 
 /// Why a call did not do it.
@@ -94,7 +97,12 @@ pub fn words(status: &Status) -> String {
 impl Api {
     /// Asks through this client.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, holds: false }
+    }
+
+    /// Asks through a client that holds what is not cleared.
+    pub(super) fn holding(client: Client) -> Self {
+        Self { client, holds: true }
     }
 
     /// A GET.
@@ -109,12 +117,26 @@ impl Api {
 
     /// A POST.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
-        self.post_text(path, serde_json::to_vec(body)?).await
+        self.post_text(path, serde_json::to_vec(body)?, None).await
     }
 
-    /// The same with JSON as it is.
-    pub async fn post_text<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<T, CallError> {
-        Ok(serde_json::from_str(&self.text(Method::POST, path, "application/json", body).await?)?)
+    /// The same with JSON as it is. With a clearance it is prepared, and asked for only once that is given; where it
+    /// never is, that is an error.
+    pub async fn post_text<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        clearance: Option<&Clearance>,
+    ) -> Result<T, CallError> {
+        let mut request = request(Method::POST, path, "application/json", body)?;
+        match clearance {
+            Some(clearance) if self.holds => _ = request.extensions_mut().insert(clearance.clone()),
+            Some(clearance) if !clearance.clone().is_given().await => {
+                return Err(CallError::Unreachable("it was withdrawn".to_owned()));
+            }
+            _ => {}
+        }
+        Ok(serde_json::from_str(&self.send(request).await?)?)
     }
 
     /// A PUT.
@@ -148,7 +170,10 @@ impl Api {
     }
 
     async fn text(&self, method: Method, path: &str, kind: &str, body: Vec<u8>) -> Result<String, CallError> {
-        let request = request(method, path, kind, body)?;
+        self.send(request(method, path, kind, body)?).await
+    }
+
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<String, CallError> {
         timeout(CALL, self.client.request_text(request))
             .await
             .map_err(|_| CallError::TimedOut)?

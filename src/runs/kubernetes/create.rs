@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::Site;
 use crate::engine::pod::Job;
 use crate::engine::render::Manifest;
+use crate::outside::clearance::Clearance;
 use crate::outside::kubernetes::api::{CallError, escape, words};
 use crate::runs::executor::{Created, ExecutorError, JobSpec};
 
@@ -33,15 +34,22 @@ enum Class {
     Never(&'static str),
 }
 
-pub(super) async fn create(site: &Site, spec: &JobSpec) -> Result<Created, ExecutorError> {
+/// With a clearance it is begun before that is given, and is an error where it never is.
+pub(super) async fn create(
+    site: &Site,
+    spec: &JobSpec,
+    clearance: Option<&Clearance>,
+) -> Result<Created, ExecutorError> {
     if !site.serves(&spec.namespace) {
         let message = format!("namespace {} is none of --namespaces", spec.namespace);
         return Err(never("namespaceNotServed", message));
     }
     let path = format!("/apis/batch/v1/namespaces/{}/jobs", escape(&spec.namespace));
+    let ours = format!("{path}?fieldManager=kickoff");
     let held = held_back(&spec.manifest);
     let manifest = held.as_ref().unwrap_or(&spec.manifest).text().as_bytes().to_vec();
-    let created = match site.api.post_text::<Job>(&format!("{path}?fieldManager=kickoff"), manifest).await {
+    let posted = site.api.post_text::<Job>(&ours, manifest, clearance).await;
+    let created = match posted {
         Ok(job) => Created::New(job.metadata.uid),
         Err(CallError::Said(status)) => match class(&status) {
             Class::Exists => adopt(site, spec, &path).await?,

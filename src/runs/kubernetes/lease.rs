@@ -12,7 +12,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -33,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a Lease is made of.
 pub struct LeaseOptions {
-    /// Talks to the API server.
-    pub client: Client,
+    /// Asks the API server.
+    pub api: Api,
     /// The server's own namespace.
     pub namespace: String,
     /// Name of this Kickoff.
@@ -55,7 +54,6 @@ pub struct Lease {
 
 /// Gets it and keeps it.
 pub struct LeaseKeeper {
-    api: Api,
     options: LeaseOptions,
     place: Arc<str>,
     /// As the API server had it last; `None` where that is not known.
@@ -124,7 +122,6 @@ impl Lease {
         let name = lease::name(&options.instance);
         let place: Arc<str> = format!("the Lease {name} in namespace {}", options.namespace).into();
         let keeper = LeaseKeeper {
-            api: Api::new(options.client.clone()),
             options,
             place: Arc::clone(&place),
             known: None,
@@ -250,8 +247,10 @@ impl LeaseKeeper {
         };
         let sent = Instant::now();
         let written = match next {
-            Turn::Create => self.api.post::<Value>(&collection(&self.options.namespace), &lease).await,
-            _ => self.api.put::<Value>(&self.path(), &lease).await,
+            Turn::Create => {
+                self.options.api.post::<Value>(&collection(&self.options.namespace), &lease).await
+            }
+            _ => self.options.api.put::<Value>(&self.path(), &lease).await,
         };
         match written {
             Ok(lease) => self.known = Some(lease),
@@ -274,7 +273,7 @@ impl LeaseKeeper {
 
     /// Reads it.
     async fn look(&mut self) -> Result<(), CallError> {
-        let lease = match self.api.get::<Value>(&self.path()).await {
+        let lease = match self.options.api.get::<Value>(&self.path()).await {
             Ok(lease) => lease,
             Err(error) if error.code() == Some(404) => return Ok(()),
             Err(error) => return Err(error),
@@ -327,7 +326,7 @@ impl LeaseKeeper {
         }
         lease["spec"]["holderIdentity"] = json!("");
         lease["spec"]["renewTime"] = json!(micro_time(self.options.clock.now()));
-        self.api.put::<Value>(&self.path(), &lease).await.map(drop)
+        self.options.api.put::<Value>(&self.path(), &lease).await.map(drop)
     }
 
     /// Says once why it is not ours, or that it is again.

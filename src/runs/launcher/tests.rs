@@ -12,8 +12,8 @@ use crate::engine::ids::RunId;
 use crate::engine::machine::{JobSeen, RunState, Write};
 use crate::engine::render::Maker;
 use crate::runs::executor::{LogChunks, Reading, Seen};
-use crate::runs::ordered::Room;
 use crate::runs::ordered::tests::{manifest, run, written};
+use crate::runs::ordered::{Ahead, Room};
 use crate::store::sqlite::{Options, SqliteStore};
 
 /// From this one on the logs of runs never come, and there is no room for their Jobs.
@@ -129,6 +129,46 @@ async fn a_run_that_is_cancelled_while_it_waits_for_its_turn_has_no_job() {
     assert!(!asked.contains(&last.run));
 }
 
+#[tokio::test]
+async fn a_job_is_made_once_its_commit_is_and_not_where_that_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (orders, ordered) = mpsc::channel(64);
+    let slow = Arc::new(Slow { may: Semaphore::new(2), asked: Mutex::default() });
+    let (launcher, mut told) = launcher(folder.path(), Arc::<Slow>::clone(&slow));
+    let records = Arc::clone(&launcher.records);
+    let fence = records.lead("test").await.unwrap();
+    let job = |run| JobId { run: number(run), attempt: 1 };
+    let (room, fresh) =
+        (Room::default(), written([1, 2].map(number).iter().flat_map(|id| [run(id), manifest(id)])));
+    let ahead = |run| {
+        let order = Ordered::new(Order::Create(job(run)), &fresh, &room, &maker());
+        let mut ahead = Ahead::new(true);
+        assert!(ahead.hand(order, &orders).is_none());
+        ahead
+    };
+    let asked = || slow.asked.lock().unwrap().clone();
+    let hear = async {
+        // The last behind the first, as it is when it was decided again at once.
+        let (failed, made, again) = (ahead(1), ahead(2), ahead(1));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(asked(), [], "nothing is durable yet");
+        made.clear();
+        let Some(Input::Created { job: created, .. }) = told.recv().await else { panic!("it was not made") };
+        assert_eq!((created, asked()), (job(2), vec![number(2)]));
+        drop(failed);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(asked(), [number(2)], "its commit is not durable either");
+        records.commit(&fence, fresh.clone().into()).await.unwrap();
+        again.clear();
+        let Some(Input::Created { job: created, .. }) = told.recv().await else { panic!("it was not made") };
+        assert_eq!((created, asked()), (job(1), vec![number(2), number(1)]));
+    };
+    tokio::select! {
+        heard = timeout(Duration::from_secs(30), hear) => heard.expect("both are made"),
+        () = launcher.run(ordered, CancellationToken::new()) => panic!("it ended"),
+    }
+}
+
 /// However often it was ordered.
 #[tokio::test]
 async fn a_look_that_goes_on_failing_ends_with_the_order_to_stop_the_job_and_with_its_run() {
@@ -216,7 +256,8 @@ async fn an_order_that_waits_for_its_turn_takes_less_than_a_kib() {
     let order = Order::Create(JobId { run: number(1), attempt: 1 });
     let limits = Limits { calls: Semaphore::new(0), logs: Semaphore::new(0), slow: Semaphore::new(0) };
     let unwanted = CancellationToken::new();
-    let waits = Arc::new(launcher).carry_out("a lane".to_owned(), (order, None), Arc::new(limits), unwanted);
+    let waits =
+        Arc::new(launcher).carry_out("a lane".to_owned(), Ordered::from(order), Arc::new(limits), unwanted);
     let bytes = size_of_val(&waits);
     assert!(bytes < 1_024, "{bytes} bytes, and {LANES} may wait");
 }
