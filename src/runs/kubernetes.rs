@@ -268,3 +268,6 @@ fn job_path(entry: &Entry) -> String {
 fn path_of(namespace: &str, name: &str) -> String {
     format!("/apis/batch/v1/namespaces/{}/jobs/{}", escape(namespace), escape(name))
 }
+
+#[cfg(test)]
+mod tests;

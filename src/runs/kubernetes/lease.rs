@@ -134,6 +134,13 @@ impl Lease {
         (Self { place, relied_on_until: until, trouble: troubled }, keeper)
     }
 
+    /// One that is relied on as who makes it says.
+    #[cfg(test)]
+    pub(super) fn relied_on(until: Option<Instant>) -> (watch::Sender<Option<Instant>>, Self) {
+        let (sender, relied_on_until) = watch::channel(until);
+        (sender, Self { place: "the Lease".into(), relied_on_until, trouble: watch::channel(Vec::new()).1 })
+    }
+
     /// Why it is not held, while it is so.
     pub fn trouble(&self) -> watch::Receiver<Vec<String>> {
         self.trouble.clone()
