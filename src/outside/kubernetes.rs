@@ -11,9 +11,10 @@ pub(crate) mod scripted;
 
 use std::path::PathBuf;
 
-use self::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use self::api::Api;
 
 /// Which cluster.
 #[derive(Debug, Clone, Default)]

@@ -124,6 +124,14 @@ async fn created(ordered: &mut mpsc::Receiver<Ordered>) -> (String, Option<Clear
     (job.to_string(), clearance)
 }
 
+/// What must be heard while it dispatches.
+async fn beside(dispatch: Dispatch, hear: impl Future<Output = ()>) {
+    tokio::select! {
+        heard = timeout(Duration::from_secs(30), hear) => heard.expect("it goes on"),
+        ended = dispatch.run(CancellationToken::new()) => panic!("{ended:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_job_is_prepared_while_its_commit_is_made_and_withdrawn_where_that_fails() {
     let Site { dispatch, store, mut ordered, mut turns, came: _, facts: _facts, _publish, _folder } = site(2);
@@ -141,10 +149,7 @@ async fn a_job_is_prepared_while_its_commit_is_made_and_withdrawn_where_that_fai
         turns.pop_front().unwrap().send(true).unwrap();
         assert!(clearance.is_given().await);
     };
-    tokio::select! {
-        heard = timeout(Duration::from_secs(30), hear) => heard.expect("it goes on"),
-        ended = dispatch.run(CancellationToken::new()) => panic!("{ended:?}"),
-    }
+    beside(dispatch, hear).await;
 }
 
 #[tokio::test]
@@ -161,10 +166,7 @@ async fn many_jobs_wait_for_their_commit() {
             assert!(created(&mut ordered).await.1.is_none(), "it is durable");
         }
     };
-    tokio::select! {
-        heard = timeout(Duration::from_secs(30), hear) => heard.expect("it goes on"),
-        ended = dispatch.run(CancellationToken::new()) => panic!("{ended:?}"),
-    }
+    beside(dispatch, hear).await;
 }
 
 #[tokio::test]
@@ -192,8 +194,5 @@ async fn that_a_job_is_there_is_recorded_though_it_waited_and_its_commit_failed(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::select! {
-        heard = timeout(Duration::from_secs(30), hear) => heard.expect("it is recorded"),
-        ended = dispatch.run(CancellationToken::new()) => panic!("{ended:?}"),
-    }
+    beside(dispatch, hear).await;
 }
