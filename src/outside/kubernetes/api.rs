@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::io::AsyncBufRead;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request};
 use kube::Client;
 use kube::core::Status;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
@@ -17,6 +17,10 @@ use crate::outside::clearance::Clearance;
 
 /// All but what RFC 3986 calls unreserved.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// Of an object that is created, where the API server can do that, only its metadata is sent back. It need not write
+/// the rest, nor we read it.
+const METADATA: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
 /// The longest that a call which is not a watch may take.
 const CALL: Duration = Duration::from_secs(30);
 
@@ -43,6 +47,20 @@ pub enum CallError {
     /// What it answered is not what was asked for.
     #[error("the API server's answer can't be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+}
+
+/// What was created, as the API server names it.
+#[derive(Debug, Deserialize)]
+pub struct Made {
+    /// Its metadata.
+    pub metadata: MadeMeta,
+}
+
+/// Its metadata.
+#[derive(Debug, Deserialize)]
+pub struct MadeMeta {
+    /// Of this very object.
+    pub uid: String,
 }
 
 /// One page of a list, each item as it is.
@@ -117,18 +135,20 @@ impl Api {
 
     /// A POST.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, CallError> {
-        self.post_text(path, serde_json::to_vec(body)?, None).await
+        let body = serde_json::to_vec(body)?;
+        Ok(serde_json::from_str(&self.text(Method::POST, path, "application/json", body).await?)?)
     }
 
-    /// The same with JSON as it is. With a clearance it is prepared, and asked for only once that is given; where it
-    /// never is, that is an error.
-    pub async fn post_text<T: DeserializeOwned>(
+    /// A POST of JSON as it is, that creates an object. With a clearance it is prepared, and asked for only once that
+    /// is given; where it never is, that is an error.
+    pub async fn create(
         &self,
         path: &str,
         body: Vec<u8>,
         clearance: Option<&Clearance>,
-    ) -> Result<T, CallError> {
+    ) -> Result<Made, CallError> {
         let mut request = request(Method::POST, path, "application/json", body)?;
+        request.headers_mut().insert(http::header::ACCEPT, METADATA);
         match clearance {
             Some(clearance) if self.holds => _ = request.extensions_mut().insert(clearance.clone()),
             Some(clearance) if !clearance.clone().is_given().await => {
@@ -161,7 +181,7 @@ impl Api {
     pub async fn stream(&self, path: &str) -> Result<impl AsyncBufRead + use<>, CallError> {
         let mut request = request(Method::GET, path, "", Vec::new())?;
         // Newer servers compress each event of a watch by itself.
-        let identity = http::HeaderValue::from_static("identity");
+        let identity = HeaderValue::from_static("identity");
         request.headers_mut().insert(http::header::ACCEPT_ENCODING, identity);
         timeout(CALL, self.client.request_stream(request))
             .await

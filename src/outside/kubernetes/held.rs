@@ -134,17 +134,17 @@ impl http_body::Body for Held {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
     use super::*;
     use crate::outside::clearance::clearance;
-    use crate::outside::kubernetes::api::{Api, CallError};
+    use crate::outside::kubernetes::api::{Api, CallError, Made};
 
     const BODY: &[u8] = br#"{"kind":"Job"}"#;
-    const CREATED: &[u8] = b"HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\n{}";
+    const CREATED: &[u8] =
+        b"HTTP/1.1 201 Created\r\ncontent-length: 24\r\n\r\n{\"metadata\":{\"uid\":\"u\"}}";
 
     /// A server, and who asks it.
     async fn server() -> (TcpListener, Api) {
@@ -153,8 +153,8 @@ mod tests {
         (listener, Api::holding(client(&Config::new(url.parse().unwrap())).unwrap()))
     }
 
-    async fn post(api: &Api, clearance: Option<&Clearance>) -> Result<Value, CallError> {
-        api.post_text("/jobs", BODY.to_vec(), clearance).await
+    async fn post(api: &Api, clearance: Option<&Clearance>) -> Result<Made, CallError> {
+        api.create("/jobs", BODY.to_vec(), clearance).await
     }
 
     async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
@@ -174,6 +174,7 @@ mod tests {
             let head = read_until(&mut stream, &BODY[..BODY.len() - 1]).await;
             let head = String::from_utf8(head).unwrap().to_lowercase();
             assert!(head.contains("post /jobs") && head.contains("content-length: 14"), "{head}");
+            assert!(head.contains("accept: application/json;as=partialobjectmetadata;"), "{head}");
             let more = timeout(Duration::from_millis(100), stream.read_u8()).await;
             assert!(more.is_err(), "it came unasked: {more:?}");
             giver.give();
@@ -181,7 +182,7 @@ mod tests {
             stream.write_all(CREATED).await.unwrap();
         };
         let (answer, ()) = tokio::join!(post(&api, Some(&clearance)), serve);
-        assert_eq!(answer.unwrap(), json!({}));
+        assert_eq!(answer.unwrap().metadata.uid, "u");
     }
 
     #[tokio::test]
@@ -208,7 +209,7 @@ mod tests {
             stream.write_all(CREATED).await.unwrap();
         };
         let (answer, ()) = tokio::join!(post(&api, None), serve);
-        assert_eq!(answer.unwrap(), json!({}));
+        assert_eq!(answer.unwrap().metadata.uid, "u");
     }
 
     #[tokio::test]

@@ -48,9 +48,9 @@ pub(super) async fn create(
     let ours = format!("{path}?fieldManager=kickoff");
     let held = held_back(&spec.manifest);
     let manifest = held.as_ref().unwrap_or(&spec.manifest).text().as_bytes().to_vec();
-    let posted = site.api.post_text::<Job>(&ours, manifest, clearance).await;
+    let posted = site.api.create(&ours, manifest, clearance).await;
     let created = match posted {
-        Ok(job) => Created::New(job.metadata.uid),
+        Ok(made) => Created::New(made.metadata.uid),
         Err(CallError::Said(status)) => match class(&status) {
             Class::Exists => adopt(site, spec, &path).await?,
             Class::Later => {
