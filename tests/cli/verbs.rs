@@ -95,6 +95,11 @@ fn wrong_use_ends_with_2_and_a_server_that_is_away_with_3() {
         ("run template/say -p code=abc", 2, "error: run say: param code: \"abc\" is not an integer"),
         ("run template/say -p code=100", 2, "error: run say: param code: 100 is more than 99"),
         ("run template/say -p what=1", 2, "error: param what does not exist: code, message, seconds"),
+        (
+            "run template/say -p cod=1",
+            2,
+            "error: param cod does not exist (did you mean code?): code, message,",
+        ),
         ("run template/sya", 2, "error: there is no template default/sya (did you mean say?)\n"),
         ("run template/nope", 2, "error: there is no template default/nope\n"),
         ("run on-mian", 2, "error: there is no trigger default/on-mian (did you mean on-main?)\n"),

@@ -16,6 +16,7 @@ use super::series::series_of;
 use super::state::MachineConfig;
 use crate::engine::definitions::clause::cut;
 use crate::engine::definitions::model::{Concurrency, RateLimit, Retries};
+use crate::engine::definitions::problem::nearest;
 use crate::engine::definitions::{JobTemplate, Leg, Snapshot, Trigger};
 use crate::engine::event::{Attributes, Event, Git};
 use crate::engine::ids::{FiringId, ObjectName, RunId};
@@ -254,6 +255,18 @@ pub fn freeze_template(
     Ok(Plan { runs, slot: None, priority: 0, git: None, note: None, gate: None, rate: None, series: None })
 }
 
+/// A param is given that no template has.
+fn unknown_param(legs: &[&Leg], given: &Given) -> Option<String> {
+    let of_legs = || legs.iter().flat_map(|leg| leg.template.params.iter().map(render::ParamSchema::name));
+    let unknown = given.params.keys().find(|given| of_legs().all(|name| name != given.as_str()))?;
+    let known: BTreeSet<&str> = of_legs().collect();
+    let near = nearest(unknown, known.iter().copied());
+    let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+    let known: Vec<&str> = known.into_iter().collect();
+    let there_are = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
+    Some(format!("param {unknown} does not exist{near}: {there_are}"))
+}
+
 fn render_legs(
     legs: &[&Leg],
     trigger: Option<&ObjectName>,
@@ -268,12 +281,8 @@ fn render_legs(
             format!("{} runs in one firing; up to {MAX_RUNS} are allowed", legs.len()),
         );
     }
-    let known: BTreeSet<&str> =
-        legs.iter().flat_map(|leg| leg.template.params.iter().map(render::ParamSchema::name)).collect();
-    if let Some(unknown) = given.params.keys().find(|name| !known.contains(name.as_str())) {
-        let known: Vec<&str> = known.into_iter().collect();
-        let there_are = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
-        return refuse(DecisionKind::Invalid, format!("param {unknown} does not exist: {there_are}"));
+    if let Some(why) = unknown_param(legs, given) {
+        return refuse(DecisionKind::Invalid, why);
     }
     let mut bytes = 0;
     let mut runs = Vec::with_capacity(legs.len());
