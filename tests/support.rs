@@ -114,7 +114,8 @@ pub struct Server {
 }
 
 impl Starting {
-    fn new(mut command: Command) -> Self {
+    /// Starts a server that says where it listens.
+    pub fn new(mut command: Command) -> Self {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();

@@ -33,6 +33,11 @@ use lookups::{Answers, Needs};
 /// How often the folder is looked at.
 const PERIOD: Duration = Duration::from_millis(500);
 
+/// What is told where no definition can come from anywhere.
+const NONE: &str = "there are none, so nothing fires: start the server with --definitions FOLDER or --definitions-from-cluster";
+/// So many Webhooks that take no deliveries are named.
+const NAMED: usize = 10;
+
 /// Texts by relative path, for the snippets of problems.
 pub type Sources = BTreeMap<String, String>;
 /// Looks up a variable of the environment.
@@ -60,6 +65,8 @@ pub struct Loader {
     /// What was good before this process, for a first load.
     before: Option<Arc<Snapshot>>,
     cluster: Option<FromCluster>,
+    /// What can't be done with what there is, a sentence each.
+    trouble: watch::Sender<Vec<String>>,
 }
 
 /// What a loader has to do with a cluster.
@@ -128,6 +135,7 @@ impl Loader {
             known: None,
             before: None,
             cluster: None,
+            trouble: watch::Sender::default(),
         }
     }
 
@@ -147,6 +155,12 @@ impl Loader {
     #[must_use]
     pub fn without_secrets(self) -> Self {
         Self { environment: None, ..self }
+    }
+
+    /// What is not as its author wants, as it changes, a sentence each: Webhooks that take no deliveries, a folder that
+    /// can't be read, no folder at all.
+    pub fn trouble(&self) -> watch::Receiver<Vec<String>> {
+        self.trouble.subscribe()
     }
 
     /// Reads everything, and tells what the cluster is to answer before it is compiled.
@@ -199,26 +213,53 @@ impl Loader {
         let mut told = Told::default();
         if let Some(known) = &self.known {
             tell(&known.snapshot, &mut told);
+            self.tell_trouble(&told, None);
+        }
+        if self.has_none() {
+            tracing::warn!(reason = NONE, "no definitions");
         }
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
             match self.reload().await {
-                Ok(None) => {}
+                Ok(None) => {
+                    if unreadable.take().is_some() {
+                        self.tell_trouble(&told, None);
+                    }
+                }
                 Ok(Some(snapshot)) => {
                     unreadable = None;
                     tell(&snapshot, &mut told);
+                    self.tell_trouble(&told, None);
                     sender.send_replace(snapshot);
                 }
                 Err(error) => {
                     let reason = with_cause(&error);
                     if unreadable.as_ref() != Some(&reason) {
+                        self.tell_trouble(&told, Some(&reason));
                         tracing::warn!(%reason, "definitions stay as they are");
                     }
                     unreadable = Some(reason);
                 }
             }
         }
+    }
+
+    fn tell_trouble(&self, told: &Told, unreadable: Option<&str>) {
+        let none = self.has_none().then(|| NONE.to_owned());
+        let unreadable = unreadable.map(|why| format!("they stay as they are: {why}"));
+        // Anybody may read this: why is for the log.
+        let closed = told.closed.iter().map(|(path, _)| format!("{path} answers 503, the log says why"));
+        let more = told.closed.len().saturating_sub(NAMED);
+        let more = (more > 0).then(|| format!("and so do {more} more"));
+        let all = none.into_iter().chain(unreadable).chain(closed.take(NAMED)).chain(more);
+        self.trouble.send_replace(all.collect());
+    }
+
+    /// Whether there is nowhere that a definition could come from.
+    fn has_none(&self) -> bool {
+        let from_cluster = self.cluster.as_ref().is_some_and(|cluster| cluster.resources.is_some());
+        matches!(self.origin, Origin::None) && !from_cluster
     }
 
     /// A new snapshot where anything changed.

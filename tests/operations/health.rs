@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{DEFINITIONS, TOKEN, get};
-use crate::support::Home;
+use crate::support::{Home, Server, Starting, kickoff};
 
 #[tokio::test]
 async fn readiness_names_the_parts_that_a_delivery_needs() {
@@ -33,9 +33,34 @@ async fn a_folder_of_definitions_that_is_gone_turns_no_delivery_away() {
     let server = home.serve(&[], &[("LOAD_TOKEN", TOKEN)]);
     std::fs::rename(home.definitions(), home.path().join("away")).unwrap();
     super::until("it was noticed", async || {
-        server.said().contains("definitions stay as they are").then_some(())
+        let (status, _, told) = get(&server, "/readyz", "*/*").await;
+        (status == 200 && told.contains("definitions: ready: they stay as they are: ")).then_some(())
     })
     .await;
-    assert_eq!(get(&server, "/readyz", "*/*").await.0, 200);
+    server.saying("definitions stay as they are");
     assert_eq!(super::deliver(&server, "1", "{}", &[]).await.0, 202);
+    std::fs::rename(home.path().join("away"), home.definitions()).unwrap();
+    let well = async || get(&server, "/readyz", "*/*").await.2.contains("definitions: ready\n").then_some(());
+    super::until("it is back", well).await;
+}
+
+#[tokio::test]
+async fn a_webhook_without_its_secret_and_a_server_without_definitions_are_told() {
+    let home = Home::new(DEFINITIONS);
+    let server = home.serve(&[], &[]);
+    let told = async |server: &Server, what: &str| {
+        let (status, _, told) = get(server, "/readyz", "*/*").await;
+        (status == 200 && told.contains(what)).then_some(told)
+    };
+    let closed = "definitions: ready: /hooks/load answers 503, the log says why\n";
+    super::until("the Webhook is told", async || told(&server, closed).await).await;
+    server.saying("LOAD_TOKEN");
+    server.kill();
+    let mut command = kickoff();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--executor", "local", "--insecure-no-auth"]);
+    command.arg("--data-dir").arg(home.data());
+    let server = Starting::new(command).listening();
+    let none = "definitions: ready: there are none, so nothing fires: ";
+    super::until("it is told that there are none", async || told(&server, none).await).await;
+    server.saying("no definitions");
 }

@@ -85,9 +85,8 @@ impl Parts {
         publish: watch::Sender<Arc<Snapshot>>,
         joined: Option<Joined>,
     ) {
-        let definitions = self.health.part("definitions");
-        supervisor.spawn("definitions", |cancel| async move {
-            definitions.ready();
+        self.tell_trouble(supervisor, "definitions", true, loader.trouble());
+        supervisor.spawn("definition loader", |cancel| async move {
             loader.run(publish, cancel).await;
             Ok(())
         });
