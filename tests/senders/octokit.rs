@@ -3,7 +3,13 @@
 //! What is expected is worked out here from the payload, by the adapter's tables and GitHub's
 //! documentation, with other means than the server's.
 
+use std::collections::BTreeSet;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use kickoff::engine::definitions::compile::compile;
+use kickoff::engine::definitions::hints::hints;
+use kickoff::engine::definitions::load::load;
+use kickoff::engine::definitions::model::Secrets;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
@@ -245,4 +251,29 @@ async fn every_payload_is_accepted_and_tells_its_type_and_git() {
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), payloads.len(), wrong.join("\n"));
     assert!(with_commit > 150, "only {with_commit} tell a commit");
+}
+
+#[test]
+fn nothing_that_github_sends_looks_misspelt() {
+    let types: BTreeSet<String> =
+        payloads().iter().map(|(_, event, _, payload)| expected_type(event, payload)).collect();
+    let events: Vec<&str> = types.iter().map(|it| it.strip_prefix("com.github.").unwrap()).collect();
+    let container = json!({"name": "main", "image": "busybox:1.37"});
+    let more = [
+        ("JobTemplate", json!({"job": {"spec": {"template": {"spec": {"containers": [container]}}}}})),
+        (
+            "Trigger",
+            json!({"sources": [{"webhook": {"name": "github", "events": events}}], "runs": [{"template": "all"}]}),
+        ),
+    ];
+    let document = |(kind, spec): (&str, Value)| json!({"apiVersion": "kickoff.dev/v1alpha1", "kind": kind, "metadata": {"name": "all"}, "spec": spec});
+    let text = more.map(|it| format!("---\n{}\n", document(it))).concat();
+    let snapshot = compile(
+        &load(&[("a.yaml".to_owned(), DEFINITIONS.to_owned() + &text)], "default"),
+        &Secrets::default(),
+        None,
+    );
+    assert_eq!((snapshot.problems.as_slice(), snapshot.triggers.len()), (&[][..], 1));
+    assert!(events.len() > 100, "{events:?}");
+    assert_eq!(hints(&snapshot), [""; 0]);
 }

@@ -1,6 +1,7 @@
 //! Definitions in `triggers/`, `examples/` and `deploy/`.
 
 use kickoff::engine::definitions::compile::{compile, secret_sources};
+use kickoff::engine::definitions::hints::hints;
 use kickoff::engine::definitions::load::load;
 use kickoff::engine::definitions::model::Secrets;
 use secrecy::SecretString;
@@ -20,6 +21,7 @@ fn every_definition_loads_and_compiles_without_a_problem() {
             .collect();
         let snapshot = compile(&loaded, &secrets, None);
         assert!(snapshot.problems.is_empty(), "{folder}: {:#?}", snapshot.problems);
+        assert_eq!(hints(&snapshot), [""; 0], "{folder}");
         assert_eq!(snapshot.documents.len(), loaded.documents.len(), "{folder}");
         for webhook in snapshot.webhooks.values() {
             assert!(webhook.verifier.is_ok(), "{folder}: {:?}", webhook.verifier);

@@ -146,6 +146,14 @@ impl Trigger {
         })
     }
 
+    /// Which deliveries it wants.
+    pub fn of_webhooks(&self) -> impl Iterator<Item = &WebhookSource> {
+        self.sources.iter().filter_map(|source| match &source.clause {
+            Clause::Webhook(deliveries) => Some(deliveries),
+            _ => None,
+        })
+    }
+
     /// The Webhooks it listens to.
     pub fn webhooks(&self) -> impl Iterator<Item = &ObjectName> {
         self.sources.iter().filter_map(|source| match &source.ingress {

@@ -120,3 +120,27 @@ fn what_never_comes_is_hinted_at() {
         assert!(hints.contains(wanted) && hints.is_empty() == wanted.is_empty(), "{source}: {hints}");
     }
 }
+
+#[test]
+fn events_that_no_forge_sends_are_hinted_at_where_they_look_like_a_slip() {
+    for (forge, events, wanted) in [
+        ("github", &["pusch"][..], "github sends no event pusch (did you mean push?)"),
+        ("github", &["pull_requests.opened"], "pull_requests (did you mean pull_request?)"),
+        ("github", &["push", "pull_request.opened", "issue", "workflow_run.completed"], ""),
+        // It may be new.
+        ("github", &["moon_landing", "pull_request_target"], ""),
+        ("gitlab", &["merge_requests"], "(did you mean merge_request?)"),
+        ("gitlab", &["merge_request.open", "job", "tag_push"], ""),
+        ("bitbucket", &["repo.psh"], "sends no event repo.psh (did you mean repo.push?)"),
+        ("bitbucket", &["repo.push", "pullrequest.created", "pullrequest", "pullrequest.merged"], ""),
+        ("gitea", &["pull_request", "issues.opened"], ""),
+        ("events", &["com.github.pusch"], ""),
+        ("any", &["pusch"], ""),
+    ] {
+        let source = json!({"webhook": {"name": forge, "events": events}});
+        let snapshot = world("Deny", &json!({"sources": [source]}));
+        assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
+        let told = hints(&snapshot).join("\n");
+        assert!(told.contains(wanted) && told.is_empty() == wanted.is_empty(), "{source}: {told}");
+    }
+}
