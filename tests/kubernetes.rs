@@ -5,6 +5,7 @@ mod churn;
 mod crowd;
 mod deploy;
 mod environments;
+mod examples;
 mod fields;
 mod forgotten;
 mod gone;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::cluster::{Cluster, Namespace, PATIENCE, cluster};
+use crate::support::cluster::{Cluster, Namespace, PATIENCE, cluster, until};
 use crate::support::door::Door;
 use crate::support::{Home, Server, Starting, client};
 
@@ -156,4 +156,13 @@ pub(super) async fn log(server: &Server, run: &Value) -> String {
     }
     assert_eq!(answer.status(), 200);
     answer.text().await.unwrap()
+}
+
+/// Waits until some of what the run says is in the server's folder.
+pub(super) fn until_spooled(site: &Site<'_>, run: &Value) {
+    let folder = site.home.data().join(format!("kubernetes/{}-1", run["id"].as_str().unwrap()));
+    until("the beginning of the log", || {
+        let files = std::fs::read_dir(&folder).ok()?;
+        files.flatten().find(|file| file.metadata().is_ok_and(|file| file.len() > 0)).map(drop)
+    });
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::home::{Site, cancel, fire, log, pod, run_of, settled};
-use crate::support::cluster::{Cluster, PATIENCE, cluster, until};
+use super::home::{Site, cancel, fire, log, pod, run_of, settled, until_spooled};
+use crate::support::cluster::{Cluster, PATIENCE, cluster};
 use crate::support::door::{At, Door};
 use crate::support::{Server, client};
 
@@ -27,15 +27,6 @@ fn numbers(upto: usize, width: usize) -> String {
 /// Where what the run says can be read along.
 fn followed(server: &Server, run: &Value) -> String {
     format!("{}/api/v1/runs/{}/log?follow=true", server.url, run["id"].as_str().unwrap())
-}
-
-/// Waits until some of what the run says is in the server's folder.
-fn until_spooled(site: &Site<'_>, run: &Value) {
-    let folder = site.home.data().join(format!("kubernetes/{}-1", run["id"].as_str().unwrap()));
-    until("the beginning of the log", || {
-        let files = std::fs::read_dir(&folder).ok()?;
-        files.flatten().find(|file| file.metadata().is_ok_and(|file| file.len() > 0)).map(drop)
-    });
 }
 
 /// Says more than a node of the tests keeps, which looks each 3 s for files of more than 1 MiB, and begins new ones.

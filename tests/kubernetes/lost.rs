@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::home::{Site, fire, log, run_of, settled};
-use crate::support::cluster::{Cluster, NODE, cluster, until};
+use super::home::{Site, fire, log, run_of, settled, until_spooled};
+use crate::support::cluster::{Cluster, NODE, cluster, on_fake_nodes, until};
 
 fn pod(cluster: &Cluster, script: &str) -> Value {
     json!({"containers": [{"name": "main", "image": cluster.busybox, "command": ["sh", "-c", script]}],
@@ -185,4 +186,52 @@ async fn a_node_that_is_lost_is_no_failed_test() {
     let reason = run["reason"].as_str().unwrap();
     assert!(reason.starts_with("DeletionByTaintManager: "), "{run:#}");
     assert!(reason.ends_with(&format!("node {NODE} does not say what became of the pod")), "{run:#}");
+}
+
+/// Its pods go on and end, and nobody is told of it, nor of what they say, until it goes on itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_freezes_delays_no_other_run() {
+    let own = Cluster::own(&["--fast"]);
+    own.fake_nodes(2);
+    let mut elsewhere = on_fake_nodes();
+    elsewhere["containers"] = json!([{"name": "main", "image": "kickoff.test/none:1"}]);
+    let frozen = pod(&own, "echo begun; sleep 45; echo ended; exit 3");
+    let site = Site::new(&own, &[("frozen", json!({}), frozen), ("well", json!({}), elsewhere)]);
+    let mut server = site.serve();
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        events.push(fire(&server, "frozen").await);
+    }
+    for event in &events {
+        let run = run_of(&server, event, |run| run["state"] == "running").await;
+        until_spooled(&site, &run);
+    }
+    // All of them have ended by then, unless they began later.
+    let ended = Instant::now() + Duration::from_secs(50);
+    let well = fire(&server, "well").await;
+    run_of(&server, &well, |run| run["outcome"].is_string()).await;
+    own.tell("freeze kubelet");
+    // At first the logs are followed from before; then they are asked for, and the node does not answer.
+    for asked in [false, true] {
+        if asked {
+            server.kill();
+            server = site.serve();
+        }
+        let well = fire(&server, "well").await;
+        // A call to the node may take 30 s.
+        let ended = run_of(&server, &well, |run| run["outcome"].is_string());
+        let run = tokio::time::timeout(Duration::from_secs(25), ended).await.expect("it waits for the node");
+        assert_eq!(run["outcome"], "Passed", "{run:#}");
+    }
+    tokio::time::sleep_until(ended.into()).await;
+    for event in &events {
+        let run = run_of(&server, event, |_| true).await;
+        assert_eq!(run["state"], "running", "the node told of it: {run:#}");
+    }
+    own.tell("thaw kubelet");
+    for event in &events {
+        let run = run_of(&server, event, settled).await;
+        assert_eq!((&run["outcome"], &run["reason"]), (&json!("Failed"), &json!("exit code 3")), "{run:#}");
+        assert_eq!(log(&server, &run).await, "begun\nended\n");
+    }
 }

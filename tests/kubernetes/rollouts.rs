@@ -53,7 +53,7 @@ impl Site<'_> {
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": name, "namespace": self.namespace.name, "labels": {"smoke": "true"}},
             "spec": {
-                "replicas": 2, "progressDeadlineSeconds": 60,
+                "replicas": 2, "progressDeadlineSeconds": 600,
                 "selector": {"matchLabels": {"app": name}},
                 "template": {"metadata": {"labels": {"app": name}}, "spec": pod},
             },
@@ -174,7 +174,7 @@ async fn each_rollout_fires_once_and_nothing_else_does() {
     site.namespace.run(&["patch", "deployment", "web", "--patch", &nowhere.to_string()]);
     wanted.push("web rolloutfailed 6");
     check(&site, &server, &wanted).await;
-    let patient = r#"{"spec": {"progressDeadlineSeconds": 60}}"#;
+    let patient = r#"{"spec": {"progressDeadlineSeconds": 600}}"#;
     site.namespace.run(&["patch", "deployment", "web", "--patch", patient]);
     check(&site, &server, &wanted).await;
     site.undo("web");

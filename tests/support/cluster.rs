@@ -168,6 +168,21 @@ impl Cluster {
         succeed(&command.output().unwrap(), &["image", reference]);
     }
 
+    /// Has the image that examples and what is deployed need no more than: a shell. A cluster that was there before
+    /// pulls it.
+    pub fn shipped_busybox(&self) {
+        if self.supervisor.is_none() {
+            return;
+        }
+        let path = std::env::var_os("PATH").unwrap();
+        let busybox = std::env::split_paths(&path).map(|folder| folder.join("busybox"));
+        let busybox =
+            busybox.into_iter().find(|file| file.is_file()).expect("busybox: see tests/run --setup");
+        let files = ["sh", "head", "wc"].map(|name| format!("/bin/{name}"));
+        let files = files.each_ref().map(|to| (to.as_str(), busybox.as_path()));
+        self.image("docker.io/library/busybox:1.37", &files);
+    }
+
     /// Has at least so many nodes that run nothing; only pods with [`on_fake_nodes`] come there.
     pub fn fake_nodes(&self, count: usize) {
         self.tell(&format!("fake-nodes {count}"));

@@ -110,7 +110,7 @@ pub trait Versioned: DeserializeOwned + Send + 'static {
 }
 
 /// An object of any kind, as it is sent.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub struct Object(pub Value);
 

@@ -92,11 +92,7 @@ impl Deployed {
         let files = super::image::files(self.folder.path());
         let files: Vec<_> = files.iter().map(|(to, from)| (to.as_str(), from.as_path())).collect();
         cluster().image(image, &files);
-        let path = std::env::var_os("PATH").unwrap();
-        let busybox = std::env::split_paths(&path).map(|folder| folder.join("busybox"));
-        let busybox =
-            busybox.into_iter().find(|file| file.is_file()).expect("busybox: see tests/run --setup");
-        cluster().image("docker.io/library/busybox:1.37", &[("/bin/sh", &busybox)]);
+        cluster().shipped_busybox();
     }
 
     pub(super) fn apply(&self) {

@@ -133,3 +133,34 @@ async fn what_is_forgotten_is_listed_anew() {
     assert_eq!(news, ["listing", "listed", "listing", "item a", "listed"]);
     assert!(asked.iter().all(|asked| is_streamed(asked)), "{asked:?}");
 }
+
+/// However well its watches went, and though none of them told it.
+#[tokio::test(start_paused = true)]
+async fn everything_is_listed_anew_every_ten_minutes() {
+    let begun = Instant::now();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&asked);
+    let mut lists = VecDeque::from([listed(&["lost", "seen"], 4), listed(&["seen", "unheard of"], 9)]);
+    let api = scripted::api(move |uri| {
+        kept.lock().unwrap().push((begun.elapsed(), uri.to_owned()));
+        // A watch has nothing to tell, and ends.
+        if uri.contains("watch=true") { Some(streamed(&[])) } else { lists.pop_front() }
+    });
+    let selection = Selection { path: "/api/v1/pods".to_owned(), labels: String::new(), streamed: false };
+    let mut news = Box::pin(feed::<Object>(api, selection));
+    let mut told = Vec::new();
+    while told.len() < 8 {
+        told.push(match news.next().await.unwrap() {
+            News::Listing => "listing".to_owned(),
+            News::Item(Object(object)) => object["metadata"]["uid"].as_str().unwrap().to_owned(),
+            News::Listed => "listed".to_owned(),
+            other => panic!("{other:?}"),
+        });
+    }
+    assert_eq!(told, ["listing", "lost", "seen", "listed", "listing", "seen", "unheard of", "listed"]);
+    let asked = asked.lock().unwrap();
+    let lists: Vec<_> = asked.iter().filter(|(_, uri)| !uri.contains("watch=true")).collect();
+    let [_, (at, _)] = lists[..] else { panic!("{lists:?}") };
+    assert!((RELIST..RELIST + PAUSES.1).contains(at), "{at:?}");
+    assert!(asked.len() > 10, "it watches meanwhile: {asked:?}");
+}
