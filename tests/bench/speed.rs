@@ -17,6 +17,7 @@ mod client;
 #[path = "../support/cluster.rs"]
 #[allow(dead_code, reason = "the suites use all of it")]
 mod cluster;
+mod cost;
 mod kubernetes;
 mod nats;
 mod process;

@@ -138,10 +138,12 @@ async fn finished_runs_whose_jobs_are_gone_leave_nothing_behind() {
     send(&server, 0, warm).await;
     reach(&witness, warm, |job| job.deleted).await;
     let before = Size::of(&server).await;
+    let mut resident = Vec::new();
     for first in (0..count).step_by(100) {
         send(&server, warm + first, 100).await;
         // As many at once as before, so that it is not their number that is measured.
         reach(&witness, warm + first, |job| job.deleted).await;
+        resident.push(server.figure("VmRSS") / 1024);
     }
     reach(&witness, warm + count, |job| job.deleted).await;
     let runs = come_to_rest(&server).await;
@@ -159,7 +161,9 @@ async fn finished_runs_whose_jobs_are_gone_leave_nothing_behind() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         after = Size::of(&server).await;
     }
-    println!("{count} runs whose Jobs are gone: {before:?} before, {after:?} after");
+    println!(
+        "{count} runs whose Jobs are gone: {before:?} before, {after:?} after; MiB by hundreds: {resident:?}"
+    );
     // The caches of the database's connections fill up meanwhile.
     assert!(after.resident_kib < before.resident_kib + 24 * 1024, "{before:?} {after:?}");
     assert!(after.threads <= before.threads + IDLE_THREADS, "{before:?} {after:?}");
