@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::home::{Site, fire, log, run_of, settled, until_spooled};
+use super::load::soak;
 use crate::support::cluster::{Cluster, NODE, cluster, on_fake_nodes, until};
 
 fn pod(cluster: &Cluster, script: &str) -> Value {
@@ -165,10 +166,18 @@ async fn a_pod_that_makes_way_for_another_is_no_failed_test() {
     assert_eq!(run_of(&server, &takes, settled).await["outcome"], "Passed");
 }
 
+/// Where it refuses to answer, and, in the long form, where it says nothing at all: that may pass for five minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_lost_is_no_failed_test() {
+    lose("kill", Duration::ZERO).await;
+    if soak() {
+        lose("freeze", Duration::from_mins(6)).await;
+    }
+}
+
+async fn lose(how: &str, silent: Duration) {
     let own = Cluster::own(&["--fast"]);
-    let mut pod = pod(&own, "sleep 1000");
+    let mut pod = pod(&own, "echo begun; sleep 1000");
     let tolerates = |key: &str| {
         json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists",
         "effect": "NoExecute", "tolerationSeconds": 1})
@@ -179,13 +188,18 @@ async fn a_node_that_is_lost_is_no_failed_test() {
     let site = Site::new(&own, &[("lost", json!({}), pod)]);
     let server = site.serve();
     let event = fire(&server, "lost").await;
-    run_of(&server, &event, |run| run["state"] == "running").await;
-    own.tell("kill kubelet");
+    let run = run_of(&server, &event, |run| run["state"] == "running").await;
+    until_spooled(&site, &run);
+    own.tell(&format!("{how} kubelet"));
     let run = run_of(&server, &event, |run| run["outcome"].is_string()).await;
     assert_eq!(run["outcome"], "Error", "{run:#}");
     let reason = run["reason"].as_str().unwrap();
     assert!(reason.starts_with("DeletionByTaintManager: "), "{run:#}");
     assert!(reason.ends_with(&format!("node {NODE} does not say what became of the pod")), "{run:#}");
+    tokio::time::sleep(silent).await;
+    let run = run_of(&server, &event, settled).await;
+    assert_eq!(run["attempts"][0]["log"], "partial", "{run:#}");
+    assert_eq!(log(&server, &run).await, "begun\n\n[kickoff: the log broke off here: 6 bytes are kept]\n");
 }
 
 /// Its pods go on and end, and nobody is told of it, nor of what they say, until it goes on itself.

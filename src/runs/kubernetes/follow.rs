@@ -6,6 +6,7 @@
 //! its own time-outs and delays no other.
 
 mod error;
+mod place;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 pub(super) use self::error::FollowError;
+use self::place::{end, find, node, path, runs, silence};
 use super::Site;
 use super::board::Entry;
 use super::spool::{Part, SourceId};
@@ -121,7 +123,7 @@ pub(super) async fn run(site: Arc<Site>, cancel: CancellationToken) {
 
 /// Has everything of a Job that ended in the spool, as far as it can be had; says what can't.
 ///
-/// A [`FollowError::Call`] means that nobody could be asked.
+/// An error of [`FollowError::is_unasked`] means that nobody could be asked, and that it is worth asking again.
 pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<FollowError>, FollowError> {
     let mut changes = site.spool.changes();
     while site.spool.is_writing(job) {
@@ -129,11 +131,11 @@ pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<Fol
             break;
         }
     }
-    let (mut missing, mut unasked) = (None, None);
+    let (mut missing, mut silent) = (None, None);
     let there = site.spool.list(job).await.map_err(FollowError::Spool)?;
     for source in site.board.get(job).map(|entry| sources(&entry)).unwrap_or_default() {
         // Of a node that did not answer just now the others need not wait.
-        let is_silent = unasked.is_some() && site.nodes.rests(&node(site, job, &source));
+        let is_silent = silent.is_some() && site.nodes.rests(&node(site, job, &source));
         if there.get(&source) == Some(&true) || is_silent {
             continue;
         }
@@ -145,15 +147,18 @@ pub(super) async fn complete(site: &Arc<Site>, job: &JobId) -> Result<Option<Fol
         match held.keep(false).await {
             Ok(()) => {}
             Err(failed @ FollowError::Spool(_)) => return Err(failed),
-            Err(failed @ FollowError::Call(CallError::TimedOut)) => unasked = Some(failed),
+            Err(failed @ FollowError::Silent) => silent = Some(failed),
             Err(failed) if failed.is_unasked() => return Err(failed),
             // An earlier start's log may be there or not.
             Err(failed) if held.is_earlier() => debug!(%job, %source, error = %failed, "no earlier log"),
             Err(failed) => missing = Some(failed),
         }
     }
-    if let Some(unasked) = unasked {
-        return Err(unasked);
+    if let Some(silent) = silent {
+        if site.spool.bears_silence(job) {
+            return Err(silent);
+        }
+        missing = Some(silent);
     }
     let there = site.spool.list(job).await.map_err(FollowError::Spool)?;
     let part = there.into_iter().find(|(_, whole)| !whole);
@@ -253,7 +258,10 @@ async fn pass(
     let since = position.since().map(|since| format!("&sinceTime={}", escape(&since))).unwrap_or_default();
     let path = path(site, job, source)?;
     let path = format!("{path}&follow={}{since}", runs(site, job, source));
-    let opened = site.api.stream(&path).await.map_err(FollowError::from);
+    let opened = match site.api.stream(&path).await {
+        Err(CallError::TimedOut) => Err(silence(site, job, source).await),
+        opened => opened.map_err(FollowError::from),
+    };
     match &opened {
         Ok(_) => site.nodes.answered(node),
         Err(failure) => site.nodes.failed(node, failure, site.clock.now()),
@@ -288,56 +296,4 @@ async fn pass(
         }
     }
     beyond.word().map_or(Ok(()), |word| Err(FollowError::Word(word.trim_end().to_owned())))
-}
-
-/// Where a container's log is; the node has that of its last two starts.
-fn path(site: &Site, job: &JobId, source: &SourceId) -> Result<String, FollowError> {
-    let entry = site.board.get(job).unwrap_or_default();
-    let container = find(&entry, source).map(|(_, container)| container);
-    let earlier = container.map_or(0, |container| container.restarts.saturating_sub(source.restart));
-    // The one before is that of the last start, while the next has not begun.
-    if earlier > 1 || earlier == 1 && container.is_some_and(ContainerFacts::is_waiting) {
-        return Err(FollowError::Past);
-    }
-    Ok(format!(
-        "/api/v1/namespaces/{}/pods/{}/log?container={}&timestamps=true&previous={}",
-        escape(&entry.namespace),
-        escape(&source.pod),
-        escape(&source.container),
-        earlier == 1
-    ))
-}
-
-/// The pod and the container as they are known.
-fn find<'entry>(
-    entry: &'entry Entry,
-    source: &SourceId,
-) -> Option<(&'entry PodFacts, &'entry ContainerFacts)> {
-    let pod = entry.pods.iter().find(|pod| pod.age() == (source.created_at, source.pod.as_str()))?;
-    Some((pod, pod.containers.iter().find(|container| container.name == source.container)?))
-}
-
-/// The node that has the container's log; empty where it is not known.
-fn node(site: &Site, job: &JobId, source: &SourceId) -> String {
-    let entry = site.board.get(job).unwrap_or_default();
-    find(&entry, source).map(|(pod, _)| pod.node.clone()).unwrap_or_default()
-}
-
-/// Whether this start of the container goes on.
-fn runs(site: &Site, job: &JobId, source: &SourceId) -> bool {
-    let Some(entry) = site.board.get(job) else { return false };
-    let goes_on = |(pod, container): (&PodFacts, &ContainerFacts)| {
-        !pod.is_over() && !container.has_ended() && container.restarts == source.restart
-    };
-    !entry.is_over() && find(&entry, source).is_some_and(goes_on)
-}
-
-/// Waits for the end of this start of the container.
-async fn end(site: &Site, job: &JobId, source: &SourceId) {
-    let mut changes = site.board.changes();
-    while runs(site, job, source) {
-        if changes.changed().await.is_err() {
-            return;
-        }
-    }
 }

@@ -108,6 +108,7 @@ mod tests {
             words(500, "failed to get container status: rpc error: code = NotFound"),
             FollowError::Quiet,
             FollowError::Call(CallError::Unreachable("connection refused".to_owned())),
+            FollowError::Call(CallError::TimedOut),
         ];
         let nodes = Nodes::default();
         for failure in of_the_container {
@@ -117,8 +118,7 @@ mod tests {
         let refused =
             "Get \"https://10.0.0.1:10250/containerLogs/a/b/main\": dial tcp 10.0.0.1:10250: refused";
         let nowhere = "no preferred addresses found; known addresses: []";
-        let timed_out = FollowError::Call(CallError::TimedOut);
-        for failure in [said(429), words(500, refused), words(500, nowhere), said(502), timed_out] {
+        for failure in [said(429), words(500, refused), words(500, nowhere), said(502), FollowError::Silent] {
             nodes.failed("a", &failure, 0);
             assert!(nodes.rests("a"), "{failure}");
             nodes.answered("a");

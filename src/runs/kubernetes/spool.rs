@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::fs::File;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub(super) use self::part::Part;
 pub(super) use self::source::SourceId;
@@ -26,6 +27,8 @@ use crate::engine::machine::JobId;
 
 /// How long what a Job has said may fail to come once it has ended, all of it together, for reasons that may pass.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a Job's node may be silent once it has ended: it may start anew, and has what was said.
+pub(super) const SILENCE: Duration = Duration::from_mins(5);
 /// What nobody knows any more is removed once it is this old.
 const STALE: Duration = Duration::from_hours(24);
 
@@ -45,10 +48,19 @@ struct Inner {
     due: HashMap<JobId, Millis>,
     queue: BTreeSet<(Millis, JobId)>,
     writing: HashMap<JobId, HashSet<SourceId>>,
+    /// Jobs of which something does not come.
+    lacking: HashMap<JobId, Lacking>,
+}
+
+/// What a Job has said, and does not come.
+#[derive(Debug, Default)]
+struct Lacking {
     /// What is not asked for again for now.
-    resting: HashMap<JobId, HashMap<SourceId, Rest>>,
-    /// How long what a Job has said has been waited for in vain.
-    waited: HashMap<JobId, Duration>,
+    resting: HashMap<SourceId, Rest>,
+    /// How long it has been waited for in vain.
+    waited: Duration,
+    /// Since when its node is silent.
+    silent: Option<Instant>,
 }
 
 impl Spool {
@@ -100,7 +112,8 @@ impl Spool {
     /// at first sight: its Job is about to end, and then all is fetched.
     pub(super) fn may_follow(&self, job: &JobId, source: &SourceId, over: bool, now: Millis) -> bool {
         let inner = self.lock();
-        let until = inner.resting.get(job).and_then(|sources| sources.get(source)).map(|rest| rest.until);
+        let resting = inner.lacking.get(job).and_then(|lacking| lacking.resting.get(source));
+        let until = resting.map(|rest| rest.until);
         let is_written = inner.writing.get(job).is_some_and(|sources| sources.contains(source));
         drop(inner);
         if until.is_none() && over {
@@ -113,19 +126,27 @@ impl Spool {
     /// What could not be had is not asked for again for a while, longer each time.
     pub(super) fn rest(&self, job: &JobId, source: &SourceId, now: Millis) {
         let mut inner = self.lock();
-        inner.resting.entry(job.clone()).or_default().entry(source.clone()).or_default().again(now);
+        let lacking = inner.lacking.entry(job.clone()).or_default();
+        lacking.resting.entry(source.clone()).or_default().again(now);
     }
 
     /// What a Job that has ended has said does not come, and is waited for so much longer; `false` where it was waited
     /// for long enough.
     pub(super) fn wait(&self, job: &JobId, longer: Duration) -> bool {
         let mut inner = self.lock();
-        let waited = inner.waited.entry(job.clone()).or_default();
-        if *waited >= PATIENCE {
+        let lacking = inner.lacking.entry(job.clone()).or_default();
+        if lacking.waited >= PATIENCE {
             return false;
         }
-        *waited += longer;
+        lacking.waited += longer;
         true
+    }
+
+    /// What a Job that has ended has said does not come from a node that is silent; `false` where it was for long enough.
+    pub(super) fn bears_silence(&self, job: &JobId) -> bool {
+        let mut inner = self.lock();
+        let lacking = inner.lacking.entry(job.clone()).or_default();
+        lacking.silent.get_or_insert_with(Instant::now).elapsed() < SILENCE
     }
 
     pub(super) fn let_go(&self, job: &JobId, source: &SourceId) {
@@ -198,8 +219,7 @@ impl Spool {
     pub(super) async fn remove(&self, job: &JobId) -> io::Result<()> {
         {
             let mut inner = self.lock();
-            inner.resting.remove(job);
-            inner.waited.remove(job);
+            inner.lacking.remove(job);
             if let Some(at) = inner.due.remove(job) {
                 inner.queue.remove(&(at, job.clone()));
             }
@@ -209,11 +229,7 @@ impl Spool {
 
     /// Removes what is left of Jobs that are not there, and that nobody came back for.
     pub(super) async fn sweep(&self, now: Millis, known: impl Fn(&str) -> bool) -> io::Result<()> {
-        {
-            let mut inner = self.lock();
-            inner.resting.retain(|job, _| known(&job.to_string()));
-            inner.waited.retain(|job, _| known(&job.to_string()));
-        }
+        self.lock().lacking.retain(|job, _| known(&job.to_string()));
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
         let mut entries = tokio::fs::read_dir(&self.folder).await?;
         while let Some(entry) = entries.next_entry().await? {

@@ -14,6 +14,8 @@ pub(in crate::runs::kubernetes) enum FollowError {
     Broken(String),
     #[error("nothing comes any more of the log")]
     Quiet,
+    #[error("the node does not answer")]
+    Silent,
     #[error("the node has no more of the log: {0}")]
     Word(String),
     #[error("the node does not give the log of this start any more")]
@@ -25,7 +27,10 @@ pub(in crate::runs::kubernetes) enum FollowError {
 impl FollowError {
     /// Nobody could be asked.
     pub(in crate::runs::kubernetes) fn is_unasked(&self) -> bool {
-        matches!(self, Self::Call(error) if error.code().is_none())
+        match self {
+            Self::Call(error) => error.code().is_none(),
+            failed => matches!(failed, Self::Silent),
+        }
     }
 
     /// Whether it may come yet. Of an earlier start most answers say that the node has it no more.
@@ -36,7 +41,8 @@ impl FollowError {
             Self::Call(error) => !matches!(error.code(), None | Some(404)),
             Self::Word(_) => !is_earlier,
             Self::Broken(_) | Self::Quiet => true,
-            Self::Past | Self::Spool(_) => false,
+            // All of a node's containers are waited for together.
+            Self::Silent | Self::Past | Self::Spool(_) => false,
         }
     }
 
@@ -44,7 +50,7 @@ impl FollowError {
     /// that says nothing of nodes, and neither does what a node says of one container, as a 500 too.
     pub(in crate::runs::kubernetes) fn speaks_for_its_node(&self) -> bool {
         match self {
-            Self::Call(CallError::TimedOut) => true,
+            Self::Silent => true,
             Self::Call(CallError::Said(status)) => match status.code {
                 429 | 502..=504 => true,
                 // The API server's own words: `Get "https://10.0.0.1:10250/containerLogs/..": dial tcp ..`.
@@ -84,6 +90,7 @@ mod tests {
             (FollowError::Call(CallError::Unreachable("refused".to_owned())), false, false),
             (FollowError::Broken("reset".to_owned()), true, true),
             (FollowError::Quiet, true, true),
+            (FollowError::Silent, false, false),
             (FollowError::Word(word), true, false),
             (FollowError::Past, false, false),
             (FollowError::Spool(std::io::ErrorKind::StorageFull.into()), false, false),
