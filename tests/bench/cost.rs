@@ -6,9 +6,8 @@ use std::path::Path;
 use super::cluster::Cluster;
 use super::process::cpu_ms;
 
-/// What a Job may take of the processors where a bare create takes [`PER_CREATE`] of them, milliseconds.
+/// What a Job may take of the processors, milliseconds.
 const PER_JOB: f64 = 0.4;
-const PER_CREATE: f64 = 2.3;
 
 /// What was used for so many Jobs, milliseconds.
 #[derive(Default, Clone, Copy)]
@@ -34,18 +33,15 @@ pub struct Each {
 }
 
 impl Each {
-    fn ratio(&self) -> f64 {
-        self.job / self.create
-    }
-
     pub fn is_little(&self) -> bool {
-        self.ratio() <= PER_JOB / PER_CREATE
+        self.job <= PER_JOB
     }
 }
 
 impl fmt::Display for Each {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:.2}x ({:.2} ms against {:.2})", self.ratio(), self.job, self.create)
+        let Self { job, create } = self;
+        write!(formatter, "{job:.2} ms, {:.2}x of the control plane's {create:.2} ms", job / create)
     }
 }
 
