@@ -9,6 +9,7 @@ mod object;
 
 pub use self::facts::{ContainerFacts, JOB_TTL_MS, JobFacts, PodFacts, Role, START_TIMEOUT_MS};
 use self::facts::{JobEnd, Phase, Standing};
+use self::object::Terminated;
 pub use self::object::{Annotations, Job, Labels, Meta, Owner, Pod};
 use crate::engine::event::Millis;
 use crate::engine::verdict::{Ended, Finished};
@@ -190,7 +191,13 @@ fn failed(end: &JobEnd, pods: &[PodFacts]) -> (Ended, Option<String>) {
             (_, None) => (Ended::TimedOut, None),
         };
     }
-    last.or_else(|| told(&end.message))
+    // Where containers are started anew in their pod, the Job's controller deletes it while the last of them runs.
+    let given_up = || pods.iter().rev().find_map(last_start).filter(|_| end.reason == "BackoffLimitExceeded");
+    by_test
+        .cloned()
+        .or_else(given_up)
+        .or(last)
+        .or_else(|| told(&end.message))
         .unwrap_or_else(|| (Ended::Broken { reason: end.reason.clone(), message: end.message.clone() }, None))
 }
 
@@ -240,12 +247,25 @@ fn pod_end(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
         let message = format!("the pod was deleted while container {} ran", container.name);
         return Some((broken("PodDeleted", &message), several.then(|| container.name.clone())));
     }
-    let decided = match ended.reason.as_str() {
+    Some((by_itself(container, ended), several.then(|| container.name.clone())))
+}
+
+/// How the start of a pod's container failed that was followed by another, the latest where there are several.
+fn last_start(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
+    let main = pod.containers.iter().filter(|container| container.role == Role::Main);
+    let failed = main.filter_map(|container| Some((container, container.failed.as_deref()?)));
+    let (container, ended) = failed.max_by_key(|(_, ended)| ended.finished_at)?;
+    Some((by_itself(container, ended), (pod.containers.len() > 1).then(|| container.name.clone())))
+}
+
+/// How a container ended that nobody stopped.
+fn by_itself(container: &ContainerFacts, ended: &Terminated) -> Ended {
+    let broken = |reason: &str, message: String| Ended::Broken { reason: reason.to_owned(), message };
+    match ended.reason.as_str() {
         "Error" | "Completed" | "" => Ended::Exited(ended.exit_code),
         "OOMKilled" if ended.message.is_empty() => {
-            broken("OOMKilled", &format!("{} used more memory than it may", container.name))
+            broken("OOMKilled", format!("{} used more memory than it may", container.name))
         }
-        reason => broken(reason, &ended.message),
-    };
-    Some((decided, several.then(|| container.name.clone())))
+        reason => broken(reason, ended.message.clone()),
+    }
 }

@@ -147,6 +147,48 @@ fn what_ends_because_its_pod_is_deleted_is_no_failed_test() {
     }
 }
 
+/// Its controller deletes the pod while the container runs for the last time, or waits to be started again.
+#[test]
+fn a_job_whose_container_was_started_anew_too_often_failed_as_its_starts_did() {
+    let mut object = recorded("failed");
+    object["job"]["status"]["conditions"] = json!([{"type": "Failed", "status": "True",
+        "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit",
+        "lastTransitionTime": "2026-11-24T19:44:06Z"}]);
+    object["pods"][0]["metadata"]["deletionTimestamp"] = json!("2026-11-24T19:44:35Z");
+    object["pods"][0]["metadata"]["deletionGracePeriodSeconds"] = json!(30);
+    check("failed", &object, 60, "Error: PodDeleted");
+    let status = &mut object["pods"][0]["status"]["containerStatuses"][0];
+    status["restartCount"] = json!(2);
+    let ended = |code: i32, reason: &str| json!({"terminated": {"exitCode": code, "reason": reason}});
+    status["lastState"] = ended(4, "Error");
+    check("failed", &object, 60, "Failed: exit code 4");
+    let waits = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    let running = json!({"running": {"startedAt": "2026-11-24T19:44:05Z"}});
+    for (state, last, wanted) in [
+        (&waits, ended(4, "Error"), "Failed: exit code 4"),
+        (&running, ended(4, "Error"), "Failed: exit code 4"),
+        (&waits, ended(137, "OOMKilled"), "Error: OOMKilled: main used more memory than it may"),
+        (&running, json!({}), "Error: BackoffLimitExceeded"),
+    ] {
+        let status = &mut object["pods"][0]["status"]["containerStatuses"][0];
+        (status["state"], status["lastState"]) = (state.clone(), last);
+        check("failed", &object, 60, wanted);
+    }
+    // Seen as it was started anew, and then without what was before.
+    let state = |restarts: u32, state: &Value| {
+        let mut pod = object["pods"][0].clone();
+        let status = &mut pod["status"]["containerStatuses"][0];
+        (status["restartCount"], status["state"], status["lastState"]) =
+            (json!(restarts), state.clone(), json!({}));
+        PodFacts::of(&serde_json::from_value::<Pod>(pod).unwrap())
+    };
+    let mut remembered = state(0, &ended(5, "Error"));
+    remembered.merge(state(1, &running));
+    remembered.merge(state(1, &running));
+    let told = told(view("uid", &facts(&object).0, &[remembered], at(&object, 60)));
+    assert!(told.starts_with("Failed: exit code 5"), "{told}");
+}
+
 /// Its node deletes it at last, with no grace, once all of it has ended.
 #[test]
 fn when_a_pod_was_first_deleted_is_remembered() {

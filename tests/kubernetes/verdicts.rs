@@ -60,6 +60,11 @@ fn cases() -> Vec<Case> {
         sidecar["restartPolicy"] = json!("Always");
         json!({"initContainers": [sidecar], "containers": [shell("main", "sleep 0.5; echo tested; exit 4")]})
     };
+    let again = {
+        let mut pod = pod("echo ill again; sleep 1; exit 5");
+        pod["restartPolicy"] = json!("OnFailure");
+        pod
+    };
     let soon = json!({"startTimeout": "20s"});
     let indexed = json!({"job": {"spec": {"completions": 3, "parallelism": 3, "completionMode": "Indexed",
         "backoffLimitPerIndex": 0}}});
@@ -74,6 +79,14 @@ fn cases() -> Vec<Case> {
             "Failed",
             "exit code 3",
             "given\n",
+        ),
+        (
+            "again",
+            json!({"job": {"spec": {"backoffLimit": 2}}}),
+            again,
+            "Failed",
+            "exit code 5",
+            "ill again\n[kickoff: main was started again]\nill again\n",
         ),
         ("slow", json!({"timeout": "2s"}), pod("echo begun; sleep 100"), "TimedOut", "timeout", "begun\n"),
         ("greedy", json!({}), greedy, "Error", "OOMKilled: main", "greedy\n"),
