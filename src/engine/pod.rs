@@ -180,7 +180,10 @@ fn failed(end: &JobEnd, pods: &[PodFacts]) -> (Ended, Option<String>) {
     let of_cluster = |ended: &Ended| matches!(ended, Ended::Broken { .. });
     let ends: Vec<_> = pods.iter().filter_map(pod_end).collect();
     let by_test = ends.iter().rev().find(|(ended, _)| !of_cluster(ended));
-    let last = by_test.or(ends.last()).cloned();
+    // Where containers are started anew in their pod, the Job's controller deletes it while the last of them runs.
+    let given_up =
+        || pods.iter().rev().find_map(earlier_end).filter(|_| end.reason == "BackoffLimitExceeded");
+    let last = by_test.cloned().or_else(given_up).or_else(|| ends.last().cloned());
     if end.reason == "DeadlineExceeded" {
         let started = pods.iter().any(|pod| pod.started_at().is_some());
         let disrupted = pods.iter().rev().find_map(|pod| pod.disruption.as_deref().cloned());
@@ -191,13 +194,7 @@ fn failed(end: &JobEnd, pods: &[PodFacts]) -> (Ended, Option<String>) {
             (_, None) => (Ended::TimedOut, None),
         };
     }
-    // Where containers are started anew in their pod, the Job's controller deletes it while the last of them runs.
-    let given_up = || pods.iter().rev().find_map(last_start).filter(|_| end.reason == "BackoffLimitExceeded");
-    by_test
-        .cloned()
-        .or_else(given_up)
-        .or(last)
-        .or_else(|| told(&end.message))
+    last.or_else(|| told(&end.message))
         .unwrap_or_else(|| (Ended::Broken { reason: end.reason.clone(), message: end.message.clone() }, None))
 }
 
@@ -250,10 +247,11 @@ fn pod_end(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
     Some((by_itself(container, ended), several.then(|| container.name.clone())))
 }
 
-/// How the start of a pod's container failed that was followed by another, the latest where there are several.
-fn last_start(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
+/// How a pod's container failed before it was started anew, the latest where there are several.
+fn earlier_end(pod: &PodFacts) -> Option<(Ended, Option<String>)> {
     let main = pod.containers.iter().filter(|container| container.role == Role::Main);
-    let failed = main.filter_map(|container| Some((container, container.failed.as_deref()?)));
+    let ended = main.filter_map(|container| Some((container, container.earlier.as_deref()?)));
+    let failed = ended.filter(|(_, ended)| ended.exit_code != 0);
     let (container, ended) = failed.max_by_key(|(_, ended)| ended.finished_at)?;
     Some((by_itself(container, ended), (pod.containers.len() > 1).then(|| container.name.clone())))
 }

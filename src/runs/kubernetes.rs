@@ -269,5 +269,9 @@ fn path_of(namespace: &str, name: &str) -> String {
     format!("/apis/batch/v1/namespaces/{}/jobs/{}", escape(namespace), escape(name))
 }
 
+fn pod_path(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", escape(namespace), escape(name))
+}
+
 #[cfg(test)]
 mod tests;

@@ -101,8 +101,8 @@ pub struct ContainerFacts {
     /// When it was first started.
     pub started_at: Option<Millis>,
     pub(super) ended: Option<Box<Terminated>>,
-    /// How the last start failed that was followed by another.
-    pub(super) failed: Option<Box<Terminated>>,
+    /// How the start before this one ended.
+    pub(super) earlier: Option<Box<Terminated>>,
     pub(super) waiting: Option<Box<(String, String)>>,
 }
 
@@ -285,8 +285,7 @@ impl ContainerFacts {
         let ended = both.iter().filter_map(|state| state.terminated.as_ref());
         facts.started_at = ended.filter_map(|ended| ended.started_at).chain(running).min();
         facts.ended = status.state.terminated.clone().map(Box::new);
-        let failed = status.last_state.terminated.as_ref().filter(|ended| ended.exit_code != 0);
-        facts.failed = failed.cloned().map(Box::new);
+        facts.earlier = status.last_state.terminated.clone().map(Box::new);
         let waiting = status.state.waiting.as_ref();
         facts.waiting = waiting.map(|waiting| Box::new((waiting.reason.clone(), waiting.message.clone())));
         facts
@@ -295,13 +294,11 @@ impl ContainerFacts {
     fn merge(&mut self, before: Self) {
         self.restarts = self.restarts.max(before.restarts);
         self.started_at = before.started_at.or(self.started_at);
-        let is_anew = self.restarts > before.restarts;
-        let last = before.ended.as_ref().filter(|ended| is_anew && ended.exit_code != 0).cloned();
-        self.failed = self.failed.take().or(last).or(before.failed);
         // One that was started anew has not ended; one that is only left out has.
-        if self.ended.is_none() && self.restarts == before.restarts {
-            self.ended = before.ended;
-        }
+        let is_anew = self.restarts > before.restarts;
+        let (ended, earlier) = if is_anew { (None, before.ended) } else { (before.ended, None) };
+        self.ended = self.ended.take().or(ended);
+        self.earlier = self.earlier.take().or(earlier).or(before.earlier);
         // The pull's own error says more than that it waits to pull again.
         let both = (self.waiting.as_deref(), before.waiting.as_deref());
         if let (Some((reason, _)), Some((earlier, message))) = both {

@@ -28,7 +28,7 @@ use crate::engine::machine::JobId;
 /// How long what a Job has said may fail to come once it has ended, all of it together, for reasons that may pass.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a Job's node may be silent once it has ended: it may start anew, and has what was said.
-pub(super) const SILENCE: Duration = Duration::from_mins(5);
+const SILENCE: Duration = Duration::from_mins(5);
 /// What nobody knows any more is removed once it is this old.
 const STALE: Duration = Duration::from_hours(24);
 

@@ -8,10 +8,10 @@
 use serde_json::json;
 
 use super::board::Entry;
-use super::{Site, job_path};
+use super::{Site, job_path, pod_path};
 use crate::engine::machine::JobId;
 use crate::engine::pod::PodFacts;
-use crate::outside::kubernetes::api::{CallError, escape};
+use crate::outside::kubernetes::api::CallError;
 use crate::runs::executor::{Deleted, ExecutorError, JobRef};
 
 /// How long beyond its grace period a pod may take to end.
@@ -51,9 +51,8 @@ async fn expire(site: &Site, job: &JobId, entry: &Entry, pod: &PodFacts) -> Resu
             .merge(&job_path(entry), &json!({"metadata": {"uid": entry.uid}, "spec": {"backoffLimit": 0}}))
             .await?;
     }
-    let path = format!("/api/v1/namespaces/{}/pods/{}", escape(&entry.namespace), escape(&pod.name));
     let change = json!({"metadata": {"uid": pod.uid}, "spec": {"activeDeadlineSeconds": 1}});
-    site.api.merge(&path, &change).await?;
+    site.api.merge(&pod_path(&entry.namespace, &pod.name), &change).await?;
     site.board.stop_by(job, site.clock.now().saturating_add(pod.grace_ms).saturating_add(SPARE_MS));
     Ok(())
 }

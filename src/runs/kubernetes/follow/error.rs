@@ -29,7 +29,8 @@ impl FollowError {
     pub(in crate::runs::kubernetes) fn is_unasked(&self) -> bool {
         match self {
             Self::Call(error) => error.code().is_none(),
-            failed => matches!(failed, Self::Silent),
+            Self::Silent => true,
+            Self::Broken(_) | Self::Quiet | Self::Word(_) | Self::Past | Self::Spool(_) => false,
         }
     }
 

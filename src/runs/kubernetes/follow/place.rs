@@ -7,13 +7,13 @@ use crate::engine::machine::JobId;
 use crate::engine::pod::{ContainerFacts, PodFacts};
 use crate::outside::kubernetes::api::{CallError, escape};
 use crate::runs::kubernetes::board::Entry;
+use crate::runs::kubernetes::pod_path;
 
 /// What it means that nothing came within the time of a call, as the API server passes the request on to the node: where
 /// it answers itself, it is the node that does not.
 pub(super) async fn silence(site: &Site, job: &JobId, source: &SourceId) -> FollowError {
     let namespace = site.board.get(job).unwrap_or_default().namespace;
-    let pod = format!("/api/v1/namespaces/{}/pods/{}", escape(&namespace), escape(&source.pod));
-    match site.api.get::<IgnoredAny>(&pod).await {
+    match site.api.get::<IgnoredAny>(&pod_path(&namespace, &source.pod)).await {
         Err(error) if error.code() == Some(404) => error.into(),
         Err(error) if error.may_pass() => CallError::TimedOut.into(),
         Ok(_) | Err(_) => FollowError::Silent,
@@ -30,9 +30,8 @@ pub(super) fn path(site: &Site, job: &JobId, source: &SourceId) -> Result<String
         return Err(FollowError::Past);
     }
     Ok(format!(
-        "/api/v1/namespaces/{}/pods/{}/log?container={}&timestamps=true&previous={}",
-        escape(&entry.namespace),
-        escape(&source.pod),
+        "{}/log?container={}&timestamps=true&previous={}",
+        pod_path(&entry.namespace, &source.pod),
         escape(&source.container),
         earlier == 1
     ))
