@@ -83,9 +83,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn text(rows: &[Run], now: i64) -> String {
-    let mut titles = vec!["RUN", "TRIGGER", "NAME", "TEMPLATE", "ENV", "STATE", "REASON", "AGE", "TOOK"];
+    let mut titles = vec!["RUN", "TRIGGER", "NAME", "TEMPLATE", "ENV", "STATE", "AGE", "TOOK"];
     let chained = rows.iter().any(|run| run.cause.is_some());
     titles.extend(chained.then_some("AFTER"));
+    // Some are long, and none is padded to the longest where it is the last.
+    titles.push("REASON");
     let mut table = table(&titles);
     for run in rows {
         let until = run.finished_at.as_deref().map_or(Some(now), millis);
@@ -99,13 +101,13 @@ fn text(rows: &[Run], now: i64) -> String {
             cell(&run.template),
             cell(run.environment.as_deref().unwrap_or("-")),
             outcome_cell(state),
-            cell(run.reason.as_deref().unwrap_or("")),
             cell(&ago(&run.created_at, now)),
             cell(took.as_deref().unwrap_or("-")),
         ];
         if chained {
             row.push(cell(&run.cause.as_ref().map_or_else(String::new, |cause| led(&cause.chain))));
         }
+        row.push(cell(run.reason.as_deref().unwrap_or("")));
         table.add_row(row);
     }
     table_text(&table)

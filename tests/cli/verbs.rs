@@ -79,7 +79,7 @@ fn ids_tables_and_logs_are_for_pipes_too() {
     }
     let (_, table, stderr) = run(verb(&server, "runs --limit 1 --trigger alone"));
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["RUN", "TRIGGER", "NAME", "TEMPLATE", "ENV", "STATE", "REASON", "AGE", "TOOK"]);
+    assert_eq!(lines[0], ["RUN", "TRIGGER", "NAME", "TEMPLATE", "ENV", "STATE", "AGE", "TOOK", "REASON"]);
     assert_eq!(lines[1][1..5], ["alone", "two", "say", "-"], "{table}");
     assert_eq!((lines.len(), stderr.as_str()), (2, "these are the newest 1; there are more\n"));
     assert!(!table.contains('\u{1b}'), "no colour in a pipe: {table:?}");
