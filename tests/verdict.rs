@@ -187,7 +187,9 @@ async fn outputs_of_a_run_are_at_hand_for_what_follows() {
         r#"echo "{\"url\": \"https://x/$(basename "$KICKOFF_OUTPUTS")\", \"n\": [1]}" > "$KICKOFF_OUTPUTS""#,
     );
     definitions += &giving("babbles", r#"echo "[1" > "$KICKOFF_OUTPUTS""#);
+    definitions += &giving("overflows", r#"{ echo [; yes 1,; } | head -c 4096 > "$KICKOFF_OUTPUTS""#);
     definitions += &run("gives", "[]", "gives", "{}");
+    definitions += &run("overflows", "[]", "overflows", "{}");
     definitions += &run("babbles", "[]", "babbles", "{}");
     let says = "{says: \"{{ event.data.runs[0].outputs.url }}\"}";
     definitions += &run("after", "[{verdict: {triggers: [gives]}}]", "step", says);
@@ -195,13 +197,16 @@ async fn outputs_of_a_run_are_at_hand_for_what_follows() {
     let server = home.serve(&[], &[]);
     start(&server, json!({"trigger": "gives"}), "1").await;
     start(&server, json!({"trigger": "babbles"}), "2").await;
-    let runs = rest(&server, &[("gives", 1), ("babbles", 1), ("after", 1)]).await;
+    start(&server, json!({"trigger": "overflows"}), "3").await;
+    let runs = rest(&server, &[("gives", 1), ("babbles", 1), ("overflows", 1), ("after", 1)]).await;
     let of = |trigger: &str| runs.iter().find(|run| run["trigger"] == trigger).unwrap();
     assert_eq!(of("gives")["outputs"], json!({"url": "https://x/outputs", "n": [1]}));
     assert_eq!(of("after")["params"]["says"], "https://x/outputs");
     assert_eq!((&of("babbles")["outcome"], &of("babbles")["outputs"]), (&json!("Passed"), &Value::Null));
     let reason = of("babbles")["reason"].as_str().unwrap();
     assert!(reason.starts_with("exit code 0; its outputs are not JSON: "), "{reason}");
+    let reason = of("overflows")["reason"].as_str().unwrap();
+    assert!(reason.contains("not JSON in the 4096 bytes that are kept of them: EOF while"), "{reason}");
 }
 
 /// Two that belong together, one of them late; two that don't; and one whose other never comes, over kills.

@@ -46,6 +46,10 @@ fn outputs(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
         Ok(object @ Value::Object(_)) => Ok(object),
         Ok(_) => Err("no JSON object".to_owned()),
+        // A node keeps no more of it than this, and does not say that there was more.
+        Err(error) if text.len() == MOST_OUTPUTS => {
+            Err(format!("not JSON in the {MOST_OUTPUTS} bytes that are kept of them: {error}"))
+        }
         Err(error) => Err(format!("not JSON: {error}")),
     }
 }

@@ -28,7 +28,8 @@ pub struct JobTemplateSpec {
     pub namespace: Option<String>,
     /// The Job: metadata and a batch/v1 `JobSpec`, verbatim.
     pub job: JobConfig,
-    /// How long an attempt may take; default 30m.
+    /// How long an attempt may take, from the start of its pod; default 30m. Where its Job makes several pods, each
+    /// has this, and all of them together `startTimeout` and a minute more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
     /// How long it may take on a cluster until the containers run, or the attempt ends `Error` with the
